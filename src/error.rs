@@ -1,0 +1,152 @@
+//! The one error type of the crate: what happened, where, and what to do about it.
+
+use std::path::PathBuf;
+
+use crate::node::Address;
+
+/// Everything that can go wrong between a state and the disk.
+///
+/// Every message says what was expected, what was found, and what to do. Match on the variant; the set grows
+/// with the crate.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The operating system refused an operation on a file of the store.
+    #[error("{action} {path}: {source}")]
+    Io {
+        /// What was being done, as a verb: "open", "write", "sync" …
+        action: &'static str,
+        /// The file or directory.
+        path: PathBuf,
+        /// The system's own error.
+        source: std::io::Error,
+    },
+
+    /// The path exists but does not hold a store, or holds part of one.
+    #[error("{path} is not a perennial store: {found}; {advice}")]
+    NotAStore {
+        /// The directory that was to be opened.
+        path: PathBuf,
+        /// What was found there.
+        found: String,
+        /// What to do.
+        advice: &'static str,
+    },
+
+    /// The store was written in a format that this version of the crate does not read.
+    #[error(
+        "{path} has format version {found}, this build reads version {expected}; open it with the version of perennial that wrote it"
+    )]
+    FormatVersion {
+        /// The file that says so.
+        path: PathBuf,
+        /// The version found.
+        found: u32,
+        /// The version this build reads.
+        expected: u32,
+    },
+
+    /// Another process (or another `Store` of this one) is writing the store.
+    #[error("{path} is being written by process {pid}; close it there first, or open another directory")]
+    Locked {
+        /// The store's directory.
+        path: PathBuf,
+        /// The process that holds the lock, 0 where it could not be read.
+        pid: u32,
+    },
+
+    /// Bytes that were durable are not what was written.
+    #[error(
+        "damaged data in segment {segment} at offset {offset}: {what}; nothing was changed, restore the directory from a backup or go back to an older checkpoint"
+    )]
+    Corrupt {
+        /// Number of the segment.
+        segment: u32,
+        /// Offset in bytes into the segment's file.
+        offset: u64,
+        /// What was expected and what was found.
+        what: String,
+    },
+
+    /// A record was read whole, but its bytes do not decode to the type asked for.
+    #[error(
+        "the record at {address} does not decode as {type_name}: {reason}; restore it as the type that was checkpointed"
+    )]
+    Decode {
+        /// Where the record lies.
+        address: Address,
+        /// The Rust type it was decoded as.
+        type_name: &'static str,
+        /// What the decoder said.
+        reason: String,
+    },
+
+    /// The value could not be encoded: its own `Serialize` failed, or it uses a part of serde that the binary
+    /// format cannot read back. Nothing was committed.
+    #[error("cannot checkpoint {type_name}: {reason}")]
+    Encode {
+        /// The Rust type that was to be checkpointed.
+        type_name: &'static str,
+        /// What is wrong and what to write instead.
+        reason: String,
+    },
+
+    /// The checkpoint holds a type of another shape than the one asked for.
+    #[error(
+        "the checkpoint holds another type than {type_name}; stored (-) and asked for (+):\n{difference}restore it as the type it was written from"
+    )]
+    ShapeMismatch {
+        /// The Rust type asked for.
+        type_name: &'static str,
+        /// The lines that differ, `-` as stored, `+` as asked for.
+        difference: String,
+    },
+
+    /// A key lies where its hash would not put it: the `Hash` implementation of the key, or the map's hasher,
+    /// is not the one that wrote the checkpoint.
+    #[error(
+        "the hash of a key of {type_name} changed since the record at {address} was written; restore with the old Hash implementation, iterate, and collect into a new map"
+    )]
+    HashChanged {
+        /// The map's key type.
+        type_name: &'static str,
+        /// Where the record lies.
+        address: Address,
+    },
+
+    /// The store has no such checkpoint.
+    #[error("no checkpoint {id} in this store; `checkpoints()` lists those it has")]
+    UnknownCheckpoint {
+        /// The identifier asked for.
+        id: u64,
+    },
+
+    /// The checkpoint has no root of this name.
+    #[error("checkpoint {id} has no root named {name:?}; it has: {found}")]
+    UnknownRoot {
+        /// The checkpoint.
+        id: u64,
+        /// The name asked for.
+        name: String,
+        /// The names it has.
+        found: String,
+    },
+
+    /// An earlier write or sync failed; the store can be read but takes no more checkpoints until it is opened
+    /// again.
+    #[error("the store takes no more checkpoints because {cause}; what is committed can be read, open it again to write")]
+    Poisoned {
+        /// The first failure.
+        cause: String,
+    },
+
+    /// A limit of the format was reached.
+    #[error("{what}")]
+    Limit {
+        /// Which limit, its value, and what to do.
+        what: String,
+    },
+}
+
+/// `Result` with the crate's [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -1,0 +1,5 @@
+//! perennial
+mod error;
+mod node;
+
+pub use error::Error;

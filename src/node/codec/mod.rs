@@ -1,0 +1,1 @@
+//! Node to bytes and back.

@@ -1,0 +1,76 @@
+//! What nodes ask of a log, and nothing more: append a record, read a record.
+//!
+//! A record is one node's bytes: a head, the addresses it refers to, a payload. The log knows the first two (so
+//! that it can be walked without knowing any type); the payload belongs to [`codec`](super::codec).
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::address::{Address, Tag};
+use crate::error::Result;
+
+/// What a record holds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum RecordKind {
+    /// A leaf: items.
+    Leaf,
+    /// A branch: child addresses.
+    Branch,
+    /// The shape of a type, as text.
+    Shape,
+}
+
+/// The first byte of a record, decoded.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct RecordHead {
+    /// What the record holds.
+    pub kind: RecordKind,
+    /// Whether it is a delta: its first address is then the *base* it is encoded against.
+    pub delta: bool,
+}
+
+/// A record as read back: whole, checksummed, not yet decoded.
+#[derive(Clone)]
+pub(crate) struct Record {
+    /// Where it was read from.
+    pub address: Address,
+    /// Its first byte.
+    pub head: RecordHead,
+    /// The addresses it refers to; of a delta the first is the base. All of them lie before `address`.
+    pub refs: Refs,
+    /// The decoded block that `payload` is a range of.
+    pub block: Arc<[u8]>,
+    /// Where in `block` the payload lies.
+    pub payload: Range<u32>,
+}
+
+/// The outgoing addresses of one record.
+pub(crate) type Refs = Vec<Address>;
+
+impl Record {
+    /// The payload's bytes.
+    pub(crate) fn payload(&self) -> &[u8] {
+        &self.block[self.payload.start as usize..self.payload.end as usize]
+    }
+}
+
+/// The writing end of a log, as a flush sees it.
+///
+/// An appended record has its address for good: if the flush fails later, the record stays in the batch and is
+/// written with the next commit, so a node that was marked with the address never lies.
+pub(crate) trait Sink {
+    /// The opening whose addresses these are.
+    fn tag(&self) -> Tag;
+
+    /// Appends one record to the batch in progress. `refs` must all lie before; of a delta, `refs[0]` is the base.
+    fn append(&mut self, head: RecordHead, refs: &[Address], payload: &[u8]) -> Result<Address>;
+}
+
+/// The reading end of a log, as a lazy node sees it.
+pub(crate) trait Backing: Send + Sync {
+    /// The opening whose addresses these are.
+    fn tag(&self) -> Tag;
+
+    /// Reads one record whose block was written.
+    fn read(&self, address: Address) -> Result<Record>;
+}
