@@ -52,7 +52,12 @@ impl<T, X: Shape> Branch<T, X> {
         let mut header = Header::fresh();
         header.level = level;
         header.starts = starts;
-        Box::new(Self { header, source: None, slots: [const { AtomicPtr::new(std::ptr::null_mut()) }; SLOTS], extra })
+        Box::new(Self {
+            header,
+            source: None,
+            slots: [const { AtomicPtr::new(std::ptr::null_mut()) }; SLOTS],
+            extra,
+        })
     }
 
     /// The node's header.
@@ -158,6 +163,20 @@ impl<T, X: Shape> Branch<T, X> {
             return Ok(None);
         }
         self.load(slot).map(Some)
+    }
+
+    /// Another reference to the child at `slot`, loaded if need be.
+    ///
+    /// # Panics
+    /// As [`child`](Self::child).
+    pub(crate) fn child_node(&self, slot: usize) -> Option<Node<T, X>> {
+        self.child(slot)?;
+        let word = self.word(self.start_of(slot));
+        // SAFETY: resident and alive while `self` is borrowed; the new Node owns the reference counted here.
+        unsafe {
+            word.header().retain();
+            Some(Node::from_word(word))
+        }
     }
 
     #[cold]
@@ -379,6 +398,12 @@ impl<T, X: Shape> Branch<T, X> {
         for step in 0..count {
             self.fill(to + step, to + step + 1, words[from + step]);
         }
+    }
+
+    /// Whether two slots of this branch hold the same word.
+    #[cfg(test)]
+    pub(crate) fn same_alias(&self, start: usize, alias: usize) -> bool {
+        self.word(start) == self.word(alias)
     }
 
     /// Bytes of the allocation.

@@ -106,9 +106,8 @@ impl<'a, T> LeafRef<'a, T> {
     pub(crate) fn find(self, tag: u8, mut is: impl FnMut(&T) -> bool) -> Option<usize> {
         let items = self.items(true);
         // SAFETY: the tag area follows the head and is padded to whole groups, all initialised.
-        let tags: &[[u8; GROUP]] = unsafe {
-            std::slice::from_raw_parts(tags_ptr(self.head).cast(), items.len().div_ceil(GROUP))
-        };
+        let tags: &[[u8; GROUP]] =
+            unsafe { std::slice::from_raw_parts(tags_ptr(self.head).cast(), items.len().div_ceil(GROUP)) };
         for (group, tags) in tags.iter().enumerate() {
             let mut found = tags::matches(tags, tag);
             while found != 0 {
@@ -388,11 +387,31 @@ impl<T> OwnedLeaf<T> {
         }
     }
 
+    /// Moves all items of `other` to the end of this leaf, which must have room; they are marked changed.
+    pub(crate) fn append(&mut self, other: Self, shift: u32) {
+        let (len, more) = (self.as_ref().len(), other.as_ref().len());
+        assert!(len + more <= self.as_ref().capacity() && self.tagged == other.tagged);
+        self.as_mut().touch(len, len + more, shift);
+        // SAFETY: there is room for `more` items (and tags); `other` forgets them in the same step.
+        unsafe {
+            ptr::copy_nonoverlapping(
+                items_ptr::<T>(other.head, self.tagged),
+                items_ptr::<T>(self.head, self.tagged).add(len),
+                more,
+            );
+            if self.tagged {
+                ptr::copy_nonoverlapping(tags_ptr(other.head), tags_ptr(self.head).add(len), more);
+            }
+            (*self.head.as_ptr()).header.len += more as u32;
+            (*other.head.as_ptr()).header.len = 0;
+        }
+    }
+
     /// Moves everything, identity included, into an allocation of another capacity.
-    pub(crate) fn resized(mut self, capacity: usize) -> Self {
+    pub(crate) fn resized(self, capacity: usize) -> Self {
         let len = self.as_ref().len();
         assert!(capacity >= len);
-        let mut bigger = Self::with_capacity(capacity, self.tagged);
+        let bigger = Self::with_capacity(capacity, self.tagged);
         // SAFETY: `len` items (and tags) fit; they are bitwise moved, and `self` forgets them before it is dropped.
         unsafe {
             ptr::copy_nonoverlapping(
@@ -409,7 +428,6 @@ impl<T> OwnedLeaf<T> {
             header.level = (*self.head.as_ptr()).header.level;
             (*self.head.as_ptr()).header.len = 0;
         }
-        let _ = &mut self;
         bigger
     }
 
@@ -418,7 +436,7 @@ impl<T> OwnedLeaf<T> {
     where
         T: Clone,
     {
-        let mut copy = Self::with_capacity(leaf.capacity(), tagged);
+        let copy = Self::with_capacity(leaf.capacity(), tagged);
         // If a clone panics, `copy` drops those made so far; the original was only read.
         for item in leaf.items(tagged) {
             let len = copy.as_ref().len();

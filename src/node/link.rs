@@ -20,7 +20,8 @@ use super::header::Header;
 use super::leaf::{LeafHead, LeafMut, LeafRef, OwnedLeaf};
 use super::source::Source;
 
-const _: () = assert!(size_of::<usize>() == 8, "a link packs a 42-bit address into a pointer: 64-bit targets only");
+const _: () =
+    assert!(size_of::<usize>() == 8, "a link packs a 42-bit address into a pointer: 64-bit targets only");
 
 const ADDRESS: usize = 1;
 const LEAF: usize = 2;
@@ -299,6 +300,21 @@ impl<T, X: Shape> Node<T, X> {
             },
             NodeOwned::Branch(_) => panic!("a branch where a leaf was expected"),
         }
+    }
+
+    /// The children of a branch, loaded; moved out if nobody else holds the branch.
+    pub(crate) fn into_children(mut self) -> Vec<Self> {
+        let word = self.word();
+        let unique = self.header().is_unique();
+        let NodeRef::Branch(branch) = self.as_ref() else { return Vec::new() };
+        if !unique {
+            return branch.ranges().filter_map(|start| branch.child_node(start)).collect();
+        }
+        let ranges = branch.ranges();
+        let _ = &mut self;
+        // SAFETY: `self` is the only holder, is borrowed mutably, and no other reference to the branch is left.
+        let NodeMut::Branch(branch) = (unsafe { word.view_mut::<T, X>() }) else { return Vec::new() };
+        ranges.filter_map(|start| branch.take(start)).collect()
     }
 
     /// Whether both are the same node, in memory or by address of the same opening (invariant 7).
