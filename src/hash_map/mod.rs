@@ -5,6 +5,7 @@ mod entry;
 mod hasher;
 mod iter;
 mod node;
+mod persist;
 mod traits;
 
 use std::borrow::Borrow;

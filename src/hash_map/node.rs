@@ -14,7 +14,7 @@
 use std::hash::{BuildHasher, Hash};
 
 use crate::error::Result;
-use crate::node::{BITS, Branch, Node, NodeMut, NodeRef, OwnedLeaf, Place, Root, SLOTS, Shape};
+use crate::node::{BITS, Branch, Node, NodeMut, NodeRef, OwnedLeaf, Place, Ranges, Root, SLOTS, Shape};
 
 /// Levels of branches that 64 bits can route.
 pub(super) const LEVELS: u32 = 64 / BITS;
@@ -25,11 +25,32 @@ pub(crate) struct Prefix(pub(super) u64);
 
 impl Shape for Prefix {
     const TAGGED: bool = true;
+    const NUMBERED: bool = false;
+
+    fn shift<T>() -> u32 {
+        SHIFT
+    }
 
     fn place<T>(&self, branch: &Branch<T, Self>, start: usize) -> Place {
         let level = u32::from(branch.level());
         let range = (branch.end_of(start) - start).trailing_zeros();
         Place { what: self.0 | prefix_of(start, level), depth: BITS * (level + 1) - range }
+    }
+
+    fn number(&self, _: usize) -> Option<u64> {
+        None
+    }
+
+    fn rebuild(level: u8, starts: u16, _: u16, place: Place, _: &[u64; SLOTS]) -> Option<Self> {
+        let aligned =
+            |start: usize, end: usize| (end - start).is_power_of_two() && start % (end - start) == 0;
+        let mut ends = Ranges(starts).skip(1).chain([SLOTS]);
+        let ranges = Ranges(starts).all(|start| ends.next().is_some_and(|end| aligned(start, end)));
+        (ranges && BITS * u32::from(level) == place.depth && place.depth < 64).then_some(Self(place.what))
+    }
+
+    fn leaf_fits(_: Place, _: usize) -> bool {
+        true // where a key may lie is checked key by key, by its hash
     }
 }
 

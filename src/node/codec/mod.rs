@@ -13,7 +13,7 @@ mod fault;
 mod reader;
 mod session;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 pub(crate) mod varint;
 mod writer;
 

@@ -22,7 +22,7 @@ use crate::node::{Address, Backing, Record, RecordHead, RecordKind, Sink, Tag};
 const LEAF: RecordHead = RecordHead { kind: RecordKind::Leaf, delta: false };
 
 /// A log in memory: both ends.
-struct Log {
+pub(crate) struct Log {
     tag: Tag,
     records: Mutex<Vec<Record>>,
     /// Fail the append of this number.
@@ -30,7 +30,7 @@ struct Log {
 }
 
 impl Log {
-    fn new() -> Arc<Self> {
+    pub(crate) fn new() -> Arc<Self> {
         Self::failing_at(usize::MAX)
     }
 
@@ -38,12 +38,12 @@ impl Log {
         Arc::new(Self { tag: Tag::next().unwrap(), records: Mutex::default(), fail_at })
     }
 
-    fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.records.lock().unwrap().len()
     }
 }
 
-struct LogSink(Arc<Log>);
+pub(crate) struct LogSink(pub(crate) Arc<Log>);
 
 impl Sink for LogSink {
     fn tag(&self) -> Tag {
