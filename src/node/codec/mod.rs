@@ -12,13 +12,19 @@
 mod fault;
 mod reader;
 mod session;
+mod shape;
+#[cfg(test)]
+mod shape_tests;
 #[cfg(test)]
 pub(crate) mod tests;
+mod trace;
 pub(crate) mod varint;
 mod writer;
 
 pub(crate) use reader::decode;
 pub(crate) use session::{Buffers, Collection, Root, Save, deserialize_collection, serialize_collection};
+pub(crate) use shape::{Shape, difference};
+pub(crate) use trace::shape_of;
 
 /// Deepest nesting of sequences, maps, enums and options in one value. Derived code recurses on the stack, so
 /// damaged bytes of a recursive type must meet a bound before the stack does; the writer keeps it as well, so
