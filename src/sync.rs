@@ -3,7 +3,11 @@
 //! No other file names them, so that the models in `loom-tests` check the very code that ships. Loom cannot see
 //! inside arc_swap or parking_lot: it checks *our* protocol on top of them. Process-wide counters in statics are
 //! exempt (a static cannot hold a loom atomic, and nothing is published through them).
-#![allow(unused_imports, reason = "the nodes, the log and the checkpointer use what the state does not")]
+#![allow(
+    unused_imports,
+    dead_code,
+    reason = "the nodes, the log and the checkpointer use what the state does not"
+)]
 
 #[cfg(loom)]
 pub(crate) use self::model::*;
@@ -21,7 +25,7 @@ mod real {
     /// Tells the running thread from every other one alive: the address of a variable of its own, never 0.
     pub(crate) fn thread_mark() -> usize {
         std::thread_local!(static MARK: Cell<u8> = const { Cell::new(0) });
-        MARK.with(|mark| std::ptr::from_ref(mark) as usize)
+        MARK.with(|mark| std::ptr::from_ref::<Cell<u8>>(mark).addr())
     }
 
     /// A shared pointer to the version that [`Swap::load`] found.
@@ -96,7 +100,7 @@ mod model {
     /// The same for loom's threads, which share one thread of the system.
     pub(crate) fn thread_mark() -> usize {
         loom::thread_local!(static MARK: Cell<u8> = Cell::new(0));
-        MARK.with(|mark| std::ptr::from_ref(mark) as usize)
+        MARK.with(|mark| std::ptr::from_ref::<Cell<u8>>(mark).addr())
     }
 
     pub(crate) type Guard<T> = Arc<T>;

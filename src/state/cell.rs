@@ -361,9 +361,11 @@ mod tests {
         let state = State::new(vec![1]);
         let snapshot = state.snapshot();
         let address = snapshot.as_ptr();
-        assert_ne!(snapshot.clone().into_inner().as_ptr(), address);
+        let cloned = snapshot.clone().into_inner();
+        assert_ne!(cloned.as_ptr(), address);
         drop(state);
-        assert_eq!(snapshot.into_inner().as_ptr(), address);
+        let moved = snapshot.into_inner();
+        assert_eq!(moved.as_ptr(), address);
     }
 
     #[test]
@@ -375,7 +377,11 @@ mod tests {
         });
         assert_eq!(refused, Err("no"));
         assert_eq!((*state.load(), state.version()), ((0, 0), 0));
-        assert_eq!(state.try_update(|pair| Ok::<_, ()>(bump(pair))), Ok(()));
+        let done = state.try_update(|pair| {
+            bump(pair);
+            Ok::<_, ()>(pair.0)
+        });
+        assert_eq!(done, Ok(1));
         assert_eq!((*state.load(), state.version()), ((1, 1), 1));
     }
 
