@@ -3,7 +3,10 @@
 mod error;
 pub mod hash_map;
 mod node;
+pub mod state;
 mod sync;
+#[cfg(test)]
+mod tests;
 /// docs
 pub mod docs {
     /// design
@@ -12,3 +15,4 @@ pub mod docs {
 
 pub use error::Error;
 pub use hash_map::{HashMap, SeededState};
+pub use state::{History, Snapshot, State};

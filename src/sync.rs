@@ -1,4 +1,128 @@
-//! Synchronisation primitives: std's, or loom's stand-ins.
+//! The primitives that threads meet at: from std, parking_lot and arc_swap, or loom's stand-ins under `--cfg loom`.
+//!
+//! No other file names them, so that the models in `loom-tests` check the very code that ships. Loom cannot see
+//! inside arc_swap or parking_lot: it checks *our* protocol on top of them. Process-wide counters in statics are
+//! exempt (a static cannot hold a loom atomic, and nothing is published through them).
+#![allow(
+    unused_imports,
+    dead_code,
+    reason = "the nodes, the log and the checkpointer use what the state does not"
+)]
 
-pub(crate) use std::sync::Arc;
-pub(crate) use std::sync::atomic::{AtomicPtr, AtomicU8, AtomicU32, AtomicU64, Ordering, fence};
+#[cfg(loom)]
+pub(crate) use self::model::*;
+#[cfg(not(loom))]
+pub(crate) use self::real::*;
+
+#[cfg(not(loom))]
+mod real {
+    pub(crate) use parking_lot::{Mutex, MutexGuard, RwLock};
+    use std::cell::Cell;
+    pub(crate) use std::hint::spin_loop;
+    pub(crate) use std::sync::Arc;
+    pub(crate) use std::sync::atomic::{AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
+
+    /// Tells the running thread from every other one alive: the address of a variable of its own, never 0.
+    pub(crate) fn thread_mark() -> usize {
+        std::thread_local!(static MARK: Cell<u8> = const { Cell::new(0) });
+        MARK.with(|mark| std::ptr::from_ref::<Cell<u8>>(mark).addr())
+    }
+
+    /// A shared pointer to the version that [`Swap::load`] found.
+    pub(crate) type Guard<T> = arc_swap::Guard<Arc<T>>;
+
+    /// An `Arc` that one thread swaps while others read it: readers are wait-free.
+    pub(crate) struct Swap<T>(arc_swap::ArcSwap<T>);
+
+    impl<T> Swap<T> {
+        pub(crate) fn new(value: Arc<T>) -> Self {
+            Self(arc_swap::ArcSwap::new(value))
+        }
+
+        /// Borrows the current pointer, without touching its reference count in the common case.
+        pub(crate) fn load(&self) -> Guard<T> {
+            self.0.load()
+        }
+
+        /// Clones the current pointer.
+        pub(crate) fn load_full(&self) -> Arc<T> {
+            self.0.load_full()
+        }
+
+        /// Publishes `value` and returns what it replaced.
+        pub(crate) fn swap(&self, value: Arc<T>) -> Arc<T> {
+            self.0.swap(value)
+        }
+    }
+}
+
+#[cfg(loom)]
+mod model {
+    use std::cell::Cell;
+
+    pub(crate) use loom::hint::spin_loop;
+    pub(crate) use loom::sync::atomic::{AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
+    pub(crate) use loom::sync::{Arc, MutexGuard, RwLockReadGuard, RwLockWriteGuard};
+
+    const POISONED: &str = "a lock of a loom model is not poisoned: models do not panic while they hold one";
+
+    /// loom's mutex with parking_lot's signature.
+    #[derive(Default)]
+    pub(crate) struct Mutex<T>(loom::sync::Mutex<T>);
+
+    impl<T> Mutex<T> {
+        pub(crate) fn new(value: T) -> Self {
+            Self(loom::sync::Mutex::new(value))
+        }
+
+        pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
+            self.0.lock().expect(POISONED)
+        }
+    }
+
+    /// loom's reader-writer lock with parking_lot's signature.
+    pub(crate) struct RwLock<T>(loom::sync::RwLock<T>);
+
+    impl<T> RwLock<T> {
+        pub(crate) fn new(value: T) -> Self {
+            Self(loom::sync::RwLock::new(value))
+        }
+
+        pub(crate) fn read(&self) -> RwLockReadGuard<'_, T> {
+            self.0.read().expect(POISONED)
+        }
+
+        pub(crate) fn write(&self) -> RwLockWriteGuard<'_, T> {
+            self.0.write().expect(POISONED)
+        }
+    }
+
+    /// The same for loom's threads, which share one thread of the system.
+    pub(crate) fn thread_mark() -> usize {
+        loom::thread_local!(static MARK: Cell<u8> = Cell::new(0));
+        MARK.with(|mark| std::ptr::from_ref::<Cell<u8>>(mark).addr())
+    }
+
+    pub(crate) type Guard<T> = Arc<T>;
+
+    /// The pointer under a lock: the same guarantees, for a model to explore.
+    pub(crate) struct Swap<T>(Mutex<Arc<T>>);
+
+    impl<T> Swap<T> {
+        pub(crate) fn new(value: Arc<T>) -> Self {
+            Self(Mutex::new(value))
+        }
+
+        pub(crate) fn load(&self) -> Guard<T> {
+            self.load_full()
+        }
+
+        pub(crate) fn load_full(&self) -> Arc<T> {
+            Arc::clone(&self.0.lock())
+        }
+
+        pub(crate) fn swap(&self, value: Arc<T>) -> Arc<T> {
+            std::mem::replace(&mut *self.0.lock(), value)
+        }
+    }
+}

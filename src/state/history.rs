@@ -1,0 +1,707 @@
+//! Undo, redo and jump over the snapshots of a state.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use super::cell::State;
+use super::snapshot::Snapshot;
+
+/// How far back a [`History`] reaches: by count, by age, by both (whichever ends first), or without end.
+///
+/// ```
+/// use perennial::state::Depth;
+/// use std::time::Duration;
+///
+/// let depth = Depth::unbounded().count(1_000).age(Duration::from_secs(3_600));
+/// assert_ne!(depth, Depth::default());
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[must_use = "a depth does nothing until a History is made with it"]
+pub struct Depth {
+    count: Option<usize>,
+    age: Option<Duration>,
+}
+
+impl Depth {
+    /// Keeps every entry. The default.
+    pub fn unbounded() -> Self {
+        Self::default()
+    }
+
+    /// Keeps at most `entries` entries. The one the history stands at is kept in any case, so 0 acts as 1.
+    pub fn count(mut self, entries: usize) -> Self {
+        self.count = Some(entries);
+        self
+    }
+
+    /// Keeps what is needed to go back to any recorded version that was the newest within the last `age`.
+    ///
+    /// So an entry's age counts from when the *next* one was recorded: after an hour without a change, the change
+    /// that ends it can still be undone.
+    pub fn age(mut self, age: Duration) -> Self {
+        self.age = Some(age);
+        self
+    }
+}
+
+/// One recorded version.
+#[derive(Debug)]
+pub struct Entry<T> {
+    snapshot: Snapshot<T>,
+    recorded: Instant,
+    label: Option<Box<str>>,
+}
+
+impl<T> Entry<T> {
+    /// The version, as it was recorded.
+    #[must_use]
+    pub fn snapshot(&self) -> &Snapshot<T> {
+        &self.snapshot
+    }
+
+    /// Its number: what [`History::jump`] takes. It stays the same however often one goes back to the entry.
+    #[must_use]
+    pub fn version(&self) -> u64 {
+        self.snapshot.version()
+    }
+
+    /// When it was recorded.
+    #[must_use]
+    pub fn recorded_at(&self) -> Instant {
+        self.recorded
+    }
+
+    /// What it was called.
+    #[must_use]
+    pub fn label(&self) -> Option<&str> {
+        self.label.as_deref()
+    }
+}
+
+/// Recorded versions of one [`State`], oldest first, and a position among them: undo, redo, jump.
+///
+/// Record the state once at the start, then after each change that should be one step of undo. Going anywhere
+/// publishes the entry's contents as a new version of the state; the entry keeps its own number. Recording after an
+/// undo drops the entries that were undone. A change that was never recorded is not lost either: undo, redo and
+/// jump record it before they move.
+///
+/// Every operation but [`trim`](Self::trim) is given the state it works on: use one history with one state only.
+///
+/// # Cost
+///
+/// Undo and redo are one [`State::rollback`]; jump adds a binary search. Recording is **O(1)** amortized besides
+/// dropping what falls out. What an entry costs in memory is the nodes that no other version shares.
+///
+/// # Examples
+///
+/// ```
+/// use perennial::State;
+/// use perennial::state::{Depth, History};
+///
+/// let text = State::new(String::new());
+/// let mut history = History::new(Depth::unbounded().count(100));
+/// history.record(&text);
+///
+/// text.update(|t| t.push_str("one"));
+/// history.record_as(&text, "type one");
+/// text.update(|t| t.push_str(" two"));
+/// history.record_as(&text, "type two");
+///
+/// history.undo(&text);
+/// assert_eq!(*text.load(), "one");
+/// history.undo(&text);
+/// assert_eq!(*text.load(), "");
+/// assert!(history.undo(&text).is_none(), "nothing before the first entry");
+/// history.redo(&text);
+/// assert_eq!(*text.load(), "one");
+///
+/// text.update(|t| t.push_str(" three"));
+/// history.record(&text);
+/// assert!(history.redo(&text).is_none(), "a new change drops what was undone");
+/// let labels: Vec<_> = history.iter().map(|entry| entry.label()).collect();
+/// assert_eq!(labels, [None, Some("type one"), None]);
+/// ```
+pub struct History<T> {
+    /// Versions ascend.
+    entries: VecDeque<Entry<T>>,
+    /// Index of the entry the history stands at; meaningless while there is none.
+    position: usize,
+    /// The version of the state that holds the contents of the entry at `position`: the one recorded, or the one
+    /// that going there published. As long as it is current there is nothing to record. `None` while empty.
+    standing: Option<Snapshot<T>>,
+    depth: Depth,
+    clock: Box<dyn Fn() -> Instant + Send + Sync>,
+}
+
+impl<T> History<T> {
+    /// Makes a history without entries.
+    #[must_use]
+    pub fn new(depth: Depth) -> Self {
+        Self::with_clock(depth, Instant::now)
+    }
+
+    /// Makes a history without entries that asks `clock` for the time, once per entry recorded and per trim.
+    #[must_use]
+    pub fn with_clock(depth: Depth, clock: impl Fn() -> Instant + Send + Sync + 'static) -> Self {
+        Self { entries: VecDeque::new(), position: 0, standing: None, depth, clock: Box::new(clock) }
+    }
+
+    /// Records the current version as the newest entry, drops those that had been undone and, from the oldest on,
+    /// those beyond the depth.
+    ///
+    /// Does nothing and returns `false` if the state has not been written since the history last saw it.
+    ///
+    /// # Panics
+    ///
+    /// If `state` is evidently not the one recorded before (its version is older than entries of the history).
+    pub fn record(&mut self, state: &State<T>) -> bool {
+        self.push(state, None)
+    }
+
+    /// Records like [`record`](Self::record) and gives the entry a label, such as the name of the command that made
+    /// it.
+    ///
+    /// # Panics
+    ///
+    /// As [`record`](Self::record).
+    pub fn record_as(&mut self, state: &State<T>, label: impl Into<Box<str>>) -> bool {
+        self.push(state, Some(label.into()))
+    }
+
+    /// Goes to the entry before, and returns the version that the state has now; `None` if there is none.
+    ///
+    /// # Panics
+    ///
+    /// If called from within an update of `state`, or as [`record`](Self::record).
+    pub fn undo(&mut self, state: &State<T>) -> Option<Snapshot<T>>
+    where
+        T: Clone,
+    {
+        self.go(state, |history| history.position.checked_sub(1))
+    }
+
+    /// Goes to the entry after, and returns the version that the state has now; `None` if there is none.
+    ///
+    /// # Panics
+    ///
+    /// As [`undo`](Self::undo).
+    pub fn redo(&mut self, state: &State<T>) -> Option<Snapshot<T>>
+    where
+        T: Clone,
+    {
+        self.go(state, |history| Some(history.position + 1))
+    }
+
+    /// Goes to the entry of this [version](Entry::version), and returns the version that the state has now; `None`
+    /// if there is no such entry.
+    ///
+    /// ```
+    /// use perennial::State;
+    /// use perennial::state::{Depth, History};
+    ///
+    /// let state = State::new('a');
+    /// let mut history = History::new(Depth::unbounded());
+    /// for letter in ['b', 'c', 'd'] {
+    ///     history.record(&state);
+    ///     state.replace(letter);
+    /// }
+    /// let b = history.iter().find(|entry| **entry.snapshot() == 'b').unwrap().version();
+    /// history.jump(&state, b);
+    /// assert_eq!(*state.load(), 'b');
+    /// history.redo(&state);
+    /// history.redo(&state);
+    /// assert_eq!(*state.load(), 'd', "recorded by the jump");
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// As [`undo`](Self::undo).
+    pub fn jump(&mut self, state: &State<T>, version: u64) -> Option<Snapshot<T>>
+    where
+        T: Clone,
+    {
+        self.go(state, |history| history.entries.binary_search_by_key(&version, Entry::version).ok())
+    }
+
+    /// Drops the entries that have grown too old since the last one was recorded, those of the position and after
+    /// it excepted. Recording does this too; call it from a timer to free memory while nothing changes.
+    pub fn trim(&mut self) {
+        if self.depth.age.is_some() {
+            let now = (self.clock)();
+            self.evict(now);
+        }
+    }
+
+    /// Forgets every entry. Record the state again to have a version to come back to.
+    pub fn clear(&mut self) {
+        let forgotten = (std::mem::take(&mut self.entries), self.standing.take());
+        self.position = 0;
+        drop(forgotten);
+    }
+
+    /// Tells the index of the entry the history stands at, counted from the oldest; `None` while it is empty.
+    #[must_use]
+    pub fn position(&self) -> Option<usize> {
+        (!self.is_empty()).then_some(self.position)
+    }
+
+    /// Tells the number of entries: those before the position, the one at it, and those that redo can reach.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Tells whether nothing is recorded.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Lists the entries, oldest first.
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = &Entry<T>> + ExactSizeIterator {
+        self.entries.iter()
+    }
+
+    fn push(&mut self, state: &State<T>, label: Option<Box<str>>) -> bool {
+        let snapshot = state.snapshot();
+        if self.standing.as_ref().is_some_and(|standing| standing.is(&snapshot.shared)) {
+            return false;
+        }
+        if let Some(newest) = self.entries.back() {
+            assert!(
+                newest.version() < snapshot.version(),
+                "History: the state has version {}, but version {} is recorded already: this is another State than \
+                 before; keep a History for each, or clear() this one first",
+                snapshot.version(),
+                newest.version()
+            );
+        }
+        let recorded = (self.clock)();
+        self.entries.truncate(self.position + 1);
+        self.entries.push_back(Entry { snapshot: snapshot.clone(), recorded, label });
+        self.position = self.entries.len() - 1;
+        self.standing = Some(snapshot);
+        self.evict(recorded);
+        true
+    }
+
+    /// Records what is not recorded, then moves to the entry that `target` picks.
+    fn go(&mut self, state: &State<T>, target: impl Fn(&Self) -> Option<usize>) -> Option<Snapshot<T>>
+    where
+        T: Clone,
+    {
+        // Another round only if another thread published between the recording and the rollback: its change is
+        // recorded as well, never overwritten.
+        loop {
+            self.push(state, None);
+            let index = target(self)?;
+            let to = self.entries.get(index)?;
+            let from = self.standing.as_ref()?;
+            if index == self.position {
+                return Some(from.clone());
+            }
+            if let Some(published) = state.rollback_from(from, &to.snapshot) {
+                self.position = index;
+                self.standing = Some(published.clone());
+                return Some(published);
+            }
+        }
+    }
+
+    /// Drops entries beyond the depth from the front, never the one at the position.
+    fn evict(&mut self, now: Instant) {
+        while self.position > 0 && (self.is_over_count() || self.is_over_age(now)) {
+            // The value's `Drop` may panic: it runs when the history is whole again.
+            let oldest = self.entries.pop_front();
+            self.position -= 1;
+            drop(oldest);
+        }
+    }
+
+    fn is_over_count(&self) -> bool {
+        self.depth.count.is_some_and(|count| self.entries.len() > count)
+    }
+
+    /// Whether the oldest entry had been superseded before the time that the depth reaches back to.
+    fn is_over_age(&self, now: Instant) -> bool {
+        match (self.depth.age, self.entries.get(1)) {
+            (Some(age), Some(next)) => now.saturating_duration_since(next.recorded) > age,
+            _ => false,
+        }
+    }
+}
+
+impl<T> Default for History<T> {
+    /// Makes an unbounded history without entries.
+    fn default() -> Self {
+        Self::new(Depth::unbounded())
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for History<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("History")
+            .field("depth", &self.depth)
+            .field("position", &self.position())
+            .field("entries", &self.entries)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// A clock that stands still until it is told.
+    #[derive(Clone)]
+    struct Clock(Arc<AtomicU64>, Instant);
+
+    impl Clock {
+        fn new() -> Self {
+            Self(Arc::default(), Instant::now())
+        }
+
+        fn advance(&self, seconds: u64) {
+            self.0.fetch_add(seconds, Ordering::Relaxed);
+        }
+
+        fn history<T>(&self, depth: Depth) -> History<T> {
+            let Self(seconds, start) = self.clone();
+            History::with_clock(depth, move || start + Duration::from_secs(seconds.load(Ordering::Relaxed)))
+        }
+    }
+
+    fn values(history: &History<u32>) -> Vec<u32> {
+        history.iter().map(|entry| **entry.snapshot()).collect()
+    }
+
+    /// A state with 0..=last recorded.
+    fn counted(last: u32, depth: Depth) -> (State<u32>, History<u32>) {
+        let (state, mut history) = (State::new(0), History::new(depth));
+        history.record(&state);
+        for value in 1..=last {
+            state.replace(value);
+            history.record(&state);
+        }
+        (state, history)
+    }
+
+    #[test]
+    fn recording_an_unwritten_state_adds_nothing() {
+        let (state, mut history) = counted(1, Depth::unbounded());
+        assert!(!history.record(&state));
+        history.undo(&state);
+        assert!(!history.record_as(&state, "no"), "what undo published is not a change");
+        assert_eq!((values(&history), history.position()), (vec![0, 1], Some(0)));
+        assert_eq!(history.iter().next().unwrap().label(), None);
+    }
+
+    #[test]
+    fn unrecorded_changes_survive_an_undo() {
+        let (state, mut history) = counted(1, Depth::unbounded());
+        state.replace(2);
+        state.replace(3);
+        assert_eq!(*history.undo(&state).unwrap(), 1);
+        assert_eq!(*history.redo(&state).unwrap(), 3);
+    }
+
+    #[test]
+    fn a_rollback_past_the_history_is_recorded_as_a_change() {
+        let (state, mut history) = counted(2, Depth::unbounded());
+        let first = history.iter().next().unwrap().snapshot().clone();
+        state.rollback(&first);
+        assert_eq!(*history.undo(&state).unwrap(), 2);
+        assert_eq!(values(&history), [0, 1, 2, 0]);
+    }
+
+    #[test]
+    fn undo_returns_the_version_that_the_state_has_now() {
+        let (state, mut history) = counted(2, Depth::unbounded());
+        let now = history.undo(&state).unwrap();
+        assert_eq!((*now, now.version()), (1, 3));
+        assert_eq!((*state.load(), state.version()), (1, 3));
+    }
+
+    #[test]
+    fn jump_reaches_every_entry_and_only_those() {
+        let (state, mut history) = counted(4, Depth::unbounded().count(3));
+        let versions: Vec<_> = history.iter().map(Entry::version).collect();
+        assert_eq!(versions, [2, 3, 4]);
+        for version in [2, 4, 3, 3, 2] {
+            assert_eq!(u64::from(*history.jump(&state, version).unwrap()), version);
+            assert_eq!(u64::from(*state.load()), version);
+        }
+        let before = state.version();
+        assert!(history.jump(&state, 1).is_none(), "evicted");
+        assert!(history.jump(&state, before).is_none(), "published by a jump, never recorded");
+        assert_eq!(state.version(), before, "a jump that fails publishes nothing");
+    }
+
+    #[test]
+    fn nothing_can_be_undone_in_an_empty_history() {
+        let state = State::new(1);
+        let mut history = History::new(Depth::default());
+        assert!(history.is_empty() && history.position().is_none());
+        assert!(history.undo(&state).is_none() && history.redo(&state).is_none());
+        assert_eq!((*state.load(), state.version()), (1, 0));
+    }
+
+    #[test]
+    fn clear_forgets_and_starts_anew() {
+        let (state, mut history) = counted(3, Depth::unbounded());
+        history.clear();
+        assert!(history.is_empty() && history.position().is_none());
+        assert!(history.record(&state), "the state is recorded anew");
+        assert!(history.undo(&state).is_none());
+    }
+
+    #[test]
+    fn count_keeps_the_newest_entries() {
+        let (state, mut history) = counted(9, Depth::unbounded().count(3));
+        assert_eq!((values(&history), history.position()), (vec![7, 8, 9], Some(2)));
+        assert_eq!(*history.undo(&state).unwrap(), 8);
+        assert_eq!(*history.undo(&state).unwrap(), 7);
+        assert!(history.undo(&state).is_none());
+        assert_eq!(history.len(), 3, "undo evicts nothing");
+    }
+
+    #[test]
+    fn a_count_of_zero_keeps_the_current_entry() {
+        let (_, history) = counted(3, Depth::unbounded().count(0));
+        assert_eq!(values(&history), [3]);
+    }
+
+    #[test]
+    fn age_counts_from_when_an_entry_was_superseded() {
+        let clock = Clock::new();
+        let mut history = clock.history(Depth::unbounded().age(Duration::from_secs(10)));
+        let state = State::new(0);
+        history.record(&state);
+        clock.advance(3_600);
+        state.replace(1);
+        history.record(&state);
+        assert_eq!(values(&history), [0, 1], "the change after a long pause can be undone");
+        clock.advance(10);
+        history.trim();
+        assert_eq!(values(&history), [0, 1], "superseded exactly ten seconds ago");
+        clock.advance(1);
+        history.trim();
+        assert_eq!((values(&history), history.position()), (vec![1], Some(0)));
+    }
+
+    #[test]
+    fn recording_evicts_by_age_and_tells_when_it_recorded() {
+        let clock = Clock::new();
+        let mut history = clock.history(Depth::unbounded().age(Duration::from_secs(2)));
+        let state = State::new(0);
+        for value in 1..=9 {
+            history.record(&state);
+            clock.advance(1);
+            state.replace(value);
+        }
+        history.record(&state);
+        assert_eq!(values(&history), [6, 7, 8, 9]);
+        let first = history.iter().next().unwrap().recorded_at();
+        assert_eq!(history.iter().last().unwrap().recorded_at() - first, Duration::from_secs(3));
+    }
+
+    #[test]
+    fn trimming_keeps_the_position_and_what_redo_reaches() {
+        let clock = Clock::new();
+        let mut history = clock.history(Depth::unbounded().age(Duration::ZERO));
+        let state = State::new(0);
+        for value in 1..=4 {
+            history.record(&state);
+            state.replace(value);
+        }
+        history.undo(&state);
+        history.undo(&state);
+        clock.advance(100);
+        history.trim();
+        assert_eq!((values(&history), history.position()), (vec![2, 3, 4], Some(0)));
+        assert_eq!(*history.redo(&state).unwrap(), 3);
+    }
+
+    #[test]
+    #[should_panic(expected = "this is another State than before")]
+    fn another_state_is_refused() {
+        let (_, mut history) = counted(3, Depth::unbounded());
+        history.record(&State::new(0));
+    }
+
+    #[test]
+    fn entries_beyond_the_depth_are_dropped() {
+        let token = Arc::new(());
+        let (state, mut history) =
+            (State::new(Arc::clone(&token)), History::new(Depth::unbounded().count(2)));
+        for _ in 0..10 {
+            history.record(&state);
+            state.replace(Arc::clone(&token));
+        }
+        // The token, the state's own version, two entries.
+        assert_eq!(Arc::strong_count(&token), 4);
+    }
+
+    #[test]
+    fn concurrent_changes_are_recorded_not_overwritten() {
+        const CHANGES: u32 = 2_000;
+        let state = Arc::new(State::new((0, 0)));
+        let writer = std::thread::spawn({
+            let state = Arc::clone(&state);
+            move || (0..CHANGES).for_each(|_| state.update(|(_, changes)| *changes += 1))
+        });
+        let mut history = History::new(Depth::unbounded());
+        history.record(&state);
+        while !writer.is_finished() {
+            let undone = history.undo(&state);
+            history.redo(&state);
+            drop(undone);
+        }
+        writer.join().unwrap();
+        history.record(&state);
+        assert!(history.iter().zip(history.iter().skip(1)).all(|(a, b)| a.version() < b.version()));
+        let position = history.position().unwrap();
+        assert_eq!(history.iter().nth(position).unwrap().snapshot().1, state.load().1);
+    }
+
+    #[derive(Clone, Debug)]
+    enum Op {
+        Write,
+        Record,
+        Undo,
+        Redo,
+        Jump(usize),
+        Advance(u64),
+        Trim,
+        Clear,
+    }
+
+    fn op() -> impl Strategy<Value = Op> {
+        prop_oneof![
+            6 => Just(Op::Write),
+            6 => Just(Op::Record),
+            4 => Just(Op::Undo),
+            3 => Just(Op::Redo),
+            2 => (0..12_usize).prop_map(Op::Jump),
+            2 => (0..5_u64).prop_map(Op::Advance),
+            1 => Just(Op::Trim),
+            1 => Just(Op::Clear),
+        ]
+    }
+
+    /// The same by the plainest means: a list of (value, time), a position, whether the state was written.
+    struct Model {
+        entries: Vec<(u32, u64)>,
+        position: usize,
+        value: u32,
+        written: bool,
+        now: u64,
+        count: Option<usize>,
+        age: Option<u64>,
+    }
+
+    impl Model {
+        fn record(&mut self) -> bool {
+            let record = self.written || self.entries.is_empty();
+            if record {
+                self.entries.truncate(self.position + 1);
+                self.entries.push((self.value, self.now));
+                self.position = self.entries.len() - 1;
+                self.written = false;
+                self.trim(self.count);
+            }
+            record
+        }
+
+        fn trim(&mut self, count: Option<usize>) {
+            let over_count = self.entries.len().saturating_sub(count.unwrap_or(usize::MAX));
+            let over_age = self.age.map_or(0, |age| {
+                let superseded = self.entries.iter().skip(1);
+                superseded.take_while(|(_, recorded)| recorded + age < self.now).count()
+            });
+            let drop = over_count.max(over_age).min(self.position);
+            self.entries.drain(..drop);
+            self.position -= drop;
+        }
+
+        fn go(&mut self, target: impl Fn(&Self) -> Option<usize>) -> Option<u32> {
+            self.record();
+            let index = target(self).filter(|&index| index < self.entries.len())?;
+            self.position = index;
+            self.value = self.entries[index].0;
+            Some(self.value)
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn behaves_as_a_list_with_a_position(
+            ops in prop::collection::vec(op(), 1..120),
+            count in prop::option::of(0..6_usize),
+            age in prop::option::of(0..12_u64),
+        ) {
+            let clock = Clock::new();
+            let mut depth = Depth::unbounded();
+            if let Some(count) = count {
+                depth = depth.count(count);
+            }
+            if let Some(age) = age {
+                depth = depth.age(Duration::from_secs(age));
+            }
+            let (state, mut history) = (State::new(0), clock.history(depth));
+            let mut model =
+                Model { entries: vec![], position: 0, value: 0, written: false, now: 0, count, age };
+            let mut newest_version = 0;
+            for op in ops {
+                match op {
+                    Op::Write => {
+                        model.value += 1_000;
+                        model.written = true;
+                        state.replace(model.value);
+                    }
+                    Op::Record => prop_assert_eq!(history.record(&state), model.record()),
+                    Op::Undo => {
+                        let went = model.go(|m| m.position.checked_sub(1));
+                        prop_assert_eq!(history.undo(&state).map(|s| *s), went);
+                    }
+                    Op::Redo => {
+                        let went = model.go(|m| Some(m.position + 1));
+                        prop_assert_eq!(history.redo(&state).map(|s| *s), went);
+                    }
+                    Op::Jump(index) => {
+                        // An index into the entries as they are after the unrecorded change is recorded.
+                        history.record(&state);
+                        let version = history.iter().nth(index).map_or(u64::MAX, Entry::version);
+                        let went = model.go(|_| Some(index));
+                        prop_assert_eq!(history.jump(&state, version).map(|s| *s), went);
+                    }
+                    Op::Advance(seconds) => {
+                        clock.advance(seconds);
+                        model.now += seconds;
+                    }
+                    Op::Trim => {
+                        history.trim();
+                        model.trim(None);
+                    }
+                    Op::Clear => {
+                        history.clear();
+                        model.entries.clear();
+                        model.position = 0;
+                    }
+                }
+                let expected: Vec<_> = model.entries.iter().map(|&(value, _)| value).collect();
+                prop_assert_eq!(values(&history), expected);
+                prop_assert_eq!(history.position(), (!history.is_empty()).then_some(model.position));
+                prop_assert_eq!(*state.load(), model.value);
+                prop_assert!(state.version() >= newest_version);
+                newest_version = state.version();
+            }
+        }
+    }
+}
