@@ -26,7 +26,7 @@ impl<K: Serialize, V: Serialize, S: StableBuildHasher> Serialize for HashMap<K, 
             varint::push(&mut meta, u64::from(self.leaf_capacity));
             meta.extend(self.hash_builder.seed().to_le_bytes());
             meta.extend(S::ALGORITHM.as_bytes());
-            Ok(codec::Root { address, meta })
+            Ok(codec::Root::of_tree(address, meta))
         };
         codec::serialize_collection(serializer, Collection::HashMap, flush, Plain(self))
     }
@@ -84,7 +84,7 @@ where
     S: StableBuildHasher,
 {
     let bad = |reason: &str| Error::Decode {
-        address: root.address.unwrap_or(Address::from_bits(0)),
+        address: root.addresses[0].unwrap_or(Address::from_bits(0)),
         type_name: std::any::type_name::<HashMap<K, V, S>>(),
         reason: reason.to_owned(),
     };
@@ -102,11 +102,11 @@ where
     }
     let leaf_capacity = u32::try_from(leaf_capacity).ok().filter(|capacity| (1..=1024).contains(capacity));
     let leaf_capacity = leaf_capacity.ok_or_else(|| bad("no leaf capacity between 1 and 1024"))?;
-    if (len == 0) != root.address.is_none() {
+    if (len == 0) != root.addresses[0].is_none() {
         return Err(bad("its length does not fit its root"));
     }
     let seed = u64::from_le_bytes(*seed);
-    let tree = match root.address {
+    let tree = match root.addresses[0] {
         None => Tree::empty(),
         Some(address) => {
             let decode = load_node::<K, V, S>;

@@ -56,6 +56,9 @@ pub(crate) fn flush<T: Serialize, X: Shape>(
     place: Place,
     save: &Rc<Save>,
 ) -> Result<Option<Address>> {
+    if save.is_trial() {
+        return trial(root, place, save).map(|()| None);
+    }
     if let Some((address, source)) = root.unloaded()
         && source.backing.tag() == save.tag()
     {
@@ -71,6 +74,23 @@ pub(crate) fn flush<T: Serialize, X: Shape>(
         }
     }
     flush.address(node).map(Some)
+}
+
+/// Loads the first leaf and encodes its items, which tries those of their collections in turn.
+fn trial<T: Serialize, X: Shape>(root: &Root<T, X>, place: Place, save: &Rc<Save>) -> Result<()> {
+    let mut node = root.try_get(|| place)?;
+    while let Some(NodeRef::Branch(branch)) = node {
+        let Some(first) = branch.ranges().find(|&start| !branch.is_vacant(start)) else { return Ok(()) };
+        node = branch.try_child(first)?;
+    }
+    if let Some(NodeRef::Leaf(leaf)) = node {
+        let mut buffers = save.buffers();
+        for item in leaf.items(X::TAGGED) {
+            save.encode(item, &mut buffers.bytes, &mut buffers.refs)?;
+        }
+        save.recycle(buffers);
+    }
+    Ok(())
 }
 
 struct Flush<'a, T, X: Shape> {

@@ -6,8 +6,9 @@
 //! to the collection through a thread-local slot ([`session`]) that is armed for exactly that call: the
 //! collection flushes its nodes and hands back its [`Root`], which is all that the enclosing record holds.
 //!
-//! Bytes are postcard's, with one addition. A collection is: varint index of its address in the record's `refs`,
-//! plus one (0: no address), varint length of its metadata, the metadata.
+//! Bytes are postcard's, with one addition. A collection is: number of its trees (up to the last that has a node),
+//! for each the index of its address in the record's `refs`, plus one (0: no node), length of its metadata, the
+//! metadata. Numbers are varints.
 
 mod fault;
 mod reader;

@@ -89,21 +89,24 @@ impl<'de, 'a> Reader<'de, 'a> {
     #[cold]
     fn root(&mut self) -> Result<Root, Fault> {
         let cut = || Fault::message("the root of a collection is cut short");
-        let index = varint::take(&mut self.bytes).ok_or_else(cut)?;
+        let trees = varint::take(&mut self.bytes).ok_or_else(cut)?;
+        let mut addresses = [None; Root::TREES];
+        let trees =
+            usize::try_from(trees).ok().and_then(|trees| addresses.get_mut(..trees)).ok_or_else(cut)?;
+        for address in trees {
+            let index = varint::take(&mut self.bytes).ok_or_else(cut)?;
+            if let Some(index) = index.checked_sub(1) {
+                let found = usize::try_from(index).ok().and_then(|index| self.refs.get(index));
+                *address = Some(*found.ok_or_else(|| {
+                    Fault::message(format!("a collection refers to address {index} of {}", self.refs.len()))
+                })?);
+            }
+        }
         let len = varint::take(&mut self.bytes).ok_or_else(cut)?;
         let len = usize::try_from(len).ok().filter(|&len| len <= self.bytes.len()).ok_or_else(cut)?;
         let (meta, rest) = self.bytes.split_at(len);
         self.bytes = rest;
-        let address = match index.checked_sub(1) {
-            None => None,
-            Some(index) => {
-                let found = usize::try_from(index).ok().and_then(|index| self.refs.get(index));
-                Some(*found.ok_or_else(|| {
-                    Fault::message(format!("a collection refers to address {index} of {}", self.refs.len()))
-                })?)
-            }
-        };
-        Ok(Root { address, meta: meta.to_vec() })
+        Ok(Root { addresses, meta: meta.to_vec() })
     }
 
     #[cold]

@@ -72,10 +72,20 @@ pub(super) fn is_magic(name: &str) -> bool {
 /// All that the enclosing record holds of a collection.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Root {
-    /// Where the record of its root node lies; `None` where it has no node.
-    pub address: Option<Address>,
+    /// Where the records of its root nodes lie, `None` where one has no node; collections of one tree use the first.
+    pub addresses: [Option<Address>; Self::TREES],
     /// What else is needed to restore it (length, seed, leaf capacity): a few bytes that the collection defines.
     pub meta: Vec<u8>,
+}
+
+impl Root {
+    /// Most trees of a collection.
+    pub(crate) const TREES: usize = 3;
+
+    /// The root of a collection of one tree.
+    pub(crate) fn of_tree(address: Option<Address>, meta: Vec<u8>) -> Self {
+        Self { addresses: [address, None, None], meta }
+    }
 }
 
 /// The two buffers of a record in the making.
@@ -91,6 +101,8 @@ pub(crate) struct Buffers {
 pub(crate) struct Save {
     sink: Rc<RefCell<dyn Sink>>,
     pool: RefCell<Vec<Buffers>>,
+    /// Collections load and encode a sample of their items instead of flushing.
+    trial: bool,
     /// How deep the value that encloses the collection being flushed is nested, see [`MAX_DEPTH`](super::MAX_DEPTH).
     depth: Cell<u32>,
 }
@@ -98,7 +110,18 @@ pub(crate) struct Save {
 impl Save {
     /// Starts a flush into `sink`.
     pub(crate) fn new(sink: Rc<RefCell<dyn Sink>>) -> Rc<Self> {
-        Rc::new(Self { sink, pool: RefCell::default(), depth: Cell::new(0) })
+        Rc::new(Self { sink, pool: RefCell::default(), trial: false, depth: Cell::new(0) })
+    }
+
+    /// Starts a trial: encoding a restored value then reads back a sample of every collection in it (the items of
+    /// its first leaf, and so on in their collections), and appends nothing.
+    pub(crate) fn trial(sink: Rc<RefCell<dyn Sink>>) -> Rc<Self> {
+        Rc::new(Self { sink, pool: RefCell::default(), trial: true, depth: Cell::new(0) })
+    }
+
+    /// Whether this is a trial.
+    pub(crate) fn is_trial(&self) -> bool {
+        self.trial
     }
 
     /// The opening whose addresses this flush makes and trusts.

@@ -92,7 +92,7 @@ impl<T: Serialize> Serialize for Mock<T> {
         let flush = |save: &Rc<Save>| {
             let meta = vec![self.0.len() as u8];
             if self.0.is_empty() {
-                return Ok(Root { address: None, meta });
+                return Ok(Root::of_tree(None, meta));
             }
             let mut buffers = save.buffers();
             for item in &self.0 {
@@ -100,7 +100,7 @@ impl<T: Serialize> Serialize for Mock<T> {
             }
             let address = save.append(LEAF, &buffers.refs, &buffers.bytes)?;
             save.recycle(buffers);
-            Ok(Root { address: Some(address), meta })
+            Ok(Root::of_tree(Some(address), meta))
         };
         serialize_collection(serializer, Collection::Vector, flush, &self.0)
     }
@@ -123,7 +123,7 @@ impl<'de, T: DeserializeOwned> Deserialize<'de> for Mock<T> {
             }
         }
         let restore = |root: Root, backing: &Arc<dyn Backing>| {
-            let Some(address) = root.address else { return Ok(Mock(Vec::new())) };
+            let Some(address) = root.addresses[0] else { return Ok(Mock(Vec::new())) };
             let record = backing.read(address)?;
             // The mock's items all in one tuple of the length in its metadata.
             struct Items<T>(Vec<T>);

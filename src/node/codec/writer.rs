@@ -157,15 +157,14 @@ impl<'a> Writer<'a> {
             }
         };
         self.leave();
-        let index = match root.address {
-            Some(address) => {
-                self.refs.push(address);
-                self.refs.len() as u64
-            }
-            None => 0,
-        };
+        let trees = root.addresses.iter().rposition(Option::is_some).map_or(0, |last| last + 1);
+        varint::push(self.bytes(), trees as u64);
+        for address in &root.addresses[..trees] {
+            self.refs.extend(address);
+            let index = if address.is_some() { self.refs.len() as u64 } else { 0 };
+            varint::push(self.bytes(), index);
+        }
         let bytes = self.bytes();
-        varint::push(bytes, index);
         varint::push(bytes, root.meta.len() as u64);
         bytes.extend_from_slice(&root.meta);
         Ok(())
