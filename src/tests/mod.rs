@@ -1,0 +1,3 @@
+//! Tests that look at several rooms at once.
+
+mod log;
