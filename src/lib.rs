@@ -1,16 +1,22 @@
 //! perennial
-#![allow(dead_code)]
 mod error;
 pub mod hash_map;
 mod node;
 pub mod state;
+pub mod storage;
+pub mod store;
 mod sync;
 #[cfg(test)]
 mod tests;
-/// docs
+
 pub mod docs {
-    /// design
+    //! How the crate works, in pages: design, format, durability.
+    #[doc = include_str!("docs/design.md")]
     pub mod design {}
+    #[doc = include_str!("docs/format.md")]
+    pub mod format {}
+    #[doc = include_str!("docs/durability.md")]
+    pub mod durability {}
 }
 
 pub use error::Error;

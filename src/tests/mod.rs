@@ -1,3 +1,4 @@
 //! Tests that need more than one module, or the source tree itself.
 
+mod log;
 mod tidy;

@@ -1,0 +1,149 @@
+//! What a store needs of a disk: a directory of named files, written at positions and read through maps.
+//!
+//! Two implementations: [`FileStorage`] over a directory of the file system, [`MemoryStorage`] over nothing but
+//! memory (for tests). The operations are as fine as the system calls beneath them, so that a third one can
+//! simulate a disk that loses, tears or refuses each of them on its own.
+//!
+//! | operation | what a power cut may undo until |
+//! |---|---|
+//! | [`StorageFile::write_all_at`] | [`StorageFile::sync_data`] of that file |
+//! | [`Storage::create`], [`rename`](Storage::rename), [`remove`](Storage::remove) | [`Storage::sync_dir`] |
+//! | length and preallocation given to `create` | `sync_data` of that file |
+
+mod file;
+mod memory;
+
+use std::any::Any;
+use std::borrow::Cow;
+use std::io;
+use std::ops::Range;
+use std::sync::Arc;
+
+pub use file::FileStorage;
+pub use memory::MemoryStorage;
+
+/// A directory of named files.
+///
+/// Names are plain (no separators). Every method may be called from any thread.
+pub trait Storage: Send + Sync {
+    /// Creates the file `name`, `len_bytes` long, all zero, its space reserved where the medium can do so.
+    ///
+    /// # Errors
+    ///
+    /// [`io::ErrorKind::AlreadyExists`] if there is such a file, [`io::ErrorKind::StorageFull`] if the space is
+    /// not there, and whatever the medium says. A failed call may leave the file behind.
+    fn create(&self, name: &str, len_bytes: u64) -> io::Result<Arc<dyn StorageFile>>;
+
+    /// Opens the file `name` for reading.
+    ///
+    /// # Errors
+    ///
+    /// [`io::ErrorKind::NotFound`] if there is no such file, and whatever the medium says.
+    fn open(&self, name: &str) -> io::Result<Arc<dyn StorageFile>>;
+
+    /// Opens the file `name` for reading and writing.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open).
+    fn open_writable(&self, name: &str) -> io::Result<Arc<dyn StorageFile>>;
+
+    /// Lists the names of all files, in no particular order.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the medium says.
+    fn list(&self) -> io::Result<Vec<String>>;
+
+    /// Renames a file, replacing `to` in one step if it exists: a reader finds the old file or the new one.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the medium says.
+    fn rename(&self, from: &str, to: &str) -> io::Result<()>;
+
+    /// Removes the name of a file. Whoever has it open or mapped keeps it.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the medium says.
+    fn remove(&self, name: &str) -> io::Result<()>;
+
+    /// Makes earlier creations, renames and removals durable.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the medium says; the names are then in doubt until the directory is read again.
+    fn sync_dir(&self) -> io::Result<()>;
+
+    /// Takes the exclusive lock `name`, or says who holds it. Never waits.
+    ///
+    /// A lock held by this very process is refused as well. The lock falls with the guard or with the process.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the medium says, other than that the lock is held.
+    fn lock(&self, name: &str) -> io::Result<Lock>;
+}
+
+/// The answer to [`Storage::lock`].
+pub enum Lock {
+    /// The lock is held until the guard is dropped.
+    Held(Box<dyn Any + Send + Sync>),
+    /// Somebody else holds the lock: the process of this id, 0 where that cannot be told.
+    HeldBy(u32),
+}
+
+/// One file of a [`Storage`].
+pub trait StorageFile: Send + Sync {
+    /// Writes all of `bytes` at `offset`, however many system calls it takes.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the medium says; any part of the bytes may then have been written.
+    fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
+
+    /// Returns once all earlier writes to this file, and its length, are on the medium.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the medium says. What was written since the last successful sync is then in doubt for good: a
+    /// second call may succeed without having written it.
+    fn sync_data(&self) -> io::Result<()>;
+
+    /// Lets go of cached copies of what this file holds on the medium, as far as the system allows, so that
+    /// later reads see the medium itself. A hint: doing nothing is correct.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the medium says.
+    fn drop_cached(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// Length of the file in bytes.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the medium says.
+    fn len_bytes(&self) -> io::Result<u64>;
+
+    /// Maps the first `len_bytes` bytes for reading. Later writes through any handle show in the map; the map
+    /// stays valid after the file was removed.
+    ///
+    /// # Errors
+    ///
+    /// [`io::ErrorKind::UnexpectedEof`] if the file is shorter than `len_bytes`, and whatever the medium says.
+    fn map(&self, len_bytes: u64) -> io::Result<Arc<dyn Region>>;
+}
+
+/// The bytes of a mapped file.
+pub trait Region: Send + Sync {
+    /// Length of the map in bytes.
+    fn len_bytes(&self) -> u64;
+
+    /// Returns the bytes of `range`, borrowed where the map can lend them; `None` if it reaches beyond the map.
+    ///
+    /// Bytes that somebody writes at the same time are in an unknown state.
+    fn bytes(&self, range: Range<u64>) -> Option<Cow<'_, [u8]>>;
+}

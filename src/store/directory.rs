@@ -1,0 +1,55 @@
+//! The store's directory: its storage, its path in messages, the names of its files.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::error::{Error, Result};
+use crate::storage::{Region, Storage};
+
+/// The file that the writer locks.
+pub(crate) const LOCK: &str = "LOCK";
+/// The file that says which segments make up the store, and up to where they are durable.
+pub(crate) const MANIFEST: &str = "MANIFEST";
+/// The next manifest, until it is renamed.
+pub(crate) const MANIFEST_TEMP: &str = "MANIFEST.tmp";
+
+/// Name of the file of a segment. Compaction replaces a segment by one of the next generation.
+pub(crate) fn segment_name(number: u32, generation: u32) -> String {
+    format!("{number:07}-{generation}.segment")
+}
+
+/// The store's directory.
+#[derive(Clone)]
+pub(crate) struct Directory {
+    pub storage: Arc<dyn Storage>,
+    /// Where the directory is, for messages only.
+    pub path: PathBuf,
+}
+
+impl Directory {
+    pub(crate) fn new(storage: Arc<dyn Storage>, path: &Path) -> Self {
+        Self { storage, path: path.into() }
+    }
+
+    /// Says which operation on which file failed.
+    pub(crate) fn io_error(&self, action: &'static str, name: &str, source: io::Error) -> Error {
+        Error::Io { action, path: self.path.join(name), source }
+    }
+
+    /// Says that the directory does not hold a whole store.
+    pub(crate) fn not_a_store(&self, found: impl Into<String>, advice: &'static str) -> Error {
+        Error::NotAStore { path: self.path.clone(), found: found.into(), advice }
+    }
+
+    /// Maps the whole of a file; `None` if there is no such file.
+    pub(crate) fn map_whole(&self, name: &str) -> Result<Option<Arc<dyn Region>>> {
+        let file = match self.storage.open(name) {
+            Ok(file) => file,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(self.io_error("open", name, e)),
+        };
+        let region = file.len_bytes().and_then(|len| file.map(len));
+        region.map(Some).map_err(|e| self.io_error("map", name, e))
+    }
+}

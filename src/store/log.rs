@@ -1,0 +1,290 @@
+//! The log: everything under the typed store that knows bytes but no types.
+
+use std::any::Any;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::{Mutex, MutexGuard};
+
+use super::block::corrupt;
+use super::commit::{Commit, Link};
+use super::directory::{Directory, LOCK, MANIFEST, MANIFEST_TEMP, segment_name};
+use super::format::random_u64;
+use super::manifest::Manifest;
+use super::opening::Opening;
+use super::options::Options;
+use super::recovery;
+use super::syncer::Syncer;
+use super::writer::{Resume, Writer, check_unborn};
+use crate::error::{Error, Result};
+use crate::storage::{Lock, Storage};
+
+/// A reader beside a writer looks this often before it believes that something is damaged.
+const READ_ATTEMPTS: u32 = 5;
+
+/// An open log. Dropping it leaves the store clean and releases the lock; what it lent out can go on reading.
+pub(crate) struct Log {
+    opening: Arc<Opening>,
+    syncer: Arc<Syncer>,
+    /// `None`: read-only, or closed.
+    writer: Option<Mutex<Writer>>,
+    /// Released last.
+    _lock: Option<Box<dyn Any + Send + Sync>>,
+}
+
+/// What a log takes on disk.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct LogStats {
+    /// Number of segments.
+    pub segments: usize,
+    /// Their length, unused room included.
+    pub disk_bytes: u64,
+}
+
+impl Log {
+    /// Opens the log in `storage`, which messages call `path`.
+    ///
+    /// Costs O(1) after a clean close. Otherwise at most a segment is walked.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotAStore`] if there is something else than a whole store, [`Error::FormatVersion`] if it is of
+    /// another version, [`Error::Locked`] if it is being written, [`Error::Corrupt`] if something durable is
+    /// damaged, [`Error::Io`] if the system refuses. None of them leaves a change behind.
+    pub(crate) fn open(storage: Arc<dyn Storage>, options: &Options, path: &Path) -> Result<Self> {
+        let directory = Arc::new(Directory::new(storage, path));
+        if options.read_only {
+            return Self::open_read_only(&directory, options);
+        }
+        if !has_manifest(&directory)? {
+            check_new(&directory, options.create)?;
+        }
+        let lock = match directory.storage.lock(LOCK).map_err(|e| directory.io_error("lock", LOCK, e))? {
+            Lock::Held(guard) => guard,
+            Lock::HeldBy(pid) => return Err(Error::Locked { path: path.into(), pid }),
+        };
+        let mut manifest = match Manifest::read(&directory)? {
+            Some(manifest) => manifest,
+            None => {
+                // Looked at again under the lock: somebody may have begun a store meanwhile.
+                check_new(&directory, options.create)?;
+                let manifest = Manifest::of_new_store(random_u64(), random_u64());
+                manifest.write(&directory)?;
+                manifest
+            }
+        };
+        let next = manifest.segments.last().map_or(0, |active| active.number + 1);
+        check_unborn(&directory, &segment_name(next, 0))?;
+        let opening = Arc::new(Opening::new(Arc::clone(&directory), manifest.store_id, options.cache_bytes)?);
+        let recovered = !manifest.clean;
+        let active = match recovery::add_segments(&opening, &mut manifest) {
+            None => None,
+            Some(segment) => {
+                let file = segment.open_writable()?;
+                if recovered {
+                    // What is read from now on is to be what the medium has: whether the last sync of the opening
+                    // before failed, nobody knows any more, and a cached page that was never written would be
+                    // taken for durable.
+                    let name = segment_name(segment.number(), segment.entry.generation);
+                    file.sync_data().map_err(|e| directory.io_error("sync", &name, e))?;
+                    file.drop_cached().map_err(|e| directory.io_error("drop cached pages of", &name, e))?;
+                }
+                segment.map_through(&*file)?;
+                Some((segment, file))
+            }
+        };
+        let newest =
+            recovery::find_newest(&opening, &mut manifest, active.as_ref().map(|(segment, _)| &**segment))?;
+        opening.set_newest(newest.clone());
+        let syncer = Arc::new(Syncer::default());
+        let resume = Resume { manifest, newest, active, epoch: random_u64(), recovered };
+        let writer = Writer::new(Arc::clone(&opening), Arc::clone(&syncer), options, resume);
+        Ok(Self { opening, syncer, writer: Some(Mutex::new(writer)), _lock: Some(lock) })
+    }
+
+    /// Opens beside a writer: the manifest and the segments may change while they are looked at.
+    fn open_read_only(directory: &Arc<Directory>, options: &Options) -> Result<Self> {
+        let mut attempt = 1;
+        loop {
+            let Some(manifest) = Manifest::read(directory)? else {
+                check_new(directory, false)?;
+                return Err(directory.not_a_store("its MANIFEST was just removed", "open it again"));
+            };
+            let sequence = manifest.sequence;
+            let opened = Self::view(directory, options, manifest);
+            // A batch that was half written at the first look is whole, or further on, at the next.
+            let changed = || Ok(Manifest::read(directory)?.is_none_or(|now| now.sequence != sequence));
+            match opened {
+                Err(Error::Corrupt { .. }) if attempt < READ_ATTEMPTS => {
+                    std::thread::sleep(Duration::from_millis(u64::from(attempt)));
+                }
+                Err(e) if attempt >= READ_ATTEMPTS || !changed()? => return Err(e),
+                Err(_) => {}
+                Ok(log) => return Ok(log),
+            }
+            attempt += 1;
+        }
+    }
+
+    /// Reads the store as one manifest shows it, and maps all of it.
+    fn view(directory: &Arc<Directory>, options: &Options, mut manifest: Manifest) -> Result<Self> {
+        let opening = Arc::new(Opening::new(Arc::clone(directory), manifest.store_id, options.cache_bytes)?);
+        let active = recovery::add_segments(&opening, &mut manifest);
+        for segment in opening.segments() {
+            segment.region()?;
+        }
+        let newest = recovery::find_newest(&opening, &mut manifest, active.as_deref())?;
+        opening.set_newest(newest);
+        Ok(Self { opening, syncer: Arc::default(), writer: None, _lock: None })
+    }
+
+    /// The reading end, for lazy nodes to hold.
+    pub(crate) fn opening(&self) -> &Arc<Opening> {
+        &self.opening
+    }
+
+    /// The writing end; waits while another thread has it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Poisoned`] if the log was opened read-only.
+    pub(crate) fn writer(&self) -> Result<MutexGuard<'_, Writer>> {
+        match &self.writer {
+            Some(writer) => Ok(writer.lock()),
+            None => Err(Error::Poisoned { cause: "it was opened read-only".into() }),
+        }
+    }
+
+    /// Makes all commits so far durable, and returns the id of the newest of them (0: there is none). Does not hold
+    /// the writer: others commit meanwhile, and callers who wait together share one sync.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] if the sync fails, which poisons the log; [`Error::Poisoned`] ever after.
+    pub(crate) fn sync(&self) -> Result<u64> {
+        self.syncer.sync()
+    }
+
+    /// Id of the newest commit that is known to be durable; 0: none.
+    pub(crate) fn durable(&self) -> u64 {
+        self.syncer.durable()
+    }
+
+    /// The store's random identity.
+    pub(crate) fn store_id(&self) -> u64 {
+        self.opening.store_id
+    }
+
+    /// The newest commit.
+    pub(crate) fn latest(&self) -> Option<Arc<Commit>> {
+        self.opening.newest()
+    }
+
+    /// Finds a commit by its id, reading O(log n) others.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UnknownCheckpoint`] if there is none; [`Error::Corrupt`] or [`Error::Io`] if one on the way cannot
+    /// be read.
+    pub(crate) fn find(&self, id: u64) -> Result<Arc<Commit>> {
+        let mut here = self.latest();
+        while let Some(commit) = here {
+            if commit.id == id {
+                return Ok(commit);
+            }
+            let towards = [commit.jump, commit.previous].into_iter().flatten().find(|link| link.id >= id);
+            here = towards.map(|link| read_link(&self.opening, link)).transpose()?.map(Arc::new);
+        }
+        Err(Error::UnknownCheckpoint { id })
+    }
+
+    /// All commits, the newest first; each is read when it is asked for.
+    pub(crate) fn commits(&self) -> Commits {
+        Commits { opening: Arc::clone(&self.opening), next: self.latest().map(|newest| newest.link()) }
+    }
+
+    /// What the log takes on disk.
+    pub(crate) fn stats(&self) -> LogStats {
+        let segments = self.opening.segments();
+        let disk_bytes = segments.iter().map(|segment| u64::from(segment.entry.len_bytes)).sum();
+        LogStats { segments: segments.len(), disk_bytes }
+    }
+
+    /// Closes the log as dropping it does, and tells what went wrong.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] if the store could not be left clean; the next opening recovers then, and `Buffered` commits
+    /// may be lost to a power cut.
+    pub(crate) fn close(mut self) -> Result<()> {
+        self.finish()
+    }
+
+    fn finish(&mut self) -> Result<()> {
+        self.writer.take().map_or(Ok(()), |writer| writer.into_inner().finish())
+    }
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        // Whoever wants to know calls `close`. The store is whole either way.
+        let _ = self.finish();
+    }
+}
+
+/// The commits of a log, the newest first. Ends after an error.
+pub(crate) struct Commits {
+    opening: Arc<Opening>,
+    next: Option<Link>,
+}
+
+impl Iterator for Commits {
+    type Item = Result<Commit>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let commit = read_link(&self.opening, self.next.take()?);
+        self.next = commit.as_ref().ok().and_then(|commit| commit.previous);
+        Some(commit)
+    }
+}
+
+fn read_link(opening: &Opening, link: Link) -> Result<Commit> {
+    let commit = opening.read_commit(link.address)?;
+    if commit.link() != link {
+        let place = opening.segment(link.address.segment())?.place(0);
+        let what = format!("commit {} was expected at {}, found {}", link.id, link.address, commit.id);
+        return Err(corrupt(place, what));
+    }
+    Ok(commit)
+}
+
+fn has_manifest(directory: &Directory) -> Result<bool> {
+    match directory.storage.open(MANIFEST) {
+        Ok(_) => Ok(true),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(e) => Err(directory.io_error("open", MANIFEST, e)),
+    }
+}
+
+/// Refuses a directory without a manifest, unless it is empty and a store may be begun there.
+fn check_new(directory: &Directory, create: bool) -> Result<()> {
+    let names = directory.storage.list().map_err(|e| directory.io_error("list", "", e))?;
+    if names.iter().any(|name| name.ends_with(".segment")) {
+        return Err(directory.not_a_store(
+            "it holds segments, but no MANIFEST",
+            "restore MANIFEST from a backup made together with the segments; nothing was changed",
+        ));
+    }
+    // A crash while a store was begun leaves these two.
+    if let Some(foreign) = names.iter().find(|name| *name != LOCK && *name != MANIFEST_TEMP) {
+        let found = format!("it holds other files, such as {foreign:?}");
+        return Err(directory.not_a_store(found, "name a directory that is empty, or does not exist yet"));
+    }
+    if !create {
+        let found = "it is an empty directory";
+        return Err(directory.not_a_store(found, "check the path, or allow the store to be created"));
+    }
+    Ok(())
+}

@@ -1,0 +1,131 @@
+//! An opening: the reading end of the log, which lazy nodes hold on to.
+//!
+//! It outlives the [`Log`](super::log::Log) it came from: it keeps maps, not the lock. Readers never wait for a
+//! write to the disk: the writer publishes blocks, segments and commits after it wrote them, under locks that are
+//! held for a few instructions.
+
+use std::sync::Arc;
+
+use parking_lot::RwLock;
+
+use super::block::{RecordBlock, corrupt};
+use super::block_cache::BlockCache;
+use super::commit::Commit;
+use super::directory::Directory;
+use super::format::Place;
+use super::segment::Segment;
+use crate::error::{Error, Result};
+use crate::node::{Address, Backing, Record, Tag};
+
+/// One opening of one store.
+pub(crate) struct Opening {
+    tag: Tag,
+    pub(crate) directory: Arc<Directory>,
+    pub(crate) store_id: u64,
+    cache: BlockCache,
+    /// By number; compaction leaves holes.
+    segments: RwLock<Vec<Option<Arc<Segment>>>>,
+    newest: RwLock<Option<Arc<Commit>>>,
+}
+
+impl Opening {
+    /// Starts an opening without segments.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Limit`] if the process has used up its tags.
+    pub(crate) fn new(directory: Arc<Directory>, store_id: u64, cache_bytes: usize) -> Result<Self> {
+        let tag = Tag::next().ok_or_else(|| Error::Limit {
+            what: format!(
+                "this process has opened stores {} times, more than it can tell apart; start another process",
+                (1u32 << Tag::BITS) - 1
+            ),
+        })?;
+        Ok(Self {
+            tag,
+            directory,
+            store_id,
+            cache: BlockCache::new(cache_bytes),
+            segments: RwLock::default(),
+            newest: RwLock::default(),
+        })
+    }
+
+    /// Lets readers see a segment.
+    pub(crate) fn add_segment(&self, segment: Arc<Segment>) {
+        let number = segment.number() as usize;
+        let mut segments = self.segments.write();
+        if segments.len() <= number {
+            segments.resize(number + 1, None);
+        }
+        segments[number] = Some(segment);
+    }
+
+    /// The segment of this number.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Corrupt`] if the store has none.
+    pub(crate) fn segment(&self, number: u32) -> Result<Arc<Segment>> {
+        let found = self.segments.read().get(number as usize).cloned().flatten();
+        found.ok_or_else(|| {
+            let place = Place { store_id: self.store_id, segment: number, offset: 0 };
+            corrupt(place, "a record refers to this segment, but the store has none of this number")
+        })
+    }
+
+    /// All segments, ascending by number.
+    pub(crate) fn segments(&self) -> Vec<Arc<Segment>> {
+        self.segments.read().iter().flatten().cloned().collect()
+    }
+
+    /// The newest commit.
+    pub(crate) fn newest(&self) -> Option<Arc<Commit>> {
+        self.newest.read().clone()
+    }
+
+    /// Lets readers see a commit as the newest.
+    pub(crate) fn set_newest(&self, commit: Option<Arc<Commit>>) {
+        *self.newest.write() = commit;
+    }
+
+    /// Reads the commit at `address`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Corrupt`] if there is none; [`Error::Io`] if the system refuses.
+    pub(crate) fn read_commit(&self, address: Address) -> Result<Commit> {
+        let segment = self.segment(address.segment())?;
+        let (entry, epoch) = segment.find(address.ordinal())?;
+        let place = segment.place(entry.offset);
+        Commit::read(&**segment.region()?, place, address.ordinal(), epoch)
+    }
+}
+
+impl Backing for Opening {
+    fn tag(&self) -> Tag {
+        self.tag
+    }
+
+    fn read(&self, address: Address) -> Result<Record> {
+        let segment = self.segment(address.segment())?;
+        let (entry, epoch) = segment.find(address.ordinal())?;
+        if let Some(block) = self.cache.get(address.segment(), entry.offset) {
+            return block.record(address);
+        }
+        let place = segment.place(entry.offset);
+        if entry.is_commit {
+            return Err(corrupt(place, format!("the record {address} was expected, but a commit is here")));
+        }
+        let (header, block) = RecordBlock::read(&**segment.region()?, place)?;
+        if header.epoch != epoch || header.first_ordinal != entry.first_ordinal {
+            return Err(corrupt(
+                place,
+                "a stale block of another opening lies where a newer one was written",
+            ));
+        }
+        let block = Arc::new(block);
+        self.cache.insert(address.segment(), entry.offset, Arc::clone(&block));
+        block.record(address)
+    }
+}

@@ -1,0 +1,139 @@
+//! How a store is opened: compression, sizes, durability.
+
+/// How blocks are compressed. Every block says how it was, so the choice can change from opening to opening.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
+pub enum Compression {
+    /// Not at all.
+    None,
+    /// LZ4: the fastest, about half the savings of Zstd.
+    #[default]
+    Lz4,
+    /// Zstandard at level 1.
+    Zstd,
+}
+
+/// When a checkpoint counts as written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
+pub enum Durability {
+    /// When the system has it: it survives the death of the process, a power cut may undo it together with
+    /// everything after it. A later `Sync` checkpoint, or closing the store, makes it durable.
+    Buffered,
+    /// When the medium has it: it survives a power cut.
+    #[default]
+    Sync,
+}
+
+/// How a store is opened.
+///
+/// ```ignore
+/// let options = Options::new().compression(Compression::Zstd).cache_bytes(8 << 20);
+/// ```
+#[derive(Clone, Debug)]
+pub struct Options {
+    pub(crate) compression: Compression,
+    pub(crate) segment_bytes: u32,
+    pub(crate) block_bytes: u32,
+    pub(crate) cache_bytes: usize,
+    pub(crate) create: bool,
+    pub(crate) read_only: bool,
+    pub(crate) durability: Durability,
+}
+
+impl Options {
+    /// Size of a block before compression, unless the options say otherwise.
+    pub(crate) const BLOCK_BYTES: u32 = 8 << 10;
+    /// Size of a segment, unless the options say otherwise.
+    pub(crate) const SEGMENT_BYTES: u32 = 8 << 20;
+    /// Bounds of the size of a segment.
+    const SEGMENT_BOUNDS: (u32, u32) = (4 << 10, 1 << 30);
+    /// Bounds of the size of a block.
+    const BLOCK_BOUNDS: (u32, u32) = (256, 1 << 20);
+
+    /// The defaults: LZ4, segments of 8 MiB, blocks of 8 KiB, a cache of 32 MiB, create, read and write, `Sync`.
+    pub fn new() -> Self {
+        Self {
+            compression: Compression::default(),
+            segment_bytes: Self::SEGMENT_BYTES,
+            block_bytes: Self::BLOCK_BYTES,
+            cache_bytes: 32 << 20,
+            create: true,
+            read_only: false,
+            durability: Durability::default(),
+        }
+    }
+
+    /// Compresses new blocks so. Default: [`Compression::Lz4`].
+    #[must_use]
+    pub fn compression(mut self, compression: Compression) -> Self {
+        self.compression = compression;
+        self
+    }
+
+    /// Sets the size of new segments, clamped to 4 KiB – 1 GiB. Default: 8 MiB.
+    ///
+    /// A segment is reserved on the medium when it is begun, and is the unit of compaction.
+    #[must_use]
+    pub fn segment_bytes(mut self, bytes: u32) -> Self {
+        self.segment_bytes = bytes.clamp(Self::SEGMENT_BOUNDS.0, Self::SEGMENT_BOUNDS.1);
+        self
+    }
+
+    /// Sets the size at which a block is closed, before compression, clamped to 256 B – 1 MiB. Default: 8 KiB.
+    ///
+    /// Larger blocks compress better; a cold read decodes a whole block.
+    #[must_use]
+    pub fn block_bytes(mut self, bytes: u32) -> Self {
+        self.block_bytes = bytes.clamp(Self::BLOCK_BOUNDS.0, Self::BLOCK_BOUNDS.1);
+        self
+    }
+
+    /// Keeps up to `bytes` of decoded blocks in memory. Default: 32 MiB.
+    #[must_use]
+    pub fn cache_bytes(mut self, bytes: usize) -> Self {
+        self.cache_bytes = bytes;
+        self
+    }
+
+    /// Whether an absent store is created; its parent directory must exist. Default: true.
+    #[must_use]
+    pub fn create(mut self, create: bool) -> Self {
+        self.create = create;
+        self
+    }
+
+    /// Whether to only read, beside whoever writes: takes no lock, changes nothing, and shows the checkpoints
+    /// that were committed when it was opened. Default: false.
+    #[must_use]
+    pub fn read_only(mut self, read_only: bool) -> Self {
+        self.read_only = read_only;
+        self
+    }
+
+    /// Sets the durability of checkpoints that do not name their own. Default: [`Durability::Sync`].
+    #[must_use]
+    pub fn durability(mut self, durability: Durability) -> Self {
+        self.durability = durability;
+        self
+    }
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_clamped_to_what_the_format_holds() {
+        let options = Options::new().segment_bytes(u32::MAX).block_bytes(0);
+        assert_eq!((options.segment_bytes, options.block_bytes), (1 << 30, 256));
+        let options = Options::new().segment_bytes(0).block_bytes(u32::MAX);
+        assert_eq!((options.segment_bytes, options.block_bytes), (4 << 10, 1 << 20));
+    }
+}

@@ -1,0 +1,187 @@
+//! What an opening finds: the newest commit that is whole, and where to go on.
+//!
+//! After a clean close the manifest says it all. Else the blocks after the manifest's point are walked, in the
+//! active segment only: what lies in the others was durable before the manifest named this one. A block counts if
+//! it is whole, lies where it was written, carries the epoch of the opening that the manifest names, and goes on
+//! with the ordinals; a commit counts if its batch is exactly the blocks walked since the last one.
+//!
+//! The walk ends at the first thing that does not count. That is the end of the log, or a batch torn by a power
+//! cut, or damage to something durable. A commit further on tells them apart: its *durable floor* is the newest
+//! commit that was durable when it was written. If that is younger than the last one walked, durable data is
+//! damaged, and nothing may be cut.
+//!
+//! Nothing is written here. What is cut stays where it is until the next batch is written over it; it can never
+//! come back, because that batch's opening has another epoch, which is in the manifest before the first write.
+
+use std::sync::Arc;
+
+use super::block::{self, BlockKind, HEADER_BYTES, corrupt};
+use super::commit::{BatchPart, Commit, Link};
+use super::format::{SECTOR_BYTES, chain, sector_up};
+use super::index::BlockEntry;
+use super::manifest::{CommitRef, Manifest, Point};
+use super::opening::Opening;
+use super::segment::{FIRST_BATCH, Segment};
+use crate::error::Result;
+use crate::node::Address;
+use crate::storage::Region;
+
+/// Gives the opening its segments, all but the last one sealed. Returns the active one.
+pub(crate) fn add_segments(opening: &Opening, manifest: &mut Manifest) -> Option<Arc<Segment>> {
+    let mut active = None;
+    for &entry in &manifest.segments {
+        let index = (entry.index_offset == 0).then(|| std::mem::take(&mut manifest.index));
+        let directory = Arc::clone(&opening.directory);
+        let segment = Arc::new(Segment::new(directory, opening.store_id, entry, index));
+        opening.add_segment(Arc::clone(&segment));
+        active = Some(segment);
+    }
+    active
+}
+
+/// Finds the newest commit, and moves the manifest's point (in memory) behind it.
+///
+/// # Errors
+///
+/// [`Error::Corrupt`](crate::Error::Corrupt) if something durable is damaged; [`Error::Io`](crate::Error::Io) if
+/// the system refuses.
+pub(crate) fn find_newest(
+    opening: &Opening,
+    manifest: &mut Manifest,
+    active: Option<&Segment>,
+) -> Result<Option<Arc<Commit>>> {
+    let known = match manifest.newest {
+        None => None,
+        Some(CommitRef { id, address }) => {
+            let commit = opening.read_commit(address)?;
+            if commit.id != id {
+                let place = opening.segment(address.segment())?.place(0);
+                return Err(corrupt(
+                    place,
+                    format!("commit {id} was expected at {address}, found {}", commit.id),
+                ));
+            }
+            Some(commit)
+        }
+    };
+    let Some(active) = active.filter(|_| !manifest.clean) else { return Ok(known.map(Arc::new)) };
+    let walk = Walk::over(active, manifest.epoch, manifest.point, known.as_ref().map(Commit::link))?;
+    let newest = walk.newest.or(known);
+    let newest_id = newest.as_ref().map_or(0, |newest| newest.id);
+    // A commit that was cut may be known to somebody by its id. At most one was in flight; `Buffered` ones were
+    // acknowledged in any number that fits the rest of the segment, each on a sector of its own.
+    let sectors_left = (active.entry.len_bytes - walk.point.offset).div_ceil(SECTOR_BYTES);
+    let lost = if manifest.buffered { u64::from(sectors_left) } else { 1 };
+    let unseen = newest_id.max(walk.seen_id).saturating_add(1 + lost);
+    manifest.next_commit_id = manifest.next_commit_id.max(unseen);
+    manifest.newest = newest.as_ref().map(|newest| CommitRef { id: newest.id, address: newest.address });
+    manifest.point = walk.point;
+    Ok(newest.map(Arc::new))
+}
+
+/// A walk over the active segment.
+struct Walk {
+    /// The last commit that counts.
+    newest: Option<Commit>,
+    /// Behind it.
+    point: Point,
+    /// The largest id among the commits that were found, whether they count or not.
+    seen_id: u64,
+}
+
+impl Walk {
+    /// Walks from `point`, where `known` was the newest commit. Blocks of commits that count are published.
+    fn over(segment: &Segment, epoch: u64, point: Point, known: Option<Link>) -> Result<Self> {
+        let region = &**segment.region()?;
+        let mut walk = Self { newest: None, point, seen_id: 0 };
+        let mut last = known;
+        let mut at = point.offset.max(FIRST_BATCH);
+        let mut ordinal = point.ordinal;
+        let mut part = BatchPart { offset: at, ..BatchPart::default() };
+        let mut entries = Vec::new();
+        while let Some(header) = block::check(region, segment.place(at)) {
+            let goes_on = header.epoch == epoch && header.first_ordinal == ordinal && header.records > 0;
+            let Some(next_ordinal) = ordinal.checked_add(header.records.into()) else { break };
+            if !goes_on || next_ordinal > Address::MAX_ORDINALS {
+                break;
+            }
+            let end = (u64::from(at) + header.len_bytes()) as u32;
+            let entry = BlockEntry {
+                offset: at,
+                first_ordinal: ordinal,
+                is_commit: header.kind == BlockKind::Commit,
+            };
+            match header.kind {
+                BlockKind::Index => break,
+                BlockKind::Records => {
+                    entries.push(entry);
+                    part.blocks += 1;
+                    part.checksum = chain(part.checksum, header.checksum);
+                    (at, ordinal) = (end, next_ordinal);
+                }
+                BlockKind::Commit => {
+                    let Ok(commit) = Commit::read(region, segment.place(at), ordinal, epoch) else { break };
+                    if commit.part != part || commit.previous != last {
+                        break;
+                    }
+                    entries.push(entry);
+                    segment.publish(&entries, epoch);
+                    entries.clear();
+                    (at, ordinal) = (sector_up(end).min(segment.entry.len_bytes), next_ordinal);
+                    walk.point = Point { offset: at, ordinal };
+                    part = BatchPart { offset: at, ..BatchPart::default() };
+                    last = Some(commit.link());
+                    walk.newest = Some(commit);
+                }
+            }
+        }
+        walk.check_cut(segment, region, epoch, at, last)?;
+        Ok(walk)
+    }
+
+    /// Makes sure that what is cut, from `at` on, was not durable.
+    fn check_cut(
+        &mut self,
+        segment: &Segment,
+        region: &dyn Region,
+        epoch: u64,
+        at: u32,
+        last: Option<Link>,
+    ) -> Result<()> {
+        let last_id = last.map_or(0, |last| last.id);
+        for commit in commits_from(segment, region, epoch, at) {
+            self.seen_id = self.seen_id.max(commit.id);
+            if commit.durable_floor > last_id {
+                let what = format!(
+                    "the log breaks off after commit {last_id}, but commit {} further on says that commit {} was \
+                     durable",
+                    commit.id, commit.durable_floor
+                );
+                return Err(corrupt(segment.place(at), what));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// All whole commits of an epoch that lie at or after `from`, wherever they start, whatever is around them.
+fn commits_from(segment: &Segment, region: &dyn Region, epoch: u64, from: u32) -> Vec<Commit> {
+    /// Where in a block's header its epoch lies.
+    const EPOCH_AT: usize = 24;
+    let Some(bytes) = region.bytes(from.into()..region.len_bytes()) else { return Vec::new() };
+    // Most of the segment is as it was reserved: zero.
+    let zeros: usize =
+        bytes.rchunks(64).take_while(|c| c.iter().fold(0, |a, b| a | b) == 0).map(<[u8]>::len).sum();
+    let bytes = &bytes[..bytes.len() - zeros];
+    let needle = epoch.to_le_bytes();
+    let found = bytes.windows(needle.len()).enumerate().filter(|(_, window)| *window == needle);
+    found
+        .filter_map(|(i, _)| {
+            let place = segment.place(from + u32::try_from(i.checked_sub(EPOCH_AT)?).ok()?);
+            let header = block::check(region, place).filter(|header| header.kind == BlockKind::Commit)?;
+            Commit::read(region, place, header.first_ordinal, epoch).ok()
+        })
+        .collect()
+}
+
+const _: () = assert!(HEADER_BYTES == 32, "the epoch is the last part of a block's header");

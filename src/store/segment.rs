@@ -1,0 +1,208 @@
+//! A segment: one file of the log, as readers see it.
+//!
+//! The first sector of the file is its header, the rest are batches, and at the end, once the segment is sealed,
+//! an index block.
+//!
+//! | offset | bytes | what |
+//! |---|---|---|
+//! | 0 | 8 | `PRNLSEGM` |
+//! | 8 | 4 | format version |
+//! | 12 | 4 | number |
+//! | 16 | 4 | generation |
+//! | 20 | 4 | length of the file in bytes |
+//! | 24 | 8 | store id |
+//! | 32 | 8 | checksum of the 32 bytes before |
+
+use std::io;
+use std::sync::{Arc, OnceLock};
+
+use parking_lot::RwLock;
+
+use super::block::{Block, BlockKind, corrupt};
+use super::directory::{Directory, segment_name};
+use super::format::{Cursor, Place, SECTOR_BYTES, VERSION, checksum};
+use super::index::{BlockEntry, Index};
+use super::manifest::SegmentEntry;
+use crate::error::{Error, Result};
+use crate::storage::{Region, StorageFile};
+
+const MAGIC: [u8; 8] = *b"PRNLSEGM";
+const HEADER_BYTES: usize = 40;
+
+/// Where the first batch of a segment starts.
+pub(crate) const FIRST_BATCH: u32 = SECTOR_BYTES;
+
+/// One segment. Its file is mapped, and its index read, on first use.
+pub(crate) struct Segment {
+    pub entry: SegmentEntry,
+    store_id: u64,
+    directory: Arc<Directory>,
+    region: OnceLock<Arc<dyn Region>>,
+    /// The blocks that readers may look for. `None`: sealed, and not read yet.
+    index: RwLock<Option<Index>>,
+}
+
+impl Segment {
+    /// Makes the segment of a manifest's entry; the active one comes with its index.
+    pub(crate) fn new(
+        directory: Arc<Directory>,
+        store_id: u64,
+        entry: SegmentEntry,
+        index: Option<Index>,
+    ) -> Self {
+        debug_assert_eq!(entry.index_offset == 0, index.is_some());
+        Self { entry, store_id, directory, region: OnceLock::new(), index: RwLock::new(index) }
+    }
+
+    /// Number of the segment.
+    pub(crate) fn number(&self) -> u32 {
+        self.entry.number
+    }
+
+    /// The place at `offset` of this segment.
+    pub(crate) fn place(&self, offset: u32) -> Place {
+        Place { store_id: self.store_id, segment: self.entry.number, offset }
+    }
+
+    /// The segment's map; made, and the file's header checked, on the first call.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Corrupt`] if the file is missing, too short, or has another header; [`Error::Io`] if the system
+    /// refuses.
+    pub(crate) fn region(&self) -> Result<&Arc<dyn Region>> {
+        if let Some(region) = self.region.get() {
+            return Ok(region);
+        }
+        let region = self.map()?;
+        Ok(self.region.get_or_init(|| region))
+    }
+
+    fn map(&self) -> Result<Arc<dyn Region>> {
+        let name = segment_name(self.entry.number, self.entry.generation);
+        let file = self.directory.storage.open(&name).map_err(|e| self.open_error(&name, e))?;
+        self.map_file(&name, &*file)
+    }
+
+    /// Opens the segment's file for appending, and maps it through the same handle.
+    pub(crate) fn open_writable(&self) -> Result<Arc<dyn StorageFile>> {
+        let name = segment_name(self.entry.number, self.entry.generation);
+        let file = self.directory.storage.open_writable(&name).map_err(|e| self.open_error(&name, e))?;
+        Ok(file)
+    }
+
+    /// Uses this handle's map, unless there is one already.
+    pub(crate) fn map_through(&self, file: &dyn StorageFile) -> Result<()> {
+        if self.region.get().is_none() {
+            let region = self.map_file(&segment_name(self.entry.number, self.entry.generation), file)?;
+            self.region.get_or_init(|| region);
+        }
+        Ok(())
+    }
+
+    fn open_error(&self, name: &str, e: io::Error) -> Error {
+        match e.kind() {
+            io::ErrorKind::NotFound => corrupt(self.place(0), format!("the file {name} is missing")),
+            _ => self.directory.io_error("open", name, e),
+        }
+    }
+
+    fn map_file(&self, name: &str, file: &dyn StorageFile) -> Result<Arc<dyn Region>> {
+        let region = file.map(self.entry.len_bytes.into()).map_err(|e| match e.kind() {
+            io::ErrorKind::UnexpectedEof => corrupt(self.place(0), format!("{name} was truncated: {e}")),
+            _ => self.directory.io_error("map", name, e),
+        })?;
+        self.check_header(name, &*region)?;
+        Ok(region)
+    }
+
+    fn check_header(&self, name: &str, region: &dyn Region) -> Result<()> {
+        let found = region.bytes(0..HEADER_BYTES as u64);
+        let expected = header(self.entry, self.store_id);
+        let found = found.as_deref().unwrap_or_default();
+        if found == expected {
+            return Ok(());
+        }
+        let version = Cursor::new(found.get(8..).unwrap_or_default()).u32();
+        if let Some(version) = version.filter(|&version| found.starts_with(&MAGIC) && version != VERSION)
+            && header_checksum_holds(found)
+        {
+            let path = self.directory.path.join(name);
+            return Err(Error::FormatVersion { path, found: version, expected: VERSION });
+        }
+        let whole =
+            if header_checksum_holds(found) { "belongs to another segment or store" } else { "is damaged" };
+        Err(corrupt(self.place(0), format!("the header of {name} {whole}")))
+    }
+
+    /// Finds the block that `ordinal` would lie in, and the epoch it must carry.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Corrupt`] if no block can hold it, or the segment's index is damaged.
+    pub(crate) fn find(&self, ordinal: u32) -> Result<(BlockEntry, u64)> {
+        let found = {
+            let index = self.index.read();
+            index.as_ref().map(|index| index.find(ordinal))
+        };
+        let found = match found {
+            Some(found) => found,
+            None => {
+                // Read outside the lock: nobody waits for the disk. Two readers may both read it.
+                let index = self.read_index()?;
+                let found = index.find(ordinal);
+                self.index.write().get_or_insert(index);
+                found
+            }
+        };
+        found.ok_or_else(|| corrupt(self.place(0), format!("the segment has no record {ordinal}")))
+    }
+
+    fn read_index(&self) -> Result<Index> {
+        let place = self.place(self.entry.index_offset);
+        let block = Block::read(&**self.region()?, place)?;
+        if block.header.kind != BlockKind::Index {
+            return Err(corrupt(
+                place,
+                "the segment's index was expected, but this is another kind of block",
+            ));
+        }
+        Index::decode(block.raw()).ok_or_else(|| corrupt(place, "the segment's index does not decode"))
+    }
+
+    /// Lets readers see blocks that were written just now (or found, by recovery).
+    pub(crate) fn publish(&self, entries: &[BlockEntry], epoch: u64) {
+        if let Some(index) = &mut *self.index.write() {
+            entries.iter().for_each(|&entry| index.push(entry, epoch));
+        }
+    }
+
+    /// Looks at the index of a segment that has it in memory: the active one.
+    pub(crate) fn with_index<T>(&self, look: impl FnOnce(&Index) -> T) -> T {
+        let index = self.index.read();
+        look(index.as_ref().unwrap_or(&Index::default()))
+    }
+}
+
+/// The header of a segment's file.
+pub(crate) fn header(entry: SegmentEntry, store_id: u64) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(HEADER_BYTES);
+    bytes.extend_from_slice(&MAGIC);
+    bytes.extend_from_slice(&VERSION.to_le_bytes());
+    bytes.extend_from_slice(&entry.number.to_le_bytes());
+    bytes.extend_from_slice(&entry.generation.to_le_bytes());
+    bytes.extend_from_slice(&entry.len_bytes.to_le_bytes());
+    bytes.extend_from_slice(&store_id.to_le_bytes());
+    bytes.extend_from_slice(&checksum(&bytes).to_le_bytes());
+    bytes
+}
+
+fn header_checksum_holds(bytes: &[u8]) -> bool {
+    bytes.len() == HEADER_BYTES && checksum(&bytes[..32]).to_le_bytes() == bytes[32..]
+}
+
+/// Whether a segment's file that no manifest names holds anything that was written after it was made.
+pub(crate) fn holds_data(region: &dyn Region) -> bool {
+    let start = u64::from(FIRST_BATCH).min(region.len_bytes());
+    region.bytes(start..region.len_bytes()).is_none_or(|bytes| bytes.iter().any(|&byte| byte != 0))
+}

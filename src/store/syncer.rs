@@ -1,0 +1,106 @@
+//! Syncs the active segment, for one caller or for many at once, and remembers the first failure for good.
+//!
+//! The system reports a failed sync *once* for each open file. So syncs of a file take turns under a lock, and
+//! each looks for an earlier failure before it believes its own success. Whoever waited for a sync that began
+//! after his commit was written has nothing left to do.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+
+use crate::error::{Error, Result};
+use crate::storage::StorageFile;
+
+/// Durability and failure of one opening's writes.
+#[derive(Default)]
+pub(crate) struct Syncer {
+    active: Mutex<Option<ActiveFile>>,
+    /// Id of the newest commit that was written.
+    written: AtomicU64,
+    /// Id of the newest commit that is durable.
+    synced: AtomicU64,
+    failure: OnceLock<String>,
+}
+
+struct ActiveFile {
+    file: Arc<dyn StorageFile>,
+    path: std::path::PathBuf,
+}
+
+impl Syncer {
+    /// Fails if an earlier write or sync failed.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Poisoned`] with the first failure.
+    pub(crate) fn check(&self) -> Result<()> {
+        match self.failure.get() {
+            None => Ok(()),
+            Some(cause) => Err(Error::Poisoned { cause: cause.clone() }),
+        }
+    }
+
+    /// Remembers a failure, unless there was one before, and gives it back.
+    pub(crate) fn poison(&self, error: Error) -> Error {
+        self.failure.get_or_init(|| error.to_string());
+        error
+    }
+
+    /// Starts from a store whose commits up to `id` are durable.
+    pub(crate) fn start(&self, id: u64) {
+        self.written.store(id, Ordering::Release);
+        self.synced.store(id, Ordering::Release);
+    }
+
+    /// Says that commit `id` is written, whole, to the active segment.
+    pub(crate) fn set_written(&self, id: u64) {
+        self.written.store(id, Ordering::Release);
+    }
+
+    /// The newest durable commit, 0 if there is none.
+    pub(crate) fn durable(&self) -> u64 {
+        self.synced.load(Ordering::Acquire)
+    }
+
+    /// Makes `file` the active one. Everything in the one before must be synced.
+    pub(crate) fn set_active(&self, file: Arc<dyn StorageFile>, path: std::path::PathBuf) {
+        *self.active.lock() = Some(ActiveFile { file, path });
+    }
+
+    /// Makes all commits written so far durable, and returns the newest of them (0: there is none).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] if the sync fails, [`Error::Poisoned`] if one failed before.
+    pub(crate) fn sync(&self) -> Result<u64> {
+        self.sync_unless(|written| self.durable() >= written)
+    }
+
+    /// Syncs even if no commit asks for it: for what a sealed segment holds besides commits.
+    ///
+    /// # Errors
+    ///
+    /// As [`sync`](Self::sync).
+    pub(crate) fn sync_all(&self) -> Result<u64> {
+        self.sync_unless(|_| false)
+    }
+
+    fn sync_unless(&self, is_durable: impl Fn(u64) -> bool) -> Result<u64> {
+        let active = self.active.lock();
+        self.check()?;
+        // Read under the lock and before the sync: a commit written after this may not be covered.
+        let written = self.written.load(Ordering::Acquire);
+        if is_durable(written) {
+            return Ok(written);
+        }
+        if let Some(ActiveFile { file, path }) = &*active {
+            let synced: io::Result<()> = file.sync_data();
+            synced.map_err(|source| self.poison(Error::Io { action: "sync", path: path.clone(), source }))?;
+        }
+        self.synced.store(written, Ordering::Release);
+        Ok(written)
+    }
+}

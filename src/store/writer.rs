@@ -1,0 +1,496 @@
+//! The writer: records into blocks, blocks into batches, batches into segments.
+//!
+//! A batch is everything from one commit to the next. It starts on a fresh sector, and a small one is a single
+//! positioned write. A large one is written out piece by piece as it grows. When a segment is full it is *sealed*:
+//! the rest of the batch so far is written, an index block after it, and all of that synced **before** the manifest
+//! names the next segment. So what lies in sealed segments is durable, and only the active one can be torn.
+
+use std::io;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use super::block::{self, BlockBuilder, BlockFacts, BlockKind, HEADER_BYTES};
+use super::commit::{BatchPart, BatchSize, Commit, Draft, Link};
+use super::compression::Compressor;
+use super::directory::segment_name;
+use super::format::{MAX_RECORD_BYTES, VARINT_BYTES, chain, sector_up};
+use super::index::{BlockEntry, Index};
+use super::manifest::{CommitRef, Manifest, Point, SegmentEntry};
+use super::opening::Opening;
+use super::options::{Durability, Options};
+use super::record;
+use super::segment::{self, FIRST_BATCH, Segment};
+use super::syncer::Syncer;
+use crate::error::{Error, Result};
+use crate::node::{Address, Backing, RecordHead, Sink, Tag};
+use crate::storage::StorageFile;
+
+/// A batch is written out in pieces of about this size.
+const WRITE_OUT_BYTES: usize = 1 << 20;
+
+/// The writing end of a log. There is one for each opening that is not read-only.
+pub(crate) struct Writer {
+    opening: Arc<Opening>,
+    syncer: Arc<Syncer>,
+    compressor: Compressor,
+    segment_bytes: u32,
+    durability: Durability,
+    /// What blocks of this opening carry.
+    epoch: u64,
+    /// The manifest as it lies in the directory, its point moved along with each commit.
+    manifest: Manifest,
+    /// The manifest in the directory says that this opening writes.
+    begun: bool,
+    /// The directory was not left clean: the manifest there is behind.
+    recovered: bool,
+    active: Option<Active>,
+    /// Records that are not in a block yet.
+    block: BlockBuilder,
+    /// Blocks that are not written yet; they go to `active.offset`.
+    buffer: Vec<u8>,
+    /// The blocks in `buffer`.
+    entries: Vec<BlockEntry>,
+    newest: Option<Arc<Commit>>,
+    next_id: u64,
+    batch: BatchSize,
+}
+
+/// The segment that is being filled.
+struct Active {
+    segment: Arc<Segment>,
+    file: Arc<dyn StorageFile>,
+    /// Where the next write goes.
+    offset: u32,
+    next_ordinal: u32,
+    /// The part of the batch in progress that lies here.
+    part: BatchPart,
+    /// How many blocks the segment had when that part began.
+    blocks_before_part: usize,
+    ordinal_before_part: u32,
+}
+
+/// What an opening found: where to go on writing.
+pub(crate) struct Resume {
+    pub manifest: Manifest,
+    pub newest: Option<Arc<Commit>>,
+    pub active: Option<(Arc<Segment>, Arc<dyn StorageFile>)>,
+    pub epoch: u64,
+    pub recovered: bool,
+}
+
+impl Writer {
+    /// Goes on where the store ends.
+    pub(crate) fn new(opening: Arc<Opening>, syncer: Arc<Syncer>, options: &Options, resume: Resume) -> Self {
+        let Resume { manifest, newest, active, epoch, recovered } = resume;
+        let active = active.map(|(segment, file)| {
+            let path = opening.directory.path.join(segment_name(segment.number(), segment.entry.generation));
+            syncer.set_active(Arc::clone(&file), path);
+            Active::new(segment, file, manifest.point)
+        });
+        syncer.start(newest.as_ref().map_or(0, |newest| newest.id));
+        Self {
+            opening,
+            syncer,
+            compressor: Compressor::new(options.compression),
+            segment_bytes: options.segment_bytes,
+            durability: options.durability,
+            epoch,
+            next_id: manifest.next_commit_id,
+            manifest,
+            begun: false,
+            recovered,
+            active,
+            block: BlockBuilder::new(options.block_bytes),
+            buffer: Vec::new(),
+            entries: Vec::new(),
+            newest,
+            batch: BatchSize::default(),
+        }
+    }
+
+    /// Commits everything appended since the last commit, which may be nothing.
+    ///
+    /// With [`Durability::Sync`] the commit, and all before it, are durable on return. One positioned write and at
+    /// most one sync, unless the batch is large or ends a segment. The first write of an opening replaces the
+    /// manifest as well.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] if the system refuses a write or a sync: the writer is poisoned then, and whether the commit
+    /// happened shows at the next opening. [`Error::Poisoned`] ever after. [`Error::Limit`] if the roots are too
+    /// large for a commit, or the store is full.
+    pub(crate) fn commit(&mut self, draft: Draft, durability: Durability) -> Result<Arc<Commit>> {
+        let commit = self.write_commit(draft, durability)?;
+        match durability {
+            Durability::Buffered => {}
+            Durability::Sync => {
+                self.syncer.sync()?;
+            }
+        }
+        self.opening.set_newest(Some(Arc::clone(&commit)));
+        Ok(commit)
+    }
+
+    /// Writes out what was appended so far, without a commit, so that it can be read.
+    ///
+    /// # Errors
+    ///
+    /// As [`commit`](Self::commit).
+    pub(crate) fn make_readable(&mut self) -> Result<()> {
+        self.syncer.check()?;
+        self.close_block();
+        self.write_out(self.durability)
+    }
+
+    /// Leaves the store clean: syncs, and records in the manifest that it ends here. Records without a commit
+    /// are given up.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] if the system refuses. Nothing is done, successfully, by a poisoned writer.
+    pub(crate) fn finish(&mut self) -> Result<()> {
+        if !self.begun && !self.recovered || self.syncer.check().is_err() {
+            return Ok(());
+        }
+        self.syncer.sync_all()?;
+        self.manifest.clean = true;
+        self.manifest.buffered = false;
+        self.write_manifest()?;
+        (self.begun, self.recovered) = (false, false);
+        Ok(())
+    }
+
+    fn write_commit(&mut self, draft: Draft, durability: Durability) -> Result<Arc<Commit>> {
+        self.syncer.check()?;
+        let bound = Commit::bound_bytes(&draft);
+        if bound > MAX_RECORD_BYTES {
+            return Err(too_large("the roots of the checkpoint", bound));
+        }
+        self.close_block();
+        // An empty store, or one without room: the commit opens a segment.
+        let offset = self.make_room(bound, Address::MAX_ORDINALS)?;
+        let Some(active) = &mut self.active else { return Err(no_segment()) };
+        let previous = self.newest.as_deref().map(Commit::link);
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as u64);
+        let mut commit = Commit {
+            id: self.next_id,
+            address: Address::new(active.segment.number(), active.next_ordinal),
+            time_micros: now.max(self.newest.as_ref().map_or(0, |newest| newest.time_micros)),
+            parent: draft.parent,
+            label: draft.label,
+            durable_floor: self.syncer.durable(),
+            depth: previous.map_or(0, |previous| previous.depth + 1),
+            previous,
+            jump: self.newest.as_deref().map(|newest| jump_after(&self.opening, newest)),
+            part: active.part,
+            size: self.batch,
+            roots: draft.roots,
+            written_bytes: 0,
+        };
+        let facts = BlockFacts {
+            kind: BlockKind::Commit,
+            records: 1,
+            first_ordinal: active.next_ordinal,
+            epoch: self.epoch,
+        };
+        let start = self.buffer.len();
+        let place = active.segment.place(offset);
+        block::write(&mut self.buffer, place, facts, &commit.encode(), &mut self.compressor);
+        commit.written_bytes = self.batch.stored_bytes + (self.buffer.len() - start) as u64;
+        self.entries.push(BlockEntry { offset, first_ordinal: active.next_ordinal, is_commit: true });
+        active.next_ordinal += 1;
+        self.write_out(durability)?;
+        Ok(self.committed(commit))
+    }
+
+    /// Moves everything past a commit that was written.
+    fn committed(&mut self, commit: Commit) -> Arc<Commit> {
+        let commit = Arc::new(commit);
+        self.syncer.set_written(commit.id);
+        self.next_id = commit.id + 1;
+        self.newest = Some(Arc::clone(&commit));
+        self.batch = BatchSize::default();
+        if let Some(active) = &mut self.active {
+            active.offset = sector_up(active.offset).min(active.segment.entry.len_bytes);
+            active.begin_part();
+        }
+        commit
+    }
+
+    /// Moves the records that are in no block yet into one.
+    fn close_block(&mut self) {
+        let Some(active) = &mut self.active else { return };
+        if self.block.is_empty() {
+            return;
+        }
+        let start = self.buffer.len();
+        let offset = active.offset + start as u32;
+        let place = active.segment.place(offset);
+        let (first_ordinal, checksum) =
+            self.block.finish(&mut self.buffer, place, self.epoch, &mut self.compressor);
+        self.entries.push(BlockEntry { offset, first_ordinal, is_commit: false });
+        active.part.blocks += 1;
+        active.part.checksum = chain(active.part.checksum, checksum);
+        self.batch.stored_bytes += (self.buffer.len() - start) as u64;
+    }
+
+    /// Makes sure that a block of up to `bound` bytes fits into the active segment and its ordinal lies below
+    /// `ordinals`, in a new segment if need be. Returns where the next block would start.
+    fn make_room(&mut self, bound: u64, ordinals: u32) -> Result<u32> {
+        let needed = u64::from(HEADER_BYTES) + VARINT_BYTES as u64 + bound;
+        if let Some(active) = &self.active {
+            let open = if self.block.is_empty() {
+                0
+            } else {
+                self.block.raw_bytes() as u64 + u64::from(HEADER_BYTES)
+            };
+            let used = u64::from(active.offset) + self.buffer.len() as u64 + open;
+            let end = used + needed + self.index_bound_bytes(active);
+            if end <= u64::from(active.segment.entry.len_bytes) && active.next_ordinal < ordinals {
+                return Ok(active.offset + self.buffer.len() as u32);
+            }
+        }
+        self.roll_over(needed)?;
+        Ok(self.active.as_ref().map_or(0, |active| active.offset))
+    }
+
+    /// At most how many bytes the index of the active segment will take, if two more blocks come to it.
+    fn index_bound_bytes(&self, active: &Active) -> u64 {
+        let index_bytes = active.segment.with_index(|index| index.bound_bytes(self.entries.len() + 3));
+        u64::from(HEADER_BYTES) + index_bytes as u64
+    }
+
+    /// Writes the blocks of the buffer, and lets readers see them.
+    fn write_out(&mut self, durability: Durability) -> Result<()> {
+        self.begin(durability)?;
+        let Some(active) = &mut self.active else { return Ok(()) };
+        if self.buffer.is_empty() {
+            return Ok(());
+        }
+        let written = active.file.write_all_at(&self.buffer, active.offset.into());
+        let segment = &active.segment;
+        written.map_err(|e| {
+            let name = segment_name(segment.number(), segment.entry.generation);
+            self.syncer.poison(self.opening.directory.io_error("write", &name, e))
+        })?;
+        segment.publish(&self.entries, self.epoch);
+        active.offset += self.buffer.len() as u32;
+        self.entries.clear();
+        self.buffer.clear();
+        self.buffer.shrink_to(2 * WRITE_OUT_BYTES);
+        Ok(())
+    }
+
+    /// Records in the manifest, before the first write, that this opening writes and under which epoch; and before
+    /// the first `Buffered` commit, that there may be some.
+    fn begin(&mut self, durability: Durability) -> Result<()> {
+        let buffered = durability == Durability::Buffered || self.durability == Durability::Buffered;
+        if self.active.is_none() || self.begun && (self.manifest.buffered || !buffered) {
+            return Ok(());
+        }
+        self.manifest.clean = false;
+        self.manifest.buffered |= buffered;
+        self.write_manifest()?;
+        self.begun = true;
+        Ok(())
+    }
+
+    /// Replaces the manifest, its point moved to the end of the last commit; all before it must be durable.
+    fn write_manifest(&mut self) -> Result<()> {
+        self.syncer.check()?;
+        let manifest = &mut self.manifest;
+        debug_assert!(self.newest.as_ref().is_none_or(|newest| newest.id <= self.syncer.durable()));
+        manifest.sequence += 1;
+        manifest.epoch = self.epoch;
+        manifest.next_commit_id = self.next_id;
+        manifest.newest =
+            self.newest.as_ref().map(|newest| CommitRef { id: newest.id, address: newest.address });
+        if let Some(active) = &self.active {
+            manifest.point = Point { offset: active.part.offset, ordinal: active.ordinal_before_part };
+            manifest.index = active.segment.with_index(|index| index.prefix(active.blocks_before_part));
+        }
+        manifest.write(&self.opening.directory).map_err(|e| self.syncer.poison(e))
+    }
+
+    /// Seals the active segment, if there is one, and begins another with room for `needed` bytes.
+    fn roll_over(&mut self, needed: u64) -> Result<()> {
+        self.syncer.check()?;
+        let number = self.active.as_ref().map_or(0, |active| active.segment.number() + 1);
+        if number >= Address::MAX_SEGMENTS {
+            let what = format!("the store has {number} segments, the most it can have; begin a new store");
+            return Err(Error::Limit { what });
+        }
+        self.close_block();
+        self.write_out(self.durability)?;
+        self.seal()?;
+        let overhead = u64::from(FIRST_BATCH + HEADER_BYTES) + Index::default().bound_bytes(3) as u64;
+        // Twice MAX_RECORD_BYTES fits a u32, so this cannot be cut short.
+        let own_bytes = sector_up((needed + overhead) as u32);
+        let entry = SegmentEntry {
+            number,
+            generation: 0,
+            len_bytes: sector_up(self.segment_bytes).max(own_bytes),
+            index_offset: 0,
+        };
+        let begun = self.begin_segment(entry);
+        begun.map_err(|e| self.syncer.poison(e))
+    }
+
+    /// Writes the index of the active segment behind its blocks, and makes all of it durable.
+    fn seal(&mut self) -> Result<()> {
+        let Some(active) = &self.active else { return Ok(()) };
+        let mut raw = Vec::new();
+        active.segment.with_index(|index| index.encode(&mut raw));
+        let place = active.segment.place(active.offset);
+        let facts = BlockFacts {
+            kind: BlockKind::Index,
+            records: 0,
+            first_ordinal: active.next_ordinal,
+            epoch: self.epoch,
+        };
+        let mut bytes = Vec::new();
+        block::write(&mut bytes, place, facts, &raw, &mut self.compressor);
+        debug_assert!(active.offset as usize + bytes.len() <= active.segment.entry.len_bytes as usize);
+        active.file.write_all_at(&bytes, active.offset.into()).map_err(|e| {
+            let name = segment_name(active.segment.number(), active.segment.entry.generation);
+            self.syncer.poison(self.opening.directory.io_error("write", &name, e))
+        })?;
+        self.syncer.sync_all()?;
+        if let Some(entry) = self.manifest.segments.last_mut() {
+            entry.index_offset = place.offset;
+        }
+        Ok(())
+    }
+
+    /// Makes the file of a segment, and then lets the manifest name it.
+    fn begin_segment(&mut self, entry: SegmentEntry) -> Result<()> {
+        let opening = Arc::clone(&self.opening);
+        let directory = &opening.directory;
+        let name = segment_name(entry.number, entry.generation);
+        let io_error = |action| {
+            let name = &name;
+            move |e: io::Error| directory.io_error(action, name, e)
+        };
+        let storage = &directory.storage;
+        let created = match storage.create(&name, entry.len_bytes.into()) {
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
+                remove_unborn(&opening, &name)?;
+                storage.create(&name, entry.len_bytes.into())
+            }
+            created => created,
+        };
+        let file = created.map_err(io_error("create"))?;
+        file.write_all_at(&segment::header(entry, opening.store_id), 0).map_err(io_error("write"))?;
+        file.sync_data().map_err(io_error("sync"))?;
+        storage.sync_dir().map_err(io_error("sync the directory of"))?;
+        let segment =
+            Arc::new(Segment::new(Arc::clone(directory), opening.store_id, entry, Some(Index::default())));
+        segment.map_through(&*file)?;
+        self.syncer.set_active(Arc::clone(&file), directory.path.join(&name));
+        self.active =
+            Some(Active::new(Arc::clone(&segment), file, Point { offset: FIRST_BATCH, ordinal: 0 }));
+        self.manifest.segments.push(entry);
+        self.manifest.clean = false;
+        self.manifest.buffered |= self.durability == Durability::Buffered;
+        self.write_manifest()?;
+        self.begun = true;
+        opening.add_segment(segment);
+        Ok(())
+    }
+}
+
+impl Sink for Writer {
+    fn tag(&self) -> Tag {
+        self.opening.tag()
+    }
+
+    fn append(&mut self, head: RecordHead, refs: &[Address], payload: &[u8]) -> Result<Address> {
+        self.syncer.check()?;
+        let bound = record::bound_bytes(refs.len(), payload.len());
+        if bound > MAX_RECORD_BYTES {
+            return Err(too_large("a node", bound));
+        }
+        if !self.block.accepts(head.kind, bound) {
+            self.close_block();
+        }
+        // The last ordinal is left to the commit.
+        self.make_room(bound, Address::MAX_ORDINALS - 1)?;
+        let Some(active) = &mut self.active else { return Err(no_segment()) };
+        let address = Address::new(active.segment.number(), active.next_ordinal);
+        active.next_ordinal += 1;
+        self.batch.records += 1;
+        self.batch.record_bytes += self.block.push(address, head, refs, payload);
+        if self.block.is_full() {
+            self.close_block();
+        }
+        if self.buffer.len() >= WRITE_OUT_BYTES {
+            self.write_out(self.durability)?;
+        }
+        Ok(address)
+    }
+}
+
+impl Active {
+    fn new(segment: Arc<Segment>, file: Arc<dyn StorageFile>, point: Point) -> Self {
+        let mut active = Self {
+            segment,
+            file,
+            offset: point.offset,
+            next_ordinal: point.ordinal,
+            part: BatchPart::default(),
+            blocks_before_part: 0,
+            ordinal_before_part: 0,
+        };
+        active.begin_part();
+        active
+    }
+
+    /// Begins the part of a batch here.
+    fn begin_part(&mut self) {
+        self.part = BatchPart { offset: self.offset, ..BatchPart::default() };
+        self.blocks_before_part = self.segment.with_index(Index::len);
+        self.ordinal_before_part = self.next_ordinal;
+    }
+}
+
+/// Removes the file of a segment that was made right before a crash: no manifest names it, so nothing was written
+/// to it.
+fn remove_unborn(opening: &Opening, name: &str) -> Result<()> {
+    let directory = &opening.directory;
+    check_unborn(directory, name)?;
+    directory.storage.remove(name).map_err(|e| directory.io_error("remove", name, e))
+}
+
+/// Refuses a segment that holds data although the manifest does not name it.
+pub(crate) fn check_unborn(directory: &super::directory::Directory, name: &str) -> Result<()> {
+    match directory.map_whole(name)? {
+        Some(region) if segment::holds_data(&*region) => Err(directory.not_a_store(
+            format!("{name} holds data, but the MANIFEST does not name it: the MANIFEST is older than the segments"),
+            "restore the MANIFEST that belongs to these segments; nothing was changed",
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// The jump of the commit after `newest` (Myers, "An applicative random-access stack", 1983): twice as far as the
+/// two jumps before it if those were equally far, else one step. Finding any commit then takes O(log n) steps.
+fn jump_after(opening: &Opening, newest: &Commit) -> Link {
+    let jump = newest.jump();
+    let step = newest.depth - jump.depth;
+    // An unreadable commit far back must not fail this one: one step is always right.
+    match opening.read_commit(jump.address).map(|far| far.jump()) {
+        Ok(far) if jump.depth.checked_sub(far.depth) == Some(step) => far,
+        _ => newest.link(),
+    }
+}
+
+fn too_large(what: &str, bytes: u64) -> Error {
+    let what = format!(
+        "{what} takes up to {bytes} bytes, the limit is {MAX_RECORD_BYTES}; hold it in several entries"
+    );
+    Error::Limit { what }
+}
+
+fn no_segment() -> Error {
+    Error::Poisoned { cause: "it has no segment to write to".into() }
+}
