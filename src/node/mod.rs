@@ -1,9 +1,53 @@
 //! Nodes: the unit shared in memory and written on disk.
 
 mod address;
+mod branch;
 pub(crate) mod codec;
+mod flush;
+mod header;
+mod iter;
+mod leaf;
+mod link;
+mod load;
 mod record;
+mod root;
+mod source;
+mod tags;
 
 pub use address::Address;
 pub(crate) use address::Tag;
+pub(crate) use branch::{BITS, Branch, Child, Ranges, SLOTS};
+pub(crate) use flush::flush;
+pub(crate) use header::{Header, Identity};
+pub(crate) use iter::{IntoItems, Items, LeavesMut, MAX_DEPTH};
+pub(crate) use leaf::{LeafMut, LeafRef, OwnedLeaf, mask_shift};
+pub(crate) use link::{Node, NodeMut, NodeOwned, NodeRef};
+pub(crate) use load::load;
 pub(crate) use record::{Backing, Record, RecordHead, RecordKind, Refs, Sink};
+pub(crate) use root::Root;
+pub(crate) use source::{Decode, Place, Source};
+
+/// What a collection adds to its nodes.
+pub(crate) trait Shape: Copy + Send + Sync + 'static {
+    /// Whether leaves keep a byte of hash beside every item.
+    const TAGGED: bool;
+
+    /// Whether branches keep a number for every child.
+    const NUMBERED: bool;
+
+    /// How many items (as a power of two) share one bit of a leaf's mask.
+    fn shift<T>() -> u32;
+
+    /// What the branch knows of the child that starts at `start`.
+    fn place<T>(&self, branch: &Branch<T, Self>, start: usize) -> Place;
+
+    /// The number kept for the child at `slot`, where branches keep one.
+    fn number(&self, slot: usize) -> Option<u64>;
+
+    /// Makes what a branch keeps from what its records say; `None` if that is not what `place` expects. It checks
+    /// all that the collection relies on: bytes that pass the checksum may still be of another structure.
+    fn rebuild(level: u8, starts: u16, occupied: u16, place: Place, numbers: &[u64; SLOTS]) -> Option<Self>;
+
+    /// Whether a leaf of `len` items can stand at `place`.
+    fn leaf_fits(place: Place, len: usize) -> bool;
+}

@@ -1,0 +1,140 @@
+//! Checkpointing and serde of the hash map.
+//!
+//! What a record holds of a map, beside the address of its root node: number of entries, leaf capacity, seed (8
+//! bytes), name of the hash algorithm.
+
+use std::fmt;
+use std::hash::{BuildHasher, Hash};
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use serde::de::{DeserializeOwned, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::node::{self, MapNode, Prefix, ROOT, Tree};
+use super::{HashMap, StableBuildHasher};
+use crate::error::{Error, Result};
+use crate::node::codec::{self, Collection, varint};
+use crate::node::{Address, Backing, Place, Source, flush, load};
+
+impl<K: Serialize, V: Serialize, S: StableBuildHasher> Serialize for HashMap<K, V, S> {
+    fn serialize<Z: Serializer>(&self, serializer: Z) -> Result<Z::Ok, Z::Error> {
+        let flush = |save: &_| {
+            let address = flush::<(K, V), Prefix>(&self.tree, ROOT, save)?;
+            let mut meta = Vec::with_capacity(32);
+            varint::push(&mut meta, self.len as u64);
+            varint::push(&mut meta, u64::from(self.leaf_capacity));
+            meta.extend(self.hash_builder.seed().to_le_bytes());
+            meta.extend(S::ALGORITHM.as_bytes());
+            Ok(codec::Root::of_tree(address, meta))
+        };
+        codec::serialize_collection(serializer, Collection::HashMap, flush, Plain(self))
+    }
+}
+
+/// The map as every other format sees it.
+struct Plain<'a, K, V, S>(&'a HashMap<K, V, S>);
+
+impl<K: Serialize, V: Serialize, S> Serialize for Plain<'_, K, V, S> {
+    fn serialize<Z: Serializer>(&self, serializer: Z) -> Result<Z::Ok, Z::Error> {
+        serializer.collect_map(self.0)
+    }
+}
+
+impl<'de, K, V, S> Deserialize<'de> for HashMap<K, V, S>
+where
+    K: DeserializeOwned + Hash + Eq + Clone,
+    V: DeserializeOwned + Clone,
+    S: StableBuildHasher + Default,
+{
+    /// Restores from a checkpoint in **O(1)** (nodes load on first touch), or reads an ordinary map.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        codec::deserialize_collection(deserializer, Collection::HashMap, restore, Entries(PhantomData))
+    }
+}
+
+struct Entries<K, V, S>(PhantomData<(K, V, S)>);
+
+impl<'de, K, V, S> Visitor<'de> for Entries<K, V, S>
+where
+    K: Deserialize<'de> + Hash + Eq + Clone,
+    V: Deserialize<'de> + Clone,
+    S: BuildHasher + Default,
+{
+    type Value = HashMap<K, V, S>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a map")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Self::Value, A::Error> {
+        let mut map = HashMap::default();
+        while let Some((key, value)) = access.next_entry()? {
+            map.insert(key, value);
+        }
+        Ok(map)
+    }
+}
+
+/// Makes a map of what a record says of it.
+fn restore<K, V, S>(root: codec::Root, backing: &Arc<dyn Backing>) -> Result<HashMap<K, V, S>>
+where
+    K: DeserializeOwned + Hash,
+    V: DeserializeOwned,
+    S: StableBuildHasher,
+{
+    let bad = |reason: &str| Error::Decode {
+        address: root.addresses[0].unwrap_or(Address::from_bits(0)),
+        type_name: std::any::type_name::<HashMap<K, V, S>>(),
+        reason: reason.to_owned(),
+    };
+    let mut meta = &root.meta[..];
+    let mut number = || varint::take(&mut meta).ok_or_else(|| bad("the root of the map is cut short"));
+    let (len, leaf_capacity) = (number()?, number()?);
+    let (seed, algorithm) =
+        meta.split_first_chunk().ok_or_else(|| bad("the root of the map is cut short"))?;
+    if algorithm != S::ALGORITHM.as_bytes() {
+        let found = String::from_utf8_lossy(algorithm);
+        return Err(bad(&format!(
+            "its keys lie where {found} puts them, and the map's hasher is {}",
+            S::ALGORITHM
+        )));
+    }
+    let leaf_capacity = u32::try_from(leaf_capacity).ok().filter(|capacity| (1..=1024).contains(capacity));
+    let leaf_capacity = leaf_capacity.ok_or_else(|| bad("no leaf capacity between 1 and 1024"))?;
+    if (len == 0) != root.addresses[0].is_none() {
+        return Err(bad("its length does not fit its root"));
+    }
+    let seed = u64::from_le_bytes(*seed);
+    let tree = match root.addresses[0] {
+        None => Tree::empty(),
+        Some(address) => {
+            let decode = load_node::<K, V, S>;
+            Tree::lazy(Arc::new(Source { backing: Arc::clone(backing), context: seed, decode }), address)
+        }
+    };
+    Ok(HashMap { tree, len: len as usize, leaf_capacity, hash_builder: S::from_seed(seed) })
+}
+
+/// Loads a node; every key of a leaf must lie where its hash puts it (invariant 8).
+fn load_node<K, V, S>(
+    backing: &Arc<dyn Backing>,
+    seed: u64,
+    address: Address,
+    place: Place,
+) -> Result<MapNode<K, V>>
+where
+    K: DeserializeOwned + Hash,
+    V: DeserializeOwned,
+    S: StableBuildHasher,
+{
+    let hasher = S::from_seed(seed);
+    load(backing, address, place, |entry: &(K, V)| {
+        let hash = hasher.hash_one(&entry.0);
+        if node::lies_under(hash, place) {
+            Ok(node::tag_of(hash))
+        } else {
+            Err(Error::HashChanged { type_name: std::any::type_name::<K>(), address })
+        }
+    })
+}

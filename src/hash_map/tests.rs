@@ -1,0 +1,337 @@
+use std::collections::HashMap as Model;
+use std::hash::{BuildHasher, BuildHasherDefault, Hasher};
+
+use proptest::prelude::*;
+
+use super::node::{ROOT, check};
+use super::*;
+
+impl<K: Hash + Eq, V, S: BuildHasher> HashMap<K, V, S> {
+    /// Checks every structural invariant.
+    pub(crate) fn check(&self) {
+        let count = self
+            .root()
+            .map_or(0, |root| check(root, ROOT, 0, self.leaf_capacity as usize, &|key| self.hash(key)));
+        assert_eq!(count, self.len);
+    }
+}
+
+/// Eight hashes for all keys: every leaf collides.
+#[derive(Default, Clone)]
+pub(crate) struct FewHashes(u64);
+
+impl Hasher for FewHashes {
+    fn write(&mut self, bytes: &[u8]) {
+        self.0 = u64::from(bytes[0] & 7);
+    }
+    fn finish(&self) -> u64 {
+        self.0.wrapping_mul(0x2000_0000_0000_0001)
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Op {
+    Insert(u16, u32),
+    Remove(u16),
+    Change(u16, u32),
+    Entry(u16),
+    Snapshot,
+    Rollback(usize),
+    Retain(u16),
+    IterMut,
+}
+
+fn ops() -> impl Strategy<Value = Vec<Op>> {
+    let key = || 0..600u16;
+    prop::collection::vec(
+        prop_oneof![
+            8 => (key(), any::<u32>()).prop_map(|(k, v)| Op::Insert(k, v)),
+            6 => key().prop_map(Op::Remove),
+            3 => (key(), any::<u32>()).prop_map(|(k, v)| Op::Change(k, v)),
+            2 => key().prop_map(Op::Entry),
+            1 => Just(Op::Snapshot),
+            1 => any::<usize>().prop_map(Op::Rollback),
+            1 => (1..9u16).prop_map(Op::Retain),
+            1 => Just(Op::IterMut),
+        ],
+        200,
+    )
+}
+
+fn run<S: BuildHasher + Default + Clone>(preload: u16, ops: &[Op]) {
+    let mut map: HashMap<u16, u32, S> = (0..preload).map(|key| (key, 0)).collect();
+    let mut model: Model<u16, u32> = (0..preload).map(|key| (key, 0)).collect();
+    let mut rival: imbl::HashMap<u16, u32> = model.iter().map(|(&key, &value)| (key, value)).collect();
+    let mut kept = vec![(map.clone(), model.clone())];
+    for op in ops {
+        match *op {
+            Op::Insert(key, value) => {
+                rival.insert(key, value);
+                assert_eq!(map.insert(key, value), model.insert(key, value));
+            }
+            Op::Remove(key) => {
+                rival.remove(&key);
+                assert_eq!(map.remove(&key), model.remove(&key));
+            }
+            Op::Change(key, value) => {
+                if let Some(old) = rival.get_mut(&key) {
+                    *old = value;
+                }
+                let old = model.get_mut(&key).map(|old| std::mem::replace(old, value));
+                assert_eq!(map.get_mut(&key).map(|old| std::mem::replace(old, value)), old);
+            }
+            Op::Entry(key) => {
+                *rival.entry(key).or_insert(7) += 1;
+                *model.entry(key).or_insert(7) += 1;
+                *map.entry(key).or_insert(7) += 1;
+            }
+            Op::Snapshot => kept.push((map.clone(), model.clone())),
+            Op::Rollback(index) => {
+                (map, model) = kept[index % kept.len()].clone();
+                rival = model.iter().map(|(&key, &value)| (key, value)).collect();
+            }
+            Op::Retain(divisor) => {
+                rival.retain(|key, _| key % divisor != 0);
+                model.retain(|key, _| key % divisor != 0);
+                map.retain(|key, _| key % divisor != 0);
+            }
+            Op::IterMut => {
+                rival.iter_mut().for_each(|(key, value)| *value ^= u32::from(*key));
+                model.iter_mut().for_each(|(key, value)| *value ^= u32::from(*key));
+                map.iter_mut().for_each(|(key, value)| *value ^= u32::from(*key));
+            }
+        }
+        map.check();
+        assert_eq!(map.len(), model.len());
+    }
+    assert_eq!(rival.len(), map.len());
+    assert!(rival.iter().all(|(key, value)| map.get(key) == Some(value)));
+    kept.push((map, model));
+    for (map, model) in &kept {
+        map.check();
+        assert_eq!(map.iter().len(), model.len());
+        assert!(map.iter().all(|(key, value)| model.get(key) == Some(value)));
+        assert!(map.clone().into_iter().all(|(key, value)| model[&key] == value));
+    }
+    for (one, one_model) in &kept {
+        for (two, two_model) in &kept {
+            assert_eq!(one == two, one_model == two_model);
+            let mut patched = two_model.clone();
+            for change in one.diff(two) {
+                match change {
+                    DiffItem::Added(&key, &value) => assert_eq!(patched.insert(key, value), None),
+                    DiffItem::Removed(key, value) => assert_eq!(patched.remove(key), Some(*value)),
+                    DiffItem::Changed { key, old, new } => {
+                        assert_ne!(old, new);
+                        assert_eq!(patched.insert(*key, *new), Some(*old));
+                    }
+                }
+            }
+            assert_eq!(&patched, one_model);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
+    #[test]
+    fn behaves_as_std_and_imbl_with_snapshots_held(preload in 0..600u16, ops in ops()) {
+        run::<SeededState>(preload, &ops);
+    }
+
+    #[test]
+    fn behaves_as_std_when_hashes_collide(preload in 0..200u16, ops in ops()) {
+        run::<BuildHasherDefault<FewHashes>>(preload, &ops);
+    }
+
+    #[test]
+    fn shape_does_not_depend_on_history(mut keys in prop::collection::hash_set(any::<u64>(), 0..400)) {
+        let mut grown: HashMap<u64, ()> = keys.iter().map(|&key| (key, ())).collect();
+        grown.extend((0..500).map(|key| (key, ())));
+        for key in 0..500 {
+            grown.remove(&key);
+        }
+        keys.retain(|&key| key >= 500);
+        grown.check();
+        let direct: HashMap<u64, ()> = keys.iter().map(|&key| (key, ())).collect();
+        prop_assert_eq!(grown, direct);
+    }
+}
+
+#[test]
+fn a_no_op_copies_nothing() {
+    let mut map: HashMap<u64, u64> = (0..10_000).map(|key| (key, key)).collect();
+    let snapshot = map.clone();
+    assert_eq!(map.remove(&1_000_000), None);
+    assert_eq!(map.get_mut(&1_000_000), None);
+    assert!(matches!(map.entry(1_000_000), Entry::Vacant(_)));
+    assert!(matches!(map.entry(1), Entry::Occupied(_)));
+    assert!(map.ptr_eq(&snapshot));
+}
+
+#[test]
+fn one_hash_for_all_keys_still_works() {
+    #[derive(Default, Clone)]
+    struct Constant;
+    impl Hasher for Constant {
+        fn write(&mut self, _: &[u8]) {}
+        fn finish(&self) -> u64 {
+            u64::MAX
+        }
+    }
+    let mut map: HashMap<u32, u32, BuildHasherDefault<Constant>> = HashMap::default();
+    for key in 0..300 {
+        map.insert(key, key);
+        map.check();
+    }
+    assert!((0..300).all(|key| map[&key] == key));
+    for key in 0..300 {
+        assert_eq!(map.remove(&key), Some(key));
+        map.check();
+    }
+    assert!(map.is_empty());
+}
+
+mod persist {
+    use std::cell::RefCell;
+    use std::rc::Rc;
+    use std::sync::Arc;
+
+    use serde::Serialize;
+    use serde::de::DeserializeOwned;
+
+    use super::*;
+    use crate::node::codec::tests::{Log, LogSink};
+    use crate::node::codec::{Save, decode};
+    use crate::node::{Address, Backing};
+
+    /// Flushes a value into a log; what the commit would hold of it, and how many records it took.
+    fn save<T: Serialize>(log: &Arc<Log>, value: &T) -> (Vec<u8>, Vec<Address>, usize) {
+        let before = log.len();
+        let save = Save::new(Rc::new(RefCell::new(LogSink(Arc::clone(log)))));
+        let (mut bytes, mut refs) = (Vec::new(), Vec::new());
+        save.encode(value, &mut bytes, &mut refs).unwrap();
+        (bytes, refs, log.len() - before)
+    }
+
+    fn restore<T: DeserializeOwned>(log: &Arc<Log>, saved: &(Vec<u8>, Vec<Address>, usize)) -> T {
+        let backing: Arc<dyn Backing> = log.clone();
+        decode(&backing, Address::new(0, 0), &saved.0, &saved.1).unwrap()
+    }
+
+    type Nested = HashMap<String, HashMap<u32, Option<HashMap<u8, String>>>>;
+
+    #[test]
+    fn an_unchanged_map_writes_nothing_and_one_insert_a_path() {
+        let log = Log::new();
+        let mut map: HashMap<u64, u64> = (0..10_000).map(|key| (key, key)).collect();
+        assert!(save(&log, &map).2 > 300);
+        assert_eq!(save(&log, &map).2, 0);
+        map.insert(5, 6);
+        let depth = save(&log, &map).2;
+        assert!((2..=5).contains(&depth), "{depth} records");
+        assert_eq!(map.remove(&1_000_000), None);
+        assert_eq!(map.get_mut(&1_000_000), None);
+        assert_eq!(save(&log, &map.clone()).2, 0);
+    }
+
+    #[test]
+    fn another_log_gets_everything() {
+        let (one, two) = (Log::new(), Log::new());
+        let map: HashMap<u64, u64> = (0..1000).map(|key| (key, key)).collect();
+        let (_, _, all) = save(&one, &map);
+        let saved = save(&two, &map);
+        assert_eq!(saved.2, all);
+        assert_eq!(restore::<HashMap<u64, u64>>(&two, &saved), map);
+        assert_eq!(save(&one, &map).2, all, "the nodes now belong to the other log");
+    }
+
+    #[test]
+    fn a_restored_map_knows_its_records() {
+        let log = Log::new();
+        let map: HashMap<u64, u64> = (0..10_000).map(|key| (key, key)).collect();
+        let saved = save(&log, &map);
+        let mut restored: HashMap<u64, u64> = restore(&log, &saved);
+        assert_eq!(save(&log, &restored).2, 0);
+        assert!(restored.ptr_eq(&map), "same address of the same opening");
+        restored.insert(77, 0);
+        assert_eq!(restored.diff(&map).count(), 1);
+        assert!(save(&log, &restored).2 <= 5);
+        assert_eq!(restored.len(), 10_000);
+        restored.check();
+    }
+
+    #[test]
+    fn maps_in_maps_come_back() {
+        let log = Log::new();
+        let mut map = Nested::new();
+        for outer in 0..50u32 {
+            let inner =
+                (0..outer).map(|n| (n, (n % 3 == 0).then(|| HashMap::from([(1, n.to_string())])))).collect();
+            map.insert(outer.to_string(), inner);
+        }
+        let first = save(&log, &map);
+        map.get_mut("40").unwrap().get_mut(&33).unwrap().as_mut().unwrap().insert(2, "two".into());
+        let second = save(&log, &map);
+        assert!(second.2 < 12, "{} records for one inner change", second.2);
+        let restored: Nested = restore(&log, &second);
+        assert_eq!(restored, map);
+        assert_eq!(restored["40"][&33].as_ref().unwrap()[&2], "two");
+        assert_eq!(restore::<Nested>(&log, &first)["40"][&33].as_ref().unwrap().len(), 1);
+    }
+
+    #[test]
+    fn a_changed_hash_is_found() {
+        #[derive(Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+        struct Key(u32);
+        thread_local!(static SALT: std::cell::Cell<u32> = const { std::cell::Cell::new(0) });
+        impl Hash for Key {
+            fn hash<H: Hasher>(&self, state: &mut H) {
+                state.write_u32(self.0 + SALT.get());
+            }
+        }
+        let log = Log::new();
+        let map: HashMap<Key, u32> = (0..1000).map(|key| (Key(key), key)).collect();
+        let saved = save(&log, &map);
+        SALT.set(1);
+        let restored: HashMap<Key, u32> = restore(&log, &saved);
+        let error = restored.try_get(&Key(7)).unwrap_err();
+        assert!(matches!(error, crate::Error::HashChanged { .. }), "{error}");
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(96))]
+
+        #[test]
+        fn every_checkpoint_restores_as_it_was(preload in 0..600u16, ops in ops(), reopen in any::<bool>()) {
+            let log = Log::new();
+            let mut map: HashMap<u16, u32> = (0..preload).map(|key| (key, 0)).collect();
+            let mut saved = Vec::new();
+            for op in &ops {
+                match *op {
+                    Op::Insert(key, value) => drop(map.insert(key, value)),
+                    Op::Remove(key) => drop(map.remove(&key)),
+                    Op::Change(key, value) => drop(map.get_mut(&key).map(|old| *old = value)),
+                    Op::Entry(key) => *map.entry(key).or_insert(7) += 1,
+                    Op::Retain(divisor) => map.retain(|key, _| key % divisor != 0 || key % 7 != 0),
+                    Op::IterMut => map.iter_mut().for_each(|(key, value)| *value ^= u32::from(*key)),
+                    Op::Snapshot | Op::Rollback(_) => {
+                        let mark = save(&log, &map);
+                        if reopen {
+                            map = restore(&log, &mark);
+                        }
+                        let model: Model<u16, u32> = map.iter().map(|(&key, &value)| (key, value)).collect();
+                        saved.push((mark, model));
+                    }
+                }
+            }
+            for (mark, model) in &saved {
+                let restored: HashMap<u16, u32> = restore(&log, mark);
+                prop_assert_eq!(restored.len(), model.len());
+                restored.check();
+                prop_assert!(restored.iter().all(|(key, value)| model.get(key) == Some(value)));
+            }
+        }
+    }
+}

@@ -1,0 +1,508 @@
+//! A branch: header, source of its lazy links, sixteen slots, and what the collection keeps beside them.
+//!
+//! A child may stand in an aligned *range* of slots, so that a look-up needs no count of bits: it goes straight to
+//! its slot. Only the slot that starts a range (a bit in `starts`) owns the reference; the others are *aliases*,
+//! plain copies of the word. Lazy loads compare-and-swap the start and fill the aliases afterwards; copying,
+//! dropping and mutation walk the starts.
+#![expect(unsafe_code, reason = "slots of tagged pointers, shared between threads")]
+
+use std::sync::Arc;
+
+use super::Shape;
+use super::address::Address;
+use super::header::{Header, STRUCTURE};
+use super::link::{Node, NodeMut, NodeRef, Word};
+use super::source::{Place, Source};
+use crate::error::Result;
+use crate::sync::{AtomicPtr, Ordering};
+
+/// Hash bits that a branch routes.
+pub(crate) const BITS: u32 = if cfg!(small_nodes) { 2 } else { 4 };
+/// Slots of a branch.
+pub(crate) const SLOTS: usize = 1 << BITS;
+
+/// An inner node.
+#[repr(C)]
+pub(crate) struct Branch<T, X: Shape> {
+    header: Header,
+    source: Option<Arc<Source<T, X>>>,
+    slots: [AtomicPtr<()>; SLOTS],
+    /// What the collection keeps beside the slots.
+    pub(crate) extra: X,
+}
+
+// SAFETY: a branch owns its children as an Arc does; slots change under `&` only from an address to the node that
+// the address stands for.
+unsafe impl<T: Send + Sync, X: Shape> Send for Branch<T, X> {}
+// SAFETY: as above.
+unsafe impl<T: Send + Sync, X: Shape> Sync for Branch<T, X> {}
+
+/// A child: in memory, or known by its address only.
+pub(crate) enum Child<'a, T, X: Shape> {
+    /// In memory.
+    Resident(NodeRef<'a, T, X>),
+    /// In the log of the branch's source.
+    Lazy(Address),
+}
+
+impl<T, X: Shape> Branch<T, X> {
+    /// An empty branch whose ranges start at the slots of `starts`, of which the first must be one.
+    pub(crate) fn new(level: u8, starts: u16, extra: X) -> Box<Self> {
+        debug_assert!(starts & 1 == 1);
+        let mut header = Header::fresh();
+        header.level = level;
+        header.starts = starts;
+        Box::new(Self {
+            header,
+            source: None,
+            slots: [const { AtomicPtr::new(std::ptr::null_mut()) }; SLOTS],
+            extra,
+        })
+    }
+
+    /// The node's header.
+    #[inline]
+    pub(crate) fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// The level given at construction.
+    #[inline]
+    pub(crate) fn level(&self) -> u8 {
+        self.header.level
+    }
+
+    /// Bitmap of the slots that start a range.
+    #[inline]
+    pub(crate) fn starts(&self) -> u16 {
+        self.header.starts
+    }
+
+    /// The number that the collection keeps in the header.
+    #[inline]
+    pub(crate) fn count(&self) -> usize {
+        self.header.len as usize
+    }
+
+    /// Sets the number that the collection keeps in the header.
+    pub(crate) fn set_count(&mut self, count: usize) {
+        debug_assert!(count <= SLOTS);
+        self.header.len = count as u32;
+    }
+
+    /// The first slot of the range that `slot` lies in.
+    #[inline]
+    pub(crate) fn start_of(&self, slot: usize) -> usize {
+        let below = u32::from(self.header.starts) & ((2 << slot) - 1);
+        31 - below.leading_zeros() as usize
+    }
+
+    /// The slot after the range that starts at `start`.
+    #[inline]
+    pub(crate) fn end_of(&self, start: usize) -> usize {
+        let above = u32::from(self.header.starts) >> (start + 1);
+        if above == 0 { SLOTS } else { start + 1 + above.trailing_zeros() as usize }
+    }
+
+    /// The slots that start a range, in order.
+    #[inline]
+    pub(crate) fn ranges(&self) -> Ranges {
+        Ranges(self.header.starts)
+    }
+
+    #[inline]
+    fn word(&self, slot: usize) -> Word {
+        Word(self.slots[slot].load(Ordering::Acquire))
+    }
+
+    /// Whether nothing stands in `slot`.
+    #[inline]
+    pub(crate) fn is_vacant(&self, slot: usize) -> bool {
+        self.word(slot).is_nothing()
+    }
+
+    /// The child at `slot` as it is, without loading it.
+    pub(crate) fn peek(&self, slot: usize) -> Option<Child<'_, T, X>> {
+        let word = self.word(slot);
+        match word.address() {
+            Some(address) => Some(Child::Lazy(address)),
+            // SAFETY: resident words of a branch are of its types and live as long as it is borrowed.
+            None => word.resident().map(|_| Child::Resident(unsafe { word.view() })),
+        }
+    }
+
+    /// The child at `slot`, loaded if need be.
+    ///
+    /// # Panics
+    /// With the store's error when it cannot be loaded; [`try_child`](Self::try_child) returns it.
+    #[inline]
+    pub(crate) fn child(&self, slot: usize) -> Option<NodeRef<'_, T, X>> {
+        let word = self.word(slot);
+        if word.resident().is_some() {
+            // SAFETY: as in `peek`.
+            return Some(unsafe { word.view() });
+        }
+        if word.is_nothing() {
+            return None;
+        }
+        Some(loaded(self.load(slot)))
+    }
+
+    /// The child at `slot`, loaded if need be.
+    ///
+    /// # Errors
+    /// What reading or decoding its record answered.
+    #[inline]
+    pub(crate) fn try_child(&self, slot: usize) -> Result<Option<NodeRef<'_, T, X>>> {
+        let word = self.word(slot);
+        if word.resident().is_some() {
+            // SAFETY: as in `peek`.
+            return Ok(Some(unsafe { word.view() }));
+        }
+        if word.is_nothing() {
+            return Ok(None);
+        }
+        self.load(slot).map(Some)
+    }
+
+    /// Another reference to the child at `slot`, loaded if need be.
+    ///
+    /// # Panics
+    /// As [`child`](Self::child).
+    pub(crate) fn child_node(&self, slot: usize) -> Option<Node<T, X>> {
+        self.child(slot)?;
+        let word = self.word(self.start_of(slot));
+        // SAFETY: resident and alive while `self` is borrowed; the new Node owns the reference counted here.
+        unsafe {
+            word.header().retain();
+            Some(Node::from_word(word))
+        }
+    }
+
+    #[cold]
+    fn load(&self, slot: usize) -> Result<NodeRef<'_, T, X>> {
+        let start = self.start_of(slot);
+        let place = self.extra.place(self, start);
+        let word = settle(&self.slots[start], self.source.as_ref(), place)?;
+        for alias in start + 1..self.end_of(start) {
+            self.slots[alias].store(word.0, Ordering::Release);
+        }
+        // SAFETY: as in `peek`.
+        Ok(unsafe { word.view() })
+    }
+
+    /// Puts a loaded node where its address stood, unless it was loaded meanwhile.
+    pub(crate) fn install(&self, slot: usize, node: Node<T, X>) {
+        let start = self.start_of(slot);
+        let word = publish(&self.slots[start], node);
+        for alias in start + 1..self.end_of(start) {
+            self.slots[alias].store(word.0, Ordering::Release);
+        }
+    }
+
+    /// What the parent knows of the child that starts at `start`.
+    pub(crate) fn place(&self, start: usize) -> Place {
+        self.extra.place(self, start)
+    }
+
+    /// The source of the lazy links, if there ever were any.
+    pub(crate) fn source(&self) -> Option<&Arc<Source<T, X>>> {
+        self.source.as_ref()
+    }
+
+    /// Marks the children of `slots` (a bitmap) changed.
+    #[inline]
+    pub(crate) fn touch(&mut self, slots: u16) {
+        self.header.touch(u32::from(slots));
+    }
+
+    /// Marks ranges, emptiness or number of children changed, beside the children of `slots`.
+    pub(crate) fn touch_structure(&mut self, slots: u16) {
+        self.header.touch(u32::from(slots) | STRUCTURE);
+    }
+
+    /// Changes the child at `slot`, which is loaded first if it is lazy and copied if others hold it.
+    ///
+    /// # Panics
+    /// As [`child`](Self::child).
+    #[inline]
+    pub(crate) fn child_mut(&mut self, slot: usize) -> Option<NodeMut<'_, T, X>>
+    where
+        T: Clone,
+    {
+        let start = self.start_of(slot);
+        let mut word = self.word(start);
+        if word.resident().is_none() {
+            if word.is_nothing() {
+                return None;
+            }
+            loaded(self.load(start));
+            word = self.word(start);
+        }
+        // SAFETY: resident, owned by this branch; the slots are overwritten with what it returns.
+        let unique = unsafe { word.into_unique::<T, X>() };
+        if unique != word {
+            word = unique;
+            self.fill(start, self.end_of(start), word);
+        }
+        self.header.touch(1 << start);
+        // SAFETY: unique now, reached through `&mut self`.
+        Some(unsafe { word.view_mut() })
+    }
+
+    fn fill(&mut self, start: usize, end: usize, word: Word) {
+        for slot in &self.slots[start..end] {
+            slot.store(word.0, Ordering::Relaxed);
+        }
+    }
+
+    /// Takes the child of the range that starts at `start` out, loaded; the range then holds nothing.
+    ///
+    /// # Panics
+    /// As [`child`](Self::child).
+    pub(crate) fn take(&mut self, start: usize) -> Option<Node<T, X>> {
+        debug_assert_eq!(start, self.start_of(start));
+        self.child(start)?;
+        let word = self.word(start);
+        self.fill(start, self.end_of(start), Word::NOTHING);
+        self.touch_structure(1 << start);
+        // SAFETY: the start owned the reference, and every copy of the word was overwritten.
+        Some(unsafe { Node::from_word(word) })
+    }
+
+    /// Lets the range that starts at `start` hold `node`; what it held is dropped.
+    pub(crate) fn set(&mut self, start: usize, node: Option<Node<T, X>>) {
+        debug_assert_eq!(start, self.start_of(start));
+        let old = self.word(start);
+        if old.is_nothing() == node.is_none() {
+            self.touch(1 << start);
+        } else {
+            self.touch_structure(1 << start);
+        }
+        self.fill(start, self.end_of(start), node.map_or(Word::NOTHING, Node::into_word));
+        // SAFETY: the start owned the reference, and every copy of the word was overwritten.
+        unsafe { old.drop_owned::<T, X>() };
+    }
+
+    /// Cuts the empty range that starts at `start` in two; the second starts at `middle`.
+    pub(crate) fn divide(&mut self, start: usize, middle: usize) {
+        debug_assert!(self.is_vacant(start) && self.start_of(middle) == start && middle > start);
+        self.header.starts |= 1 << middle;
+        self.touch_structure(1 << start | 1 << middle);
+    }
+
+    /// Makes one of two empty, adjacent ranges; the second starts at `middle`.
+    pub(crate) fn join(&mut self, start: usize, middle: usize) {
+        debug_assert!(self.is_vacant(start) && self.is_vacant(middle) && self.end_of(start) == middle);
+        self.header.starts &= !(1 << middle);
+        self.touch_structure(1 << start);
+    }
+
+    /// Moves the leaf at `slot` into an allocation for `capacity` items; it must be unique (`child_mut` was called).
+    pub(crate) fn resize_leaf(&mut self, slot: usize, capacity: usize) {
+        let start = self.start_of(slot);
+        // SAFETY: resident, owned by this branch; the slots are overwritten with what it returns.
+        let word = unsafe { self.word(start).into_resized::<T, X>(capacity) };
+        self.fill(start, self.end_of(start), word);
+    }
+
+    /// Copies the branch; children are shared.
+    pub(super) fn copied(&self) -> Box<Self> {
+        let mut copy = Box::new(Self {
+            header: self.header.copied(),
+            source: None,
+            slots: [const { AtomicPtr::new(std::ptr::null_mut()) }; SLOTS],
+            extra: self.extra,
+        });
+        let mut lazy = false;
+        for start in self.ranges() {
+            let word = self.word(start);
+            lazy |= word.address().is_some();
+            if word.resident().is_some() {
+                // SAFETY: resident and alive while `self` is borrowed.
+                unsafe { word.header() }.retain();
+            }
+            copy.fill(start, self.end_of(start), word);
+        }
+        if lazy {
+            copy.source.clone_from(&self.source);
+        }
+        copy
+    }
+
+    /// Sets the source that lazy links of this branch belong to.
+    pub(super) fn set_source(&mut self, source: &Arc<Source<T, X>>) {
+        self.source = Some(Arc::clone(source));
+    }
+
+    /// Makes `start..end` a range that holds the node at `address` (a branch just decoded).
+    pub(super) fn put_address(&mut self, start: usize, end: usize, address: Address) {
+        self.fill(start, end, Word::of_address(address));
+    }
+
+    /// Sets the range bitmap of a branch just decoded.
+    pub(super) fn set_starts(&mut self, starts: u16) {
+        self.header.starts = starts;
+    }
+
+    /// Moves the children of `from..from + count` of `other` to `to..` here; both branches have one-slot ranges,
+    /// and the target slots hold nothing. Lazy links stay lazy within one opening and are loaded otherwise.
+    ///
+    /// # Panics
+    /// As [`child`](Self::child), before anything moved.
+    pub(crate) fn move_slots(&mut self, to: usize, other: &mut Self, from: usize, count: usize) {
+        self.admit(other, from, count);
+        for step in 0..count {
+            let word = other.word(from + step);
+            other.fill(from + step, from + step + 1, Word::NOTHING);
+            debug_assert!(self.is_vacant(to + step));
+            self.fill(to + step, to + step + 1, word);
+        }
+    }
+
+    /// Shares the children of `from..from + count` of `other`, otherwise as [`move_slots`](Self::move_slots).
+    pub(crate) fn share_slots(&mut self, to: usize, other: &Self, from: usize, count: usize) {
+        self.admit(other, from, count);
+        for step in 0..count {
+            let word = other.word(from + step);
+            if word.resident().is_some() {
+                // SAFETY: resident and alive while `other` is borrowed.
+                unsafe { word.header() }.retain();
+            }
+            debug_assert!(self.is_vacant(to + step));
+            self.fill(to + step, to + step + 1, word);
+        }
+    }
+
+    /// Prepares this branch for links of `other`.
+    fn admit(&mut self, other: &Self, from: usize, count: usize) {
+        let lazy = |slot: usize| other.word(slot).address().is_some();
+        if !(from..from + count).any(lazy) {
+            return;
+        }
+        match (&self.source, &other.source) {
+            (None, Some(source)) => self.source = Some(Arc::clone(source)),
+            (Some(mine), Some(theirs)) if mine.same_opening(theirs) => {}
+            _ => {
+                for slot in (from..from + count).filter(|&slot| lazy(slot)) {
+                    other.child(slot);
+                }
+            }
+        }
+    }
+
+    /// Moves children within the branch, `from..from + count` to `to..`; what is left behind holds nothing.
+    pub(crate) fn shift_slots(&mut self, from: usize, to: usize, count: usize) {
+        let words: [Word; SLOTS] = std::array::from_fn(|slot| self.word(slot));
+        self.fill(from, from + count, Word::NOTHING);
+        for step in 0..count {
+            self.fill(to + step, to + step + 1, words[from + step]);
+        }
+    }
+
+    /// Whether two slots of this branch hold the same word.
+    #[cfg(test)]
+    pub(crate) fn same_alias(&self, start: usize, alias: usize) -> bool {
+        self.word(start) == self.word(alias)
+    }
+
+    /// Bytes of the allocation.
+    pub(crate) fn allocated_bytes(&self) -> usize {
+        size_of::<Self>()
+    }
+
+    /// Whether the children at two slots of two branches are the same node, loaded or not (invariant 7).
+    pub(crate) fn same_child(&self, slot: usize, other: &Self, other_slot: usize) -> bool {
+        let (mine, theirs) = (self.word(slot), other.word(other_slot));
+        if mine.is_nothing() || theirs.is_nothing() {
+            return mine == theirs;
+        }
+        same_word(mine, self.source.as_ref(), theirs, other.source.as_ref())
+    }
+}
+
+impl<T, X: Shape> Drop for Branch<T, X> {
+    fn drop(&mut self) {
+        /// Goes on with the other children when dropping one panics.
+        struct Rest<'a, T, X: Shape>(&'a Branch<T, X>, Ranges);
+        impl<T, X: Shape> Drop for Rest<'_, T, X> {
+            fn drop(&mut self) {
+                while let Some(start) = self.1.next() {
+                    // SAFETY: the start owns its reference, and the branch is not used again.
+                    unsafe { self.0.word(start).drop_owned::<T, X>() };
+                }
+            }
+        }
+        let mut rest = Rest(self, self.ranges());
+        while let Some(start) = rest.1.next() {
+            // SAFETY: as above.
+            unsafe { rest.0.word(start).drop_owned::<T, X>() };
+        }
+    }
+}
+
+/// Slots that start a range, ascending.
+#[derive(Clone, Copy)]
+pub(crate) struct Ranges(pub(crate) u16);
+
+impl Iterator for Ranges {
+    type Item = usize;
+
+    #[inline]
+    fn next(&mut self) -> Option<usize> {
+        if self.0 == 0 {
+            return None;
+        }
+        let slot = self.0.trailing_zeros() as usize;
+        self.0 &= self.0 - 1;
+        Some(slot)
+    }
+}
+
+/// Loads the address in `slot` and publishes the node there; of racing loads the first wins.
+pub(super) fn settle<T, X: Shape>(
+    slot: &AtomicPtr<()>,
+    source: Option<&Arc<Source<T, X>>>,
+    place: Place,
+) -> Result<Word> {
+    let word = Word(slot.load(Ordering::Acquire));
+    let Some(address) = word.address() else { return Ok(word) };
+    let source = source.expect("a link to a record has a source");
+    Ok(publish(slot, source.load(address, place)?))
+}
+
+/// Swaps `node` into a slot that held an address; the word that stands there afterwards.
+fn publish<T, X: Shape>(slot: &AtomicPtr<()>, node: Node<T, X>) -> Word {
+    let current = slot.load(Ordering::Acquire);
+    if Word(current).address().is_none() {
+        return Word(current);
+    }
+    match slot.compare_exchange(current, node.word().0, Ordering::AcqRel, Ordering::Acquire) {
+        Ok(_) => node.into_word(),
+        Err(theirs) => Word(theirs),
+    }
+}
+
+/// Whether two words that are not nothing stand for the same node.
+pub(super) fn same_word<T, X: Shape>(
+    mine: Word,
+    my_source: Option<&Arc<Source<T, X>>>,
+    theirs: Word,
+    their_source: Option<&Arc<Source<T, X>>>,
+) -> bool {
+    let identity = |word: Word, source: Option<&Arc<Source<T, X>>>| match word.address() {
+        Some(address) => source.map(|source| super::header::clean_word(source.backing.tag(), address)),
+        // SAFETY: resident, and alive while the slots it was read from are borrowed by the caller.
+        None => unsafe { word.header() }.clean_word(),
+    };
+    (mine == theirs && mine.resident().is_some()) || {
+        let mine = identity(mine, my_source);
+        mine.is_some() && mine == identity(theirs, their_source)
+    }
+}
+
+/// Panics with the store's error: an infallible read met a record that cannot be loaded (invariant 11).
+#[inline]
+pub(super) fn loaded<T>(result: Result<T>) -> T {
+    result.unwrap_or_else(|error| panic!("{error}"))
+}

@@ -1,0 +1,347 @@
+//! How a collection, deep inside a user's type, meets the flush or the restore that is in progress.
+//!
+//! serde gives a nested value no way to ask its serializer for more than `Serializer` offers, so the two sides
+//! meet in a thread-local slot. The protocol of one *exchange*, here for writing:
+//!
+//! 1. `Writer::serialize_newtype_struct` sees a magic name and puts [`Slot::Save`] into the slot;
+//! 2. it serialises the nested value, which is the collection's [`Inner`]; that takes the slot's content first of
+//!    all, so the slot is idle again while the collection flushes (and runs user code, which may well start
+//!    exchanges of its own, or call another format, to which the collection then looks like a plain map);
+//! 3. the collection leaves [`Slot::Saved`] or [`Slot::Failed`], the writer takes it.
+//!
+//! A guard empties the slot when the exchange ends in any other way, a panic included.
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::ser::{self, Serialize, Serializer};
+
+use super::writer;
+use crate::error::{Error, Result};
+use crate::node::{Address, Backing, RecordHead, Sink, Tag};
+
+/// What the magic names begin with. No serde derive produces it: `$` is not part of a Rust name.
+const PREFIX: &str = "$perennial::";
+
+/// The collections that the codec recognises.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Collection {
+    HashMap,
+    OrdMap,
+    HashSet,
+    OrdSet,
+    Vector,
+}
+
+impl Collection {
+    pub(super) const ALL: [Self; 5] =
+        [Self::HashMap, Self::OrdMap, Self::HashSet, Self::OrdSet, Self::Vector];
+
+    /// The name under which the collection passes itself to a serializer.
+    #[inline]
+    pub(crate) const fn magic(self) -> &'static str {
+        match self {
+            Self::HashMap => "$perennial::HashMap",
+            Self::OrdMap => "$perennial::OrdMap",
+            Self::HashSet => "$perennial::HashSet",
+            Self::OrdSet => "$perennial::OrdSet",
+            Self::Vector => "$perennial::Vector",
+        }
+    }
+
+    /// The collection's name, as shapes show it.
+    pub(super) fn name(self) -> &'static str {
+        &self.magic()[PREFIX.len()..]
+    }
+
+    /// Whether other formats see a map, rather than a sequence.
+    pub(super) const fn is_map(self) -> bool {
+        matches!(self, Self::HashMap | Self::OrdMap)
+    }
+}
+
+/// Whether a newtype struct of this name is a collection. Folds to a constant where `name` is a literal.
+#[inline(always)]
+pub(super) fn is_magic(name: &str) -> bool {
+    name.len() > PREFIX.len() && name.as_bytes()[0] == b'$' && name.starts_with(PREFIX)
+}
+
+/// All that the enclosing record holds of a collection.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Root {
+    /// Where the records of its root nodes lie, `None` where one has no node; collections of one tree use the first.
+    pub addresses: [Option<Address>; Self::TREES],
+    /// What else is needed to restore it (length, seed, leaf capacity): a few bytes that the collection defines.
+    pub meta: Vec<u8>,
+}
+
+impl Root {
+    /// Most trees of a collection.
+    pub(crate) const TREES: usize = 3;
+
+    /// The root of a collection of one tree.
+    pub(crate) fn of_tree(address: Option<Address>, meta: Vec<u8>) -> Self {
+        Self { addresses: [address, None, None], meta }
+    }
+}
+
+/// The two buffers of a record in the making.
+#[derive(Default)]
+pub(crate) struct Buffers {
+    /// The payload.
+    pub bytes: Vec<u8>,
+    /// The addresses that the payload refers to by index.
+    pub refs: Vec<Address>,
+}
+
+/// One flush: nodes are encoded and appended through it. Bound to a thread.
+pub(crate) struct Save {
+    sink: Rc<RefCell<dyn Sink>>,
+    pool: RefCell<Vec<Buffers>>,
+    /// Collections load and encode a sample of their items instead of flushing.
+    trial: bool,
+    /// How deep the value that encloses the collection being flushed is nested, see [`MAX_DEPTH`](super::MAX_DEPTH).
+    depth: Cell<u32>,
+}
+
+impl Save {
+    /// Starts a flush into `sink`.
+    pub(crate) fn new(sink: Rc<RefCell<dyn Sink>>) -> Rc<Self> {
+        Rc::new(Self { sink, pool: RefCell::default(), trial: false, depth: Cell::new(0) })
+    }
+
+    /// Starts a trial: encoding a restored value then reads back a sample of every collection in it (the items of
+    /// its first leaf, and so on in their collections), and appends nothing.
+    pub(crate) fn trial(sink: Rc<RefCell<dyn Sink>>) -> Rc<Self> {
+        Rc::new(Self { sink, pool: RefCell::default(), trial: true, depth: Cell::new(0) })
+    }
+
+    /// Whether this is a trial.
+    pub(crate) fn is_trial(&self) -> bool {
+        self.trial
+    }
+
+    /// The opening whose addresses this flush makes and trusts.
+    pub(crate) fn tag(&self) -> Tag {
+        self.sink.borrow().tag()
+    }
+
+    /// Appends one record; the errors are the log's.
+    pub(crate) fn append(&self, head: RecordHead, refs: &[Address], payload: &[u8]) -> Result<Address> {
+        self.sink.borrow_mut().append(head, refs, payload)
+    }
+
+    /// Takes a pair of empty buffers, warm from an earlier record where there was one.
+    pub(crate) fn buffers(&self) -> Buffers {
+        self.pool.borrow_mut().pop().unwrap_or_default()
+    }
+
+    /// Gives buffers back for the next record.
+    pub(crate) fn recycle(&self, mut buffers: Buffers) {
+        buffers.bytes.clear();
+        buffers.refs.clear();
+        self.pool.borrow_mut().push(buffers);
+    }
+
+    /// Appends `value` to `bytes`. Collections in it are flushed, their addresses appended to `refs`.
+    ///
+    /// # Errors
+    ///
+    /// `Error::Encode` where user code fails or uses a part of serde that cannot be read back; an error met while
+    /// a nested collection was flushed, as it is. Both buffers are then as they were.
+    #[inline]
+    pub(crate) fn encode<T: Serialize + ?Sized>(
+        self: &Rc<Self>,
+        value: &T,
+        bytes: &mut Vec<u8>,
+        refs: &mut Vec<Address>,
+    ) -> Result<()> {
+        writer::encode(self, value, bytes, refs)
+    }
+
+    #[inline]
+    pub(super) fn depth(&self) -> u32 {
+        self.depth.get()
+    }
+}
+
+/// What passes between the codec and a collection.
+enum Slot {
+    Idle,
+    /// To the collection: flush yourself.
+    Save(Rc<Save>),
+    /// To the codec: this is what to write.
+    Saved(Root),
+    /// To the collection: restore yourself.
+    Load(Root, Arc<dyn Backing>),
+    /// To the codec: it failed.
+    Failed(Error),
+}
+
+thread_local! {
+    static SLOT: Cell<Slot> = const { Cell::new(Slot::Idle) };
+}
+
+fn take_slot() -> Slot {
+    SLOT.replace(Slot::Idle)
+}
+
+/// Empties the slot when an exchange ends, however it ends.
+struct Exchange;
+
+impl Exchange {
+    fn arm(slot: Slot) -> Self {
+        SLOT.set(slot);
+        Self
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        SLOT.set(Slot::Idle);
+    }
+}
+
+/// How an exchange fails.
+pub(super) enum Broken<E> {
+    /// The collection met an error of ours.
+    Raised(Error),
+    /// The call itself failed.
+    Call(E),
+    /// A type uses a magic name and does not keep the protocol.
+    Silent,
+}
+
+/// Lets the collection behind `call` flush itself into `save`.
+pub(super) fn request_root<E>(
+    save: &Rc<Save>,
+    depth: u32,
+    call: impl FnOnce() -> Result<(), E>,
+) -> Result<Root, Broken<E>> {
+    let exchange = Exchange::arm(Slot::Save(save.clone()));
+    let outer = save.depth.replace(depth);
+    let result = call();
+    save.depth.set(outer);
+    let answer = take_slot();
+    drop(exchange);
+    match (answer, result) {
+        (Slot::Failed(error), _) => Err(Broken::Raised(error)),
+        (_, Err(error)) => Err(Broken::Call(error)),
+        (Slot::Saved(root), Ok(())) => Ok(root),
+        (_, Ok(())) => Err(Broken::Silent),
+    }
+}
+
+/// Lets the collection behind `call` restore itself from `root`.
+pub(super) fn offer_root<C, E>(
+    root: Root,
+    backing: &Arc<dyn Backing>,
+    call: impl FnOnce() -> Result<C, E>,
+) -> Result<C, Broken<E>> {
+    let exchange = Exchange::arm(Slot::Load(root, backing.clone()));
+    let result = call();
+    let answer = take_slot();
+    drop(exchange);
+    match (answer, result) {
+        (Slot::Failed(error), _) => Err(Broken::Raised(error)),
+        (_, Err(error)) => Err(Broken::Call(error)),
+        (Slot::Load(..), Ok(_)) => Err(Broken::Silent),
+        (_, Ok(value)) => Ok(value),
+    }
+}
+
+/// Serialises a collection: `flush` writes its nodes and returns the root where a flush asks for it, `plain` is
+/// the map or sequence that every other format sees.
+///
+/// # Errors
+///
+/// Those of `serializer`. An error of `flush` comes out of [`Save::encode`] unchanged.
+pub(crate) fn serialize_collection<S: Serializer>(
+    serializer: S,
+    collection: Collection,
+    flush: impl Fn(&Rc<Save>) -> Result<Root>,
+    plain: impl Serialize,
+) -> Result<S::Ok, S::Error> {
+    serializer.serialize_newtype_struct(collection.magic(), &Inner { flush, plain })
+}
+
+struct Inner<F, P> {
+    flush: F,
+    plain: P,
+}
+
+impl<F: Fn(&Rc<Save>) -> Result<Root>, P: Serialize> Serialize for Inner<F, P> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Slot::Save(save) = take_slot() else { return self.plain.serialize(serializer) };
+        match (self.flush)(&save) {
+            Ok(root) => {
+                SLOT.set(Slot::Saved(root));
+                serializer.serialize_unit()
+            }
+            Err(error) => {
+                let text = ser::Error::custom(&error);
+                SLOT.set(Slot::Failed(error));
+                Err(text)
+            }
+        }
+    }
+}
+
+/// Deserialises a collection: `restore` makes it from a root, `plain` (which implements `visit_map` for maps,
+/// `visit_seq` for the others) from what every other format holds.
+///
+/// # Errors
+///
+/// Those of `deserializer`. An error of `restore` comes out of [`decode`](super::decode) unchanged.
+pub(crate) fn deserialize_collection<'de, D: Deserializer<'de>, C>(
+    deserializer: D,
+    collection: Collection,
+    restore: impl FnOnce(Root, &Arc<dyn Backing>) -> Result<C>,
+    plain: impl Visitor<'de, Value = C>,
+) -> Result<C, D::Error> {
+    deserializer.deserialize_newtype_struct(collection.magic(), Restore { collection, restore, plain })
+}
+
+struct Restore<F, V> {
+    collection: Collection,
+    restore: F,
+    plain: V,
+}
+
+impl<'de, C, F, V> Visitor<'de> for Restore<F, V>
+where
+    F: FnOnce(Root, &Arc<dyn Backing>) -> Result<C>,
+    V: Visitor<'de, Value = C>,
+{
+    type Value = C;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.plain.expecting(f)
+    }
+
+    fn visit_newtype_struct<D: Deserializer<'de>>(self, deserializer: D) -> Result<C, D::Error> {
+        let Slot::Load(root, backing) = take_slot() else {
+            return match self.collection.is_map() {
+                true => deserializer.deserialize_map(self.plain),
+                false => deserializer.deserialize_seq(self.plain),
+            };
+        };
+        (self.restore)(root, &backing).map_err(|error| {
+            let text = de::Error::custom(&error);
+            SLOT.set(Slot::Failed(error));
+            text
+        })
+    }
+
+    // Some deserializers skip the newtype and offer the contents at once.
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<C, A::Error> {
+        self.plain.visit_map(map)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<C, A::Error> {
+        self.plain.visit_seq(seq)
+    }
+}

@@ -1,0 +1,873 @@
+//! Finds the shape of a type without data: a deserializer that answers every request with a made-up value and
+//! notes what was asked for.
+//!
+//! `T::deserialize` runs in *passes*. In each, an option is `Some`, a sequence or map has one item, and an enum is
+//! the first variant not seen yet, until no pass finds anything new. Two things make that less than obvious:
+//!
+//! - *Recursive types must end.* Inside a type that is being visited already (or was, with nothing new in it) the
+//!   tracer is *hasty*: options are `None`, sequences are empty, enums are the variant that was completed first.
+//!   Building that one needed only variants that were completed before it, so haste terminates.
+//! - *A hand-written `Deserialize` may reject made-up values.* Wherever the error surfaces, later passes try other
+//!   values there, and after those *block* the place: an option there becomes `None`, a sequence empty, another
+//!   variant is taken. The fields of a struct with a blocked field are offered by name, in the order of a map,
+//!   because that reaches those that come after it. What stays out of reach (the rest of a tuple after a blocked
+//!   item) is `?` in the shape.
+//!
+//! The crate serde-reflection is not used: it keys types by their bare name, so two types of one name (or two uses
+//! of one generic type) collide, it gives up at the first rejected value, and it wants every enum named by hand.
+
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+
+use serde::de::{
+    self, DeserializeOwned, DeserializeSeed, Deserializer, EnumAccess, IntoDeserializer, MapAccess,
+    SeqAccess, VariantAccess, Visitor,
+};
+
+use super::NOT_SELF_DESCRIBING;
+use super::session::{Collection, is_magic};
+use super::shape::{self, Shape};
+use crate::error::{Error, Result};
+
+const STRINGS: [&str; 6] =
+    ["", "0", "a", "1970-01-01T00:00:00Z", "127.0.0.1", "00000000-0000-0000-0000-000000000000"];
+const NUMBERS: [u8; 6] = [1, 0, 2, 7, 10, 100];
+const LENS: [usize; 6] = [1, 2, 0, 3, 4, 16];
+const BYTE_LENS: [usize; 6] = [0, 16, 32, 8, 4, 1];
+const CHARS: [char; 6] = ['a', '0', 'A', ' ', '\n', 'é'];
+const MAX_TRIES: u8 = 6;
+
+/// Requests after which a trace keeps what it has. Far above any type written by hand.
+const MAX_REQUESTS: u32 = 1 << 20;
+
+/// Named types being visited at a time: bounds the stack where a recursive enum has its leaf variant last.
+const MAX_STACK: usize = 64;
+
+/// Returns the shape of `T` as its `Deserialize` shows it.
+///
+/// # Errors
+///
+/// `Error::Encode` where the type asks the format what comes next (untagged and tagged enums, flattened structs),
+/// which no binary record can answer.
+pub(crate) fn shape_of<T: DeserializeOwned>() -> Result<Shape> {
+    let mut state = State::default();
+    let mut root = Type::Unknown;
+    loop {
+        state.begin_pass();
+        let mut seen = Type::Unknown;
+        let result = T::deserialize(Tracer { state: &mut state, seen: &mut seen });
+        let done = state.settle(result).is_ok();
+        merge(&mut root, seen);
+        if let Some(reason) = state.refusal.take() {
+            return Err(Error::Encode { type_name: std::any::type_name::<T>(), reason });
+        }
+        if !state.progress || (done && !state.untried()) || state.requests >= MAX_REQUESTS {
+            return Ok(shape::render(&root, &state.types));
+        }
+    }
+}
+
+/// A type as serde shows it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum Type {
+    /// Not seen.
+    Unknown,
+    Primitive(&'static str),
+    Option(Box<Type>),
+    Seq(Box<Type>),
+    Map(Box<(Type, Type)>),
+    Tuple(Vec<Type>),
+    /// One of ours, and its parameters.
+    Collection(Collection, Vec<Type>),
+    /// Index of a [`Named`].
+    Named(usize),
+}
+
+/// A type that has a name.
+pub(super) struct Named {
+    pub(super) name: &'static str,
+    pub(super) body: Body,
+    /// Tells types of one name apart: names of the parts, and the Rust name of the visitor.
+    key: (&'static [&'static str], &'static str),
+    on_stack: u32,
+    /// The last pass in which it was visited as a whole.
+    visited: u32,
+    /// Whether a value of it leads to an enum with untried variants.
+    work: bool,
+    /// No value of it can be made.
+    dead: bool,
+}
+
+/// What a type, or a variant, consists of.
+pub(super) enum Body {
+    Unit,
+    Newtype(Type),
+    Tuple(Vec<Type>),
+    Struct(Vec<(String, Type)>),
+    Enum(Vec<Variant>),
+}
+
+pub(super) struct Variant {
+    pub(super) name: String,
+    pub(super) body: Body,
+    progress: Progress,
+    on_stack: u32,
+    work: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Progress {
+    Untried,
+    Trying,
+    /// A value was made, as the n-th variant of all.
+    Done(u32),
+    Failed,
+}
+
+/// Takes over what `new` knows and `known` does not.
+fn merge(known: &mut Type, new: Type) {
+    match (known, new) {
+        (_, Type::Unknown) => {}
+        (known @ Type::Unknown, new) => *known = new,
+        (Type::Option(known), Type::Option(new)) | (Type::Seq(known), Type::Seq(new)) => merge(known, *new),
+        (Type::Map(known), Type::Map(new)) => {
+            merge(&mut known.0, new.0);
+            merge(&mut known.1, new.1);
+        }
+        (Type::Tuple(known), Type::Tuple(new)) => merge_all(known, new),
+        (Type::Collection(_, known), Type::Collection(_, new)) => merge_all(known, new),
+        // A Deserialize that asks for different things at different times: the first counts.
+        _ => {}
+    }
+}
+
+fn merge_all(known: &mut Vec<Type>, new: Vec<Type>) {
+    if known.len() < new.len() {
+        known.resize(new.len(), Type::Unknown);
+    }
+    known.iter_mut().zip(new).for_each(|(known, new)| merge(known, new));
+}
+
+impl Body {
+    fn merge(&mut self, new: Body) {
+        match (self, new) {
+            (known @ Body::Unit, new) => *known = new,
+            (Body::Newtype(known), Body::Newtype(new)) => merge(known, new),
+            (Body::Tuple(known), Body::Tuple(new)) => merge_all(known, new),
+            (Body::Struct(known), Body::Struct(new)) => {
+                known.iter_mut().zip(new).for_each(|(known, new)| merge(&mut known.1, new.1));
+            }
+            _ => {}
+        }
+    }
+
+    /// Whether it is an enum of which not every variant has failed.
+    fn has_hope(&self) -> bool {
+        match self {
+            Body::Enum(variants) => variants.iter().any(|variant| variant.progress != Progress::Failed),
+            _ => false,
+        }
+    }
+
+    /// Calls `f` with each named type that a value of this may hold.
+    pub(super) fn each_named(&self, f: &mut impl FnMut(usize)) {
+        match self {
+            Body::Unit => {}
+            Body::Newtype(ty) => ty.each_named(f),
+            Body::Tuple(types) => types.iter().for_each(|ty| ty.each_named(f)),
+            Body::Struct(fields) => fields.iter().for_each(|(_, ty)| ty.each_named(f)),
+            Body::Enum(variants) => variants.iter().for_each(|variant| variant.body.each_named(f)),
+        }
+    }
+}
+
+impl Type {
+    pub(super) fn each_named(&self, f: &mut impl FnMut(usize)) {
+        match self {
+            Type::Unknown | Type::Primitive(_) => {}
+            Type::Option(ty) | Type::Seq(ty) => ty.each_named(f),
+            Type::Map(pair) => {
+                pair.0.each_named(f);
+                pair.1.each_named(f);
+            }
+            Type::Tuple(types) | Type::Collection(_, types) => types.iter().for_each(|ty| ty.each_named(f)),
+            Type::Named(index) => f(*index),
+        }
+    }
+}
+
+/// Where in the type the tracer is: the innermost named type, then the step taken at each level below it.
+type Path = Vec<usize>;
+
+#[derive(Default)]
+struct State {
+    types: Vec<Named>,
+    stack: Vec<usize>,
+    path: Path,
+    tries: HashMap<Path, u8>,
+    blocked: HashSet<Path>,
+    hasty: bool,
+    /// Which of the made-up values is to be used here.
+    candidate: u8,
+    pass: u32,
+    /// Whether this pass found or changed anything.
+    progress: bool,
+    done_variants: u32,
+    requests: u32,
+    /// Why the type cannot be stored.
+    refusal: Option<String>,
+}
+
+/// Why a value could not be made.
+#[derive(Debug)]
+enum Stop {
+    /// User code did not like it.
+    Rejected,
+    /// A later pass will do something else here.
+    Retry,
+    /// No value can be made here.
+    Blocked,
+}
+
+impl fmt::Display for Stop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a made-up value was rejected")
+    }
+}
+
+impl std::error::Error for Stop {}
+
+impl de::Error for Stop {
+    fn custom<T: fmt::Display>(_: T) -> Self {
+        Self::Rejected
+    }
+}
+
+impl State {
+    fn begin_pass(&mut self) {
+        self.pass += 1;
+        self.progress = false;
+        self.hasty = false;
+        self.candidate = self.candidate_here();
+        self.find_work();
+    }
+
+    fn untried(&self) -> bool {
+        self.types.iter().any(|named| match &named.body {
+            Body::Enum(variants) => variants.iter().any(|variant| variant.progress == Progress::Untried),
+            _ => false,
+        })
+    }
+
+    /// Marks the types and variants that lead to an untried variant.
+    fn find_work(&mut self) {
+        let mut work: Vec<bool> = vec![false; self.types.len()];
+        loop {
+            let before = work.iter().filter(|&&work| work).count();
+            for (index, named) in self.types.iter_mut().enumerate() {
+                let leads = |body: &Body| {
+                    let mut leads = false;
+                    body.each_named(&mut |to| leads |= work[to]);
+                    leads
+                };
+                named.work = match &mut named.body {
+                    Body::Enum(variants) => {
+                        variants.iter_mut().for_each(|variant| variant.work = leads(&variant.body));
+                        variants.iter().any(|variant| variant.work || variant.progress == Progress::Untried)
+                    }
+                    body => leads(body),
+                };
+                work[index] = named.work;
+            }
+            if work.iter().filter(|&&work| work).count() == before {
+                return;
+            }
+        }
+    }
+
+    /// Decides what an error at the present place means for later passes.
+    fn settle<V>(&mut self, result: Result<V, Stop>) -> Result<V, Stop> {
+        match result {
+            Err(Stop::Rejected) if self.requests < MAX_REQUESTS => {
+                let tries = self.tries.entry(self.path.clone()).or_default();
+                if *tries + 1 == MAX_TRIES {
+                    return self.block();
+                }
+                *tries += 1;
+                self.progress = true;
+                Err(Stop::Retry)
+            }
+            Err(Stop::Blocked) => self.block(),
+            other => other,
+        }
+    }
+
+    fn candidate_here(&self) -> u8 {
+        self.tries.get(&self.path).copied().unwrap_or(0)
+    }
+
+    fn block<V>(&mut self) -> Result<V, Stop> {
+        self.progress |= self.blocked.insert(self.path.clone());
+        Err(Stop::Blocked)
+    }
+
+    fn is_blocked(&mut self, step: usize) -> bool {
+        self.path.push(step);
+        let blocked = self.blocked.contains(&self.path);
+        self.path.pop();
+        blocked
+    }
+
+    /// Goes one step down and runs `visit` there.
+    fn step<V>(
+        &mut self,
+        step: usize,
+        into: &mut Type,
+        visit: impl FnOnce(Tracer<'_>) -> Result<V, Stop>,
+    ) -> Result<V, Stop> {
+        self.path.push(step);
+        let candidate = self.candidate;
+        self.candidate = candidate.max(self.candidate_here());
+        let mut seen = Type::Unknown;
+        let result = match self.blocked.contains(&self.path) {
+            true => Err(Stop::Blocked),
+            false => visit(Tracer { state: self, seen: &mut seen }),
+        };
+        merge(into, seen);
+        let result = self.settle(result);
+        self.candidate = candidate;
+        self.path.pop();
+        result
+    }
+
+    /// Like [`step`](Self::step) where the caller can do without a value: it will have to from the next pass on.
+    fn step_aside<V>(
+        &mut self,
+        step: usize,
+        into: &mut Type,
+        visit: impl FnOnce(Tracer<'_>) -> Result<V, Stop>,
+    ) -> Result<V, Stop> {
+        self.step(step, into, visit).map_err(|_| Stop::Retry)
+    }
+
+    fn named(&mut self, name: &'static str, parts: &'static [&'static str], visitor: &'static str) -> usize {
+        let key = (parts, visitor);
+        let found = self.types.iter().position(|named| named.name == name && named.key == key);
+        found.unwrap_or_else(|| {
+            self.types.push(Named {
+                name,
+                body: Body::Unit,
+                key,
+                on_stack: 0,
+                visited: 0,
+                work: false,
+                dead: false,
+            });
+            self.types.len() - 1
+        })
+    }
+
+    /// Visits a named type; `visit` returns what it saw.
+    fn enter<V>(
+        &mut self,
+        index: usize,
+        visit: impl FnOnce(&mut Self) -> (Body, Result<V, Stop>),
+    ) -> Result<V, Stop> {
+        let named = &mut self.types[index];
+        if named.dead || self.stack.len() >= MAX_STACK {
+            return Err(Stop::Blocked);
+        }
+        let hasty = self.hasty;
+        self.hasty |= named.on_stack > 0 || named.visited == self.pass || (named.visited > 0 && !named.work);
+        named.on_stack += 1;
+        self.stack.push(index);
+        let path = std::mem::replace(&mut self.path, vec![index]);
+        let (body, result) = visit(self);
+        self.path = path;
+        self.stack.pop();
+        let was_hasty = std::mem::replace(&mut self.hasty, hasty);
+        let named = &mut self.types[index];
+        named.on_stack -= 1;
+        named.body.merge(body);
+        match &result {
+            Ok(_) if !was_hasty => named.visited = self.pass,
+            Err(Stop::Blocked) => named.dead = !named.body.has_hope(),
+            _ => {}
+        }
+        result
+    }
+
+    /// Visits the fields of a struct or variant.
+    fn fields<'de, V: Visitor<'de>>(
+        &mut self,
+        names: &'static [&'static str],
+        visitor: V,
+    ) -> (Body, Result<V::Value, Stop>) {
+        let mut types = vec![Type::Unknown; names.len()];
+        let by_name = (0..names.len()).any(|field| self.is_blocked(field));
+        let mut next = 0;
+        let result = if by_name {
+            let fields = Fields { state: self, names, types: &mut types, next: &mut next };
+            match visitor.visit_map(fields) {
+                // Every field that can be had was offered, and it is not enough.
+                Err(Stop::Rejected) => Err(Stop::Blocked),
+                // A field was blocked just now; the next pass leaves it out.
+                Err(Stop::Blocked) => Err(Stop::Retry),
+                other => other,
+            }
+        } else {
+            let items = Items { state: self, types: &mut types, next: &mut next, len: names.len() };
+            visitor.visit_seq(items).map_err(|stop| match stop {
+                Stop::Blocked => Stop::Retry,
+                other => other,
+            })
+        };
+        // serde lists aliases among the names of the fields. Which of them go together it does not say.
+        let aliases = !by_name && result.is_ok() && next < names.len();
+        if aliases {
+            types.truncate(next);
+        }
+        let name = |field: usize| if aliases { format!("_{field}") } else { names[field].to_owned() };
+        let fields = types.into_iter().enumerate().map(|(field, ty)| (name(field), ty));
+        (Body::Struct(fields.collect()), result)
+    }
+
+    fn tuple<'de, V: Visitor<'de>>(&mut self, len: usize, visitor: V) -> (Vec<Type>, Result<V::Value, Stop>) {
+        let mut types = vec![Type::Unknown; len];
+        let result = visitor.visit_seq(Items { state: self, types: &mut types, next: &mut 0, len });
+        (types, result)
+    }
+
+    /// Chooses the variant to make, and whether that explores anything.
+    fn choose(&self, index: usize) -> Option<(usize, bool)> {
+        let Body::Enum(variants) = &self.types[index].body else { return None };
+        if let Some(untried) = variants.iter().position(|variant| variant.progress == Progress::Untried) {
+            return Some((untried, true));
+        }
+        let done = |variant: &Variant| match variant.progress {
+            Progress::Done(order) => Some(order),
+            _ => None,
+        };
+        let leads = |variant: &Variant| variant.work && variant.on_stack == 0 && done(variant).is_some();
+        if let Some(leads) = variants.iter().position(leads)
+            && !self.hasty
+        {
+            return Some((leads, true));
+        }
+        let first = variants.iter().enumerate().filter_map(|(at, variant)| Some((done(variant)?, at))).min();
+        // Where every variant is being tried for the first time, one of them in haste may still end: `Vec<Self>`
+        // is empty then. Where none does, there is no finite value.
+        let again = |variant: &Variant| variant.progress == Progress::Trying && variant.on_stack < 2;
+        first.map(|(_, at)| at).or_else(|| variants.iter().position(again)).map(|at| (at, false))
+    }
+
+    fn variant(&mut self, index: usize, variant: usize) -> &mut Variant {
+        match &mut self.types[index].body {
+            Body::Enum(variants) => &mut variants[variant],
+            _ => unreachable!("the type was entered as an enum"),
+        }
+    }
+
+    /// Visits one variant of an enum.
+    fn visit_enum<'de, V: Visitor<'de>>(&mut self, index: usize, visitor: V) -> Result<V::Value, Stop> {
+        let Some((at, explore)) = self.choose(index) else { return Err(Stop::Blocked) };
+        let outer_hasty = std::mem::replace(&mut self.hasty, !explore);
+        let variant = self.variant(index, at);
+        variant.on_stack += 1;
+        if variant.progress == Progress::Untried {
+            variant.progress = Progress::Trying;
+        }
+        let (mut body, mut unnamed) = (Body::Unit, false);
+        let result = self.step(at, &mut Type::Unknown, |tracer| {
+            visitor.visit_enum(OneVariant { state: tracer.state, at, body: &mut body, unnamed: &mut unnamed })
+        });
+        self.hasty = outer_hasty;
+        let order = self.done_variants;
+        let variant = self.variant(index, at);
+        variant.on_stack -= 1;
+        variant.body.merge(body);
+        match &result {
+            Ok(_) if variant.progress == Progress::Trying => {
+                variant.progress = Progress::Done(order);
+                self.done_variants += 1;
+                self.progress = true;
+            }
+            Err(Stop::Blocked) if variant.progress == Progress::Trying => {
+                variant.progress = Progress::Failed;
+                self.progress = true;
+            }
+            Err(_) if variant.progress == Progress::Trying => variant.progress = Progress::Untried,
+            _ => {}
+        }
+        let body = &mut self.types[index].body;
+        if let Body::Enum(variants) = body
+            && unnamed
+        {
+            // serde lists aliases among the names of the variants, so there are fewer than names.
+            variants.truncate(at);
+            variants.iter_mut().enumerate().for_each(|(at, variant)| variant.name = format!("_{at}"));
+        }
+        match result {
+            Err(Stop::Blocked) if body.has_hope() => Err(Stop::Retry),
+            other => other,
+        }
+    }
+
+    #[cold]
+    fn refuse<V>(&mut self) -> Result<V, Stop> {
+        let place = self.path.first().map(|&index| {
+            let named = &self.types[index];
+            match (self.path.get(1).and_then(|&part| named.key.0.get(part)), &named.body) {
+                (Some(part), Body::Enum(_)) => format!("variant `{part}` of `{}`: ", named.name),
+                (Some(part), _) => format!("field `{part}` of `{}`: ", named.name),
+                (None, _) => format!("`{}`: ", named.name),
+            }
+        });
+        self.refusal.get_or_insert(format!("{}{NOT_SELF_DESCRIBING}", place.unwrap_or_default()));
+        Err(Stop::Retry)
+    }
+}
+
+/// The deserializer of one place.
+struct Tracer<'s> {
+    state: &'s mut State,
+    seen: &'s mut Type,
+}
+
+impl Tracer<'_> {
+    /// Notes the type and returns which made-up value to use.
+    fn primitive(&mut self, name: &'static str) -> Result<usize, Stop> {
+        *self.seen = Type::Primitive(name);
+        self.state.requests += 1;
+        match self.state.requests < MAX_REQUESTS {
+            true => Ok(usize::from(self.state.candidate)),
+            false => Err(Stop::Retry),
+        }
+    }
+}
+
+macro_rules! primitives {
+    ($($method:ident, $visit:ident, $name:literal, $pick:expr;)*) => {$(
+        fn $method<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value, Stop> {
+            let pick: fn(usize) -> _ = $pick;
+            visitor.$visit(pick(self.primitive($name)?))
+        }
+    )*};
+}
+
+static ZEROS: [u8; 32] = [0; 32];
+
+impl<'de> Deserializer<'de> for Tracer<'_> {
+    type Error = Stop;
+
+    primitives! {
+        deserialize_bool, visit_bool, "bool", |at| at % 2 == 1;
+        deserialize_i8, visit_i8, "i8", |at| NUMBERS[at] as i8;
+        deserialize_i16, visit_i16, "i16", |at| i16::from(NUMBERS[at]);
+        deserialize_i32, visit_i32, "i32", |at| i32::from(NUMBERS[at]);
+        deserialize_i64, visit_i64, "i64", |at| i64::from(NUMBERS[at]);
+        deserialize_i128, visit_i128, "i128", |at| i128::from(NUMBERS[at]);
+        deserialize_u8, visit_u8, "u8", |at| NUMBERS[at];
+        deserialize_u16, visit_u16, "u16", |at| u16::from(NUMBERS[at]);
+        deserialize_u32, visit_u32, "u32", |at| u32::from(NUMBERS[at]);
+        deserialize_u64, visit_u64, "u64", |at| u64::from(NUMBERS[at]);
+        deserialize_u128, visit_u128, "u128", |at| u128::from(NUMBERS[at]);
+        deserialize_f32, visit_f32, "f32", |at| f32::from(NUMBERS[at]);
+        deserialize_f64, visit_f64, "f64", |at| f64::from(NUMBERS[at]);
+        deserialize_char, visit_char, "char", |at| CHARS[at];
+        deserialize_str, visit_borrowed_str, "str", |at| STRINGS[at];
+        deserialize_string, visit_borrowed_str, "str", |at| STRINGS[at];
+        deserialize_bytes, visit_borrowed_bytes, "bytes", |at| &ZEROS[..BYTE_LENS[at]];
+        deserialize_byte_buf, visit_borrowed_bytes, "bytes", |at| &ZEROS[..BYTE_LENS[at]];
+    }
+
+    fn is_human_readable(&self) -> bool {
+        false
+    }
+
+    fn deserialize_unit<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value, Stop> {
+        self.primitive("()")?;
+        visitor.visit_unit()
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value, Stop> {
+        self.primitive("option")?;
+        let mut inner = Type::Unknown;
+        let result = if self.state.hasty || self.state.is_blocked(0) {
+            visitor.visit_none()
+        } else {
+            self.state.step_aside(0, &mut inner, |tracer| visitor.visit_some(tracer))
+        };
+        *self.seen = Type::Option(Box::new(inner));
+        result
+    }
+
+    fn deserialize_seq<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value, Stop> {
+        let candidate = self.primitive("seq")?;
+        let left = if self.state.hasty || self.state.is_blocked(0) { 0 } else { LENS[candidate] };
+        let mut types = (Type::Unknown, Type::Unknown);
+        let result = visitor.visit_seq(Repeated { state: self.state, types: &mut types, left });
+        *self.seen = Type::Seq(Box::new(types.0));
+        result
+    }
+
+    fn deserialize_map<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value, Stop> {
+        let candidate = self.primitive("map")?;
+        let without = self.state.hasty || self.state.is_blocked(0) || self.state.is_blocked(1);
+        let left = if without { 0 } else { LENS[candidate] };
+        let mut types = (Type::Unknown, Type::Unknown);
+        let result = visitor.visit_map(Repeated { state: self.state, types: &mut types, left });
+        *self.seen = Type::Map(Box::new(types));
+        result
+    }
+
+    fn deserialize_tuple<V: Visitor<'de>>(mut self, len: usize, visitor: V) -> Result<V::Value, Stop> {
+        self.primitive("tuple")?;
+        let (types, result) = self.state.tuple(len, visitor);
+        *self.seen = Type::Tuple(types);
+        result
+    }
+
+    fn deserialize_unit_struct<V: Visitor<'de>>(
+        mut self,
+        name: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, Stop> {
+        self.primitive(name)?;
+        let index = self.state.named(name, &[], std::any::type_name::<V>());
+        *self.seen = Type::Named(index);
+        self.state.enter(index, |_| (Body::Unit, visitor.visit_unit()))
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        mut self,
+        name: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, Stop> {
+        self.primitive(name)?;
+        if is_magic(name) {
+            // The collection finds no exchange armed and reads a plain map or sequence.
+            let mut contents = Type::Unknown;
+            let inner = Tracer { state: &mut *self.state, seen: &mut contents };
+            let result = visitor.visit_newtype_struct(inner);
+            let collection = Collection::ALL.into_iter().find(|collection| collection.magic() == name);
+            *self.seen = match (collection, contents) {
+                (Some(collection), Type::Seq(item)) => Type::Collection(collection, vec![*item]),
+                (Some(collection), Type::Map(pair)) => Type::Collection(collection, vec![pair.0, pair.1]),
+                (_, contents) => contents,
+            };
+            return result;
+        }
+        let index = self.state.named(name, &[], std::any::type_name::<V>());
+        *self.seen = Type::Named(index);
+        self.state.enter(index, |state| {
+            let mut inner = Type::Unknown;
+            let result = state.step(0, &mut inner, |tracer| visitor.visit_newtype_struct(tracer));
+            (Body::Newtype(inner), result)
+        })
+    }
+
+    fn deserialize_tuple_struct<V: Visitor<'de>>(
+        mut self,
+        name: &'static str,
+        len: usize,
+        visitor: V,
+    ) -> Result<V::Value, Stop> {
+        self.primitive(name)?;
+        let index = self.state.named(name, &[], std::any::type_name::<V>());
+        *self.seen = Type::Named(index);
+        self.state.enter(index, |state| {
+            let (types, result) = state.tuple(len, visitor);
+            (Body::Tuple(types), result)
+        })
+    }
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        mut self,
+        name: &'static str,
+        fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Stop> {
+        self.primitive(name)?;
+        let index = self.state.named(name, fields, std::any::type_name::<V>());
+        *self.seen = Type::Named(index);
+        self.state.enter(index, |state| state.fields(fields, visitor))
+    }
+
+    fn deserialize_enum<V: Visitor<'de>>(
+        mut self,
+        name: &'static str,
+        variants: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Stop> {
+        self.primitive(name)?;
+        let index = self.state.named(name, variants, std::any::type_name::<V>());
+        *self.seen = Type::Named(index);
+        let named = &mut self.state.types[index];
+        if matches!(named.body, Body::Unit) {
+            let untried = |name: &&str| Variant {
+                name: (*name).to_owned(),
+                body: Body::Unit,
+                progress: Progress::Untried,
+                on_stack: 0,
+                work: false,
+            };
+            named.body = Body::Enum(variants.iter().map(untried).collect());
+        }
+        self.state.enter(index, |state| (Body::Unit, state.visit_enum(index, visitor)))
+    }
+
+    fn deserialize_any<V: Visitor<'de>>(self, _visitor: V) -> Result<V::Value, Stop> {
+        self.state.refuse()
+    }
+
+    fn deserialize_ignored_any<V: Visitor<'de>>(self, _visitor: V) -> Result<V::Value, Stop> {
+        self.state.refuse()
+    }
+
+    fn deserialize_identifier<V: Visitor<'de>>(self, _visitor: V) -> Result<V::Value, Stop> {
+        self.state.refuse()
+    }
+}
+
+/// The parts of a tuple, or of a struct in order.
+struct Items<'s> {
+    state: &'s mut State,
+    types: &'s mut [Type],
+    next: &'s mut usize,
+    len: usize,
+}
+
+impl<'de> SeqAccess<'de> for Items<'_> {
+    type Error = Stop;
+
+    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Stop> {
+        if *self.next == self.len {
+            return Ok(None);
+        }
+        let at = *self.next;
+        *self.next += 1;
+        self.state.step(at, &mut self.types[at], |tracer| seed.deserialize(tracer)).map(Some)
+    }
+
+    fn size_hint(&self) -> Option<usize> {
+        Some(self.len - *self.next)
+    }
+}
+
+/// The fields of a struct by name, without the blocked ones.
+struct Fields<'s> {
+    state: &'s mut State,
+    names: &'static [&'static str],
+    types: &'s mut [Type],
+    next: &'s mut usize,
+}
+
+impl<'de> MapAccess<'de> for Fields<'_> {
+    type Error = Stop;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Stop> {
+        while *self.next < self.names.len() && self.state.is_blocked(*self.next) {
+            *self.next += 1;
+        }
+        match self.names.get(*self.next) {
+            Some(name) => {
+                *self.next += 1;
+                seed.deserialize((*name).into_deserializer()).map(Some)
+            }
+            None => Ok(None),
+        }
+    }
+
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Stop> {
+        let at = *self.next - 1;
+        self.state.step(at, &mut self.types[at], |tracer| seed.deserialize(tracer))
+    }
+}
+
+/// The items of a sequence, or the entries of a map.
+struct Repeated<'s> {
+    state: &'s mut State,
+    types: &'s mut (Type, Type),
+    left: usize,
+}
+
+impl<'de> SeqAccess<'de> for Repeated<'_> {
+    type Error = Stop;
+
+    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Stop> {
+        if self.left == 0 {
+            return Ok(None);
+        }
+        self.left -= 1;
+        self.state.step_aside(0, &mut self.types.0, |tracer| seed.deserialize(tracer)).map(Some)
+    }
+}
+
+impl<'de> MapAccess<'de> for Repeated<'_> {
+    type Error = Stop;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Stop> {
+        self.next_element_seed(seed)
+    }
+
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Stop> {
+        self.state.step_aside(1, &mut self.types.1, |tracer| seed.deserialize(tracer))
+    }
+}
+
+/// The variant chosen for this visit.
+struct OneVariant<'s> {
+    state: &'s mut State,
+    at: usize,
+    body: &'s mut Body,
+    /// Set where the enum has no variant of this number.
+    unnamed: &'s mut bool,
+}
+
+impl<'de> EnumAccess<'de> for OneVariant<'_> {
+    type Error = Stop;
+    type Variant = Self;
+
+    fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> Result<(V::Value, Self), Stop> {
+        let number = de::value::U32Deserializer::<Stop>::new(self.at as u32);
+        match seed.deserialize(number) {
+            Ok(value) => Ok((value, self)),
+            Err(_) => {
+                *self.unnamed = true;
+                Err(Stop::Blocked)
+            }
+        }
+    }
+}
+
+impl<'de> VariantAccess<'de> for OneVariant<'_> {
+    type Error = Stop;
+
+    fn unit_variant(self) -> Result<(), Stop> {
+        Ok(())
+    }
+
+    fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, Stop> {
+        let mut inner = Type::Unknown;
+        let result = self.state.step(0, &mut inner, |tracer| seed.deserialize(tracer));
+        *self.body = Body::Newtype(inner);
+        result
+    }
+
+    fn tuple_variant<V: Visitor<'de>>(self, len: usize, visitor: V) -> Result<V::Value, Stop> {
+        let (types, result) = self.state.tuple(len, visitor);
+        *self.body = Body::Tuple(types);
+        result
+    }
+
+    fn struct_variant<V: Visitor<'de>>(
+        self,
+        fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Stop> {
+        let (body, result) = self.state.fields(fields, visitor);
+        *self.body = body;
+        result
+    }
+}

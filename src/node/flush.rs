@@ -1,0 +1,292 @@
+//! Writing a tree: only what has no record yet (invariants 1, 2), leaves before branches.
+//!
+//! Payloads, after the record's head and addresses (numbers are varints unless a width is given):
+//!
+//! ```text
+//! leaf, full      shift u8, number of items, every group: length in bytes, bytes
+//! leaf, delta     changed groups, number of items, every changed group: length in bytes, bytes
+//! branch, full    level u8, range starts, vacant starts, [a number for every child]
+//! branch, delta   changed slots, [range starts, vacant starts,] [a number for every changed child]
+//! ```
+//!
+//! A *group* is what one bit of the mask stands for: one item where a leaf has at most 32, else 2^shift neighbours,
+//! encoded as one sequence. A set of changes is one byte below 32 when it is a single one, else the byte 32 and the
+//! bits (of a branch, bit 16 says that starts follow). A full branch refers to its children in slot order, a delta
+//! to its base and then to the changed children.
+//!
+//! The walk has two passes: leaves are written on the way down, branches are listed on the way up and written after
+//! them. So branches lie together, which makes the first read of a restored state cheap, and what compresses badly
+//! (addresses) does not stand between what compresses well.
+
+use std::collections::HashSet;
+use std::rc::Rc;
+
+use serde::Serialize;
+
+use super::branch::{Branch, Child};
+use super::codec::{Buffers, Save, varint};
+use super::header::{Header, Identity, STRUCTURE};
+use super::leaf::LeafRef;
+use super::link::NodeRef;
+use super::record::{RecordHead, RecordKind};
+use super::root::Root;
+use super::{Address, Place, Shape};
+use crate::error::Result;
+
+/// Deltas in a row after which a leaf is written in full. See `docs::design` for the measurements.
+pub(super) const LEAF_HOPS: u8 = 8;
+/// Deltas in a row after which a branch is written in full.
+pub(super) const BRANCH_HOPS: u8 = 6;
+
+/// First byte of a set of changes that is not a single one.
+pub(super) const MANY: u8 = 32;
+/// In a branch's set of changes: range starts and vacancies follow.
+pub(super) const STARTS_FOLLOW: u64 = 1 << 16;
+
+/// Writes what the tree has not yet on record in this opening; the address of its root.
+///
+/// Costs **O(changed nodes)**. A node is marked clean as soon as its record is appended, so a flush that fails in
+/// the middle loses nothing: what was appended goes out with the next commit.
+///
+/// # Errors
+/// What encoding an item or appending a record answered; what loading answered, where a lazy part belongs to another
+/// store and must be written again.
+pub(crate) fn flush<T: Serialize, X: Shape>(
+    root: &Root<T, X>,
+    place: Place,
+    save: &Rc<Save>,
+) -> Result<Option<Address>> {
+    if save.is_trial() {
+        return trial(root, place, save).map(|()| None);
+    }
+    if let Some((address, source)) = root.unloaded()
+        && source.backing.tag() == save.tag()
+    {
+        return Ok(Some(address));
+    }
+    let Some(node) = root.try_get(|| place)? else { return Ok(None) };
+    let mut flush =
+        Flush { save, tag: save.tag().to_bits() as u32, branches: Vec::new(), seen: HashSet::new() };
+    flush.visit(node)?;
+    for branch in std::mem::take(&mut flush.branches) {
+        if flush.clean(branch.header()).is_none() {
+            flush.write_branch(branch)?;
+        }
+    }
+    flush.address(node).map(Some)
+}
+
+/// Loads the first leaf and encodes its items, which tries those of their collections in turn.
+fn trial<T: Serialize, X: Shape>(root: &Root<T, X>, place: Place, save: &Rc<Save>) -> Result<()> {
+    let mut node = root.try_get(|| place)?;
+    while let Some(NodeRef::Branch(branch)) = node {
+        let Some(first) = branch.ranges().find(|&start| !branch.is_vacant(start)) else { return Ok(()) };
+        node = branch.try_child(first)?;
+    }
+    if let Some(NodeRef::Leaf(leaf)) = node {
+        let mut buffers = save.buffers();
+        for item in leaf.items(X::TAGGED) {
+            save.encode(item, &mut buffers.bytes, &mut buffers.refs)?;
+        }
+        save.recycle(buffers);
+    }
+    Ok(())
+}
+
+struct Flush<'a, T, X: Shape> {
+    save: &'a Rc<Save>,
+    tag: u32,
+    /// Dirty branches, children before parents.
+    branches: Vec<&'a Branch<T, X>>,
+    /// Dirty branches with more than one holder: a tree that holds one part many times is walked once.
+    seen: HashSet<*const Branch<T, X>>,
+}
+
+impl<'a, T: Serialize, X: Shape> Flush<'a, T, X> {
+    fn clean(&self, header: &Header) -> Option<Address> {
+        match header.identity() {
+            Identity::Clean(tag, address) if tag == self.tag => Some(address),
+            _ => None,
+        }
+    }
+
+    /// The record that a delta can build upon, if a delta is what should be written.
+    fn base(&self, header: &Header, most_hops: u8) -> Option<(Address, u32)> {
+        match header.identity() {
+            Identity::Dirty(tag, base) if tag == self.tag && header.hops() < most_hops => {
+                Some((base, header.mask()))
+            }
+            _ => None,
+        }
+    }
+
+    /// Writes the dirty leaves under a node and lists its dirty branches.
+    fn visit(&mut self, node: NodeRef<'a, T, X>) -> Result<()> {
+        match node {
+            NodeRef::Leaf(leaf) => {
+                if self.clean(leaf.header()).is_none() {
+                    self.write_leaf(leaf)?;
+                }
+            }
+            NodeRef::Branch(branch) => {
+                if self.clean(branch.header()).is_some()
+                    || branch.header().is_shared() && !self.seen.insert(branch)
+                {
+                    return Ok(());
+                }
+                // Below a branch with a base, only what the mask names can have changed since.
+                let changed = match self.base(branch.header(), BRANCH_HOPS) {
+                    Some((_, mask)) => mask as u16,
+                    None => u16::MAX,
+                };
+                for start in branch.ranges().filter(|&start| changed & 1 << start != 0) {
+                    match branch.peek(start) {
+                        Some(Child::Resident(child)) => self.visit(child)?,
+                        Some(Child::Lazy(_)) if self.foreign(branch) => {
+                            if let Some(child) = branch.try_child(start)? {
+                                self.visit(child)?;
+                            }
+                        }
+                        _ => {}
+                    }
+                }
+                self.branches.push(branch);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the lazy links of a branch are addresses of another opening.
+    fn foreign(&self, branch: &Branch<T, X>) -> bool {
+        branch.source().is_none_or(|source| source.backing.tag() != self.save.tag())
+    }
+
+    /// The address of a node's record, which is written now if there is none.
+    ///
+    /// The result of a write is used as it is and not read back: a flush of another store may mark the same node
+    /// for itself at any time.
+    fn address(&mut self, node: NodeRef<'a, T, X>) -> Result<Address> {
+        let header = match node {
+            NodeRef::Leaf(leaf) => leaf.header(),
+            NodeRef::Branch(branch) => branch.header(),
+        };
+        match (self.clean(header), node) {
+            (Some(address), _) => Ok(address),
+            (None, NodeRef::Leaf(leaf)) => self.write_leaf(leaf),
+            (None, NodeRef::Branch(branch)) => self.write_branch(branch),
+        }
+    }
+
+    fn write_leaf(&mut self, leaf: LeafRef<'a, T>) -> Result<Address> {
+        let (items, shift) = (leaf.items(X::TAGGED), X::shift::<T>());
+        let groups = items.len().div_ceil(1 << shift);
+        // A mask of all bits also stands for "beyond what the mask can say".
+        let base = self
+            .base(leaf.header(), LEAF_HOPS)
+            .filter(|&(_, mask)| mask != u32::MAX && 2 * mask.count_ones() as usize <= groups);
+        let mut buffers = self.save.buffers();
+        let Buffers { bytes, refs } = &mut buffers;
+        let changed = match base {
+            Some((address, mask)) => {
+                refs.push(address);
+                let mask = if groups < 32 { mask & ((1 << groups) - 1) } else { mask };
+                push_changes(bytes, u64::from(mask));
+                Some(mask)
+            }
+            None => {
+                bytes.push(shift as u8);
+                None
+            }
+        };
+        varint::push(bytes, items.len() as u64);
+        for (group, items) in items.chunks(1 << shift).enumerate() {
+            if changed.is_none_or(|mask| group < 32 && mask & 1 << group != 0) {
+                let start = bytes.len();
+                bytes.push(0);
+                match items {
+                    [item] if shift == 0 => self.save.encode(item, bytes, refs)?,
+                    items => self.save.encode(items, bytes, refs)?,
+                }
+                put_length(bytes, start);
+            }
+        }
+        let hops = if base.is_some() { leaf.header().hops() + 1 } else { 0 };
+        self.append(RecordKind::Leaf, leaf.header(), hops, buffers)
+    }
+
+    fn write_branch(&mut self, branch: &'a Branch<T, X>) -> Result<Address> {
+        let starts = branch.starts();
+        let vacant =
+            branch.ranges().filter(|&start| branch.is_vacant(start)).fold(0, |bits, start| bits | 1 << start);
+        let occupied = starts & !vacant;
+        let base = self
+            .base(branch.header(), BRANCH_HOPS)
+            .filter(|&(_, mask)| 2 * (mask as u16 & occupied).count_ones() <= occupied.count_ones());
+        let mut buffers = self.save.buffers();
+        let Buffers { bytes, refs } = &mut buffers;
+        let written = match base {
+            Some((address, mask)) => {
+                refs.push(address);
+                let (slots, structure) = (mask as u16 & occupied, mask & STRUCTURE != 0);
+                push_changes(bytes, u64::from(slots) | if structure { STARTS_FOLLOW } else { 0 });
+                if structure {
+                    varint::push(bytes, u64::from(starts));
+                    varint::push(bytes, u64::from(vacant));
+                }
+                slots
+            }
+            None => {
+                bytes.push(branch.level());
+                varint::push(bytes, u64::from(starts));
+                varint::push(bytes, u64::from(vacant));
+                occupied
+            }
+        };
+        for start in branch.ranges().filter(|&start| written & 1 << start != 0) {
+            let address = match branch.peek(start) {
+                Some(Child::Resident(child)) => self.address(child)?,
+                Some(Child::Lazy(address)) if !self.foreign(branch) => address,
+                _ => match branch.try_child(start)? {
+                    Some(child) => self.address(child)?,
+                    None => continue,
+                },
+            };
+            refs.push(address);
+            if let Some(number) = branch.extra.number(start) {
+                varint::push(bytes, number);
+            }
+        }
+        let hops = if base.is_some() { branch.header().hops() + 1 } else { 0 };
+        self.append(RecordKind::Branch, branch.header(), hops, buffers)
+    }
+
+    fn append(&mut self, kind: RecordKind, header: &Header, hops: u8, buffers: Buffers) -> Result<Address> {
+        let head = RecordHead { kind, delta: hops > 0 };
+        let address = self.save.append(head, &buffers.refs, &buffers.bytes)?;
+        header.set_clean(self.save.tag(), address, hops);
+        self.save.recycle(buffers);
+        Ok(address)
+    }
+}
+
+/// Writes a set of changes: one byte for a single one below 32.
+fn push_changes(bytes: &mut Vec<u8>, changes: u64) {
+    if changes.is_power_of_two() && changes < 1 << MANY {
+        bytes.push(changes.trailing_zeros() as u8);
+    } else {
+        bytes.push(MANY);
+        varint::push(bytes, changes);
+    }
+}
+
+/// Replaces the byte at `start` by the length of what follows it.
+fn put_length(bytes: &mut Vec<u8>, start: usize) {
+    let len = bytes.len() - start - 1;
+    if len < 0x80 {
+        bytes[start] = len as u8;
+        return;
+    }
+    let mut varint = Vec::with_capacity(4);
+    varint::push(&mut varint, len as u64);
+    bytes.splice(start..=start, varint);
+}

@@ -1,0 +1,367 @@
+//! Links: one word that is nothing, a counted pointer to a leaf or branch, or the address of a record.
+//!
+//! ```text
+//! 0                        nothing
+//! pointer | 0              a branch in memory
+//! pointer | 2              a leaf in memory
+//! address << 2 | 1         a node that is only in the log; the branch's Source knows how to load it
+//! ```
+#![expect(unsafe_code, reason = "reference-counted, tagged pointers")]
+
+use std::alloc::{Layout, dealloc};
+use std::marker::PhantomData;
+use std::ptr::{self, NonNull};
+use std::sync::Arc;
+
+use super::Shape;
+use super::address::Address;
+use super::branch::Branch;
+use super::header::Header;
+use super::leaf::{LeafHead, LeafMut, LeafRef, OwnedLeaf};
+use super::source::Source;
+
+const _: () =
+    assert!(size_of::<usize>() == 8, "a link packs a 42-bit address into a pointer: 64-bit targets only");
+
+const ADDRESS: usize = 1;
+const LEAF: usize = 2;
+
+/// The word of a link, not counted: whoever copies it says who owns the reference.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(transparent)]
+pub(super) struct Word(pub(super) *mut ());
+
+impl Word {
+    pub(super) const NOTHING: Self = Self(ptr::null_mut());
+
+    pub(super) fn of_address(address: Address) -> Self {
+        Self(ptr::without_provenance_mut((address.to_bits() as usize) << 2 | ADDRESS))
+    }
+
+    #[inline]
+    pub(super) fn is_nothing(self) -> bool {
+        self.0.is_null()
+    }
+
+    /// The address, if this is one.
+    #[inline]
+    pub(super) fn address(self) -> Option<Address> {
+        (self.0.addr() & ADDRESS != 0).then(|| Address::from_bits((self.0.addr() >> 2) as u64))
+    }
+
+    /// The node in memory, if this is one.
+    #[inline]
+    pub(super) fn resident(self) -> Option<NonNull<()>> {
+        if self.0.addr() & ADDRESS != 0 { None } else { NonNull::new(self.0) }
+    }
+
+    /// # Safety
+    /// The word must be a resident node that lives for `'a`.
+    #[inline]
+    pub(super) unsafe fn header<'a>(self) -> &'a Header {
+        // SAFETY: leaf and branch both start with a Header.
+        unsafe { &*self.0.map_addr(|addr| addr & !LEAF).cast() }
+    }
+
+    #[inline]
+    pub(super) fn is_leaf(self) -> bool {
+        self.0.addr() & LEAF != 0
+    }
+
+    fn leaf(self) -> NonNull<LeafHead> {
+        let pointer = self.0.map_addr(|addr| addr & !LEAF).cast();
+        // SAFETY: a leaf's pointer is aligned to 8, so its address without the flag is not zero.
+        unsafe { NonNull::new_unchecked(pointer) }
+    }
+
+    /// # Safety
+    /// The word must be a resident node of these types that lives for `'a` and is not mutated meanwhile.
+    #[inline]
+    pub(super) unsafe fn view<'a, T, X: Shape>(self) -> NodeRef<'a, T, X> {
+        // SAFETY: passed on to the caller; the flag says which of the two it is.
+        unsafe {
+            if self.is_leaf() {
+                NodeRef::Leaf(LeafRef::new(self.leaf()))
+            } else {
+                NodeRef::Branch(&*self.0.cast::<Branch<T, X>>())
+            }
+        }
+    }
+
+    /// # Safety
+    /// The word must be a resident node of these types that nobody else can reach during `'a`.
+    #[inline]
+    pub(super) unsafe fn view_mut<'a, T, X: Shape>(self) -> NodeMut<'a, T, X> {
+        // SAFETY: passed on to the caller.
+        unsafe {
+            if self.is_leaf() {
+                NodeMut::Leaf(LeafMut::new(self.leaf()))
+            } else {
+                NodeMut::Branch(&mut *self.0.cast::<Branch<T, X>>())
+            }
+        }
+    }
+
+    /// Makes the node unique, by copying it if others hold it (invariant 9). If cloning an item panics, nothing
+    /// has changed.
+    ///
+    /// # Safety
+    /// The word must be resident and own a reference to a node of these types. If the result differs, it owns the
+    /// copy's reference and this word must not be used again.
+    #[inline]
+    pub(super) unsafe fn into_unique<T: Clone, X: Shape>(self) -> Self {
+        // SAFETY: resident.
+        if unsafe { self.header() }.is_unique() {
+            return self;
+        }
+        // SAFETY: resident and kept alive by the reference that the word owns.
+        let copy = Node::copy_of(unsafe { self.view::<T, X>() });
+        // SAFETY: the caller stops using the word.
+        unsafe { self.drop_owned::<T, X>() };
+        copy.into_word()
+    }
+
+    /// Moves a leaf into an allocation for `capacity` items.
+    ///
+    /// # Safety
+    /// The word must own the only reference to a leaf of `T`, and must not be used again.
+    pub(super) unsafe fn into_resized<T, X: Shape>(self, capacity: usize) -> Self {
+        debug_assert!(self.is_leaf());
+        // SAFETY: passed on to the caller.
+        let leaf = unsafe { OwnedLeaf::<T>::from_raw(self.leaf(), X::TAGGED) };
+        Node::<T, X>::from_leaf(leaf.resized(capacity)).into_word()
+    }
+
+    /// Gives back the reference that this word owns, if it owns one.
+    ///
+    /// # Safety
+    /// The word must own a reference to a node of these types; it must not be used again.
+    pub(super) unsafe fn drop_owned<T, X: Shape>(self) {
+        if self.resident().is_some() {
+            // SAFETY: resident, and owned by the caller.
+            drop(unsafe { Node::<T, X>::from_word(self) });
+        }
+    }
+}
+
+/// An owned, counted reference to a node in memory.
+pub(crate) struct Node<T, X: Shape> {
+    word: NonNull<()>,
+    _own: PhantomData<(T, X)>,
+}
+
+/// What a node is.
+pub(crate) enum NodeRef<'a, T, X: Shape> {
+    /// Items.
+    Leaf(LeafRef<'a, T>),
+    /// Children.
+    Branch(&'a Branch<T, X>),
+}
+
+impl<T, X: Shape> Clone for NodeRef<'_, T, X> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<T, X: Shape> Copy for NodeRef<'_, T, X> {}
+
+/// A node that the caller alone can reach.
+pub(crate) enum NodeMut<'a, T, X: Shape> {
+    /// Items.
+    Leaf(LeafMut<'a, T>),
+    /// Children.
+    Branch(&'a mut Branch<T, X>),
+}
+
+/// What an owned node turned out to be when it was taken apart.
+pub(crate) enum NodeOwned<T, X: Shape> {
+    /// A leaf nobody else holds.
+    Leaf(OwnedLeaf<T>),
+    /// A branch, perhaps shared.
+    Branch(Node<T, X>),
+    /// A leaf others hold too.
+    SharedLeaf(Node<T, X>),
+}
+
+// SAFETY: a Node is an Arc: sharing it gives `&T` to other threads, and the last to drop it drops the `T`s.
+unsafe impl<T: Send + Sync, X: Shape> Send for Node<T, X> {}
+// SAFETY: as above.
+unsafe impl<T: Send + Sync, X: Shape> Sync for Node<T, X> {}
+
+impl<T, X: Shape> Node<T, X> {
+    /// # Safety
+    /// The word must be resident, of these types, and own a reference that it gives up.
+    #[inline]
+    pub(super) unsafe fn from_word(word: Word) -> Self {
+        // SAFETY: resident words are not null.
+        Self { word: unsafe { NonNull::new_unchecked(word.0) }, _own: PhantomData }
+    }
+
+    /// The word, without giving up the reference.
+    #[inline]
+    pub(super) fn word(&self) -> Word {
+        Word(self.word.as_ptr())
+    }
+
+    /// The word, which now owns the reference.
+    #[inline]
+    pub(super) fn into_word(self) -> Word {
+        let word = self.word();
+        std::mem::forget(self);
+        word
+    }
+
+    /// Puts a leaf under a counted reference.
+    pub(crate) fn from_leaf(leaf: OwnedLeaf<T>) -> Self {
+        let pointer = leaf.into_raw().as_ptr().cast::<()>();
+        // SAFETY: the leaf's only reference moves into the word.
+        unsafe { Self::from_word(Word(pointer.map_addr(|addr| addr | LEAF))) }
+    }
+
+    /// Puts a branch under a counted reference.
+    pub(crate) fn from_branch(branch: Box<Branch<T, X>>) -> Self {
+        // SAFETY: the box's allocation moves into the word; `drop` frees it with the same layout.
+        unsafe { Self::from_word(Word(Box::into_raw(branch).cast())) }
+    }
+
+    /// The node's header.
+    pub(crate) fn header(&self) -> &Header {
+        // SAFETY: resident and kept alive by `self`.
+        unsafe { self.word().header() }
+    }
+
+    /// Looks at the node.
+    #[inline]
+    pub(crate) fn as_ref(&self) -> NodeRef<'_, T, X> {
+        // SAFETY: kept alive by `self`; mutation needs `&mut self`.
+        unsafe { self.word().view() }
+    }
+
+    /// Changes the node, which is copied first if others hold it (invariant 9).
+    #[inline]
+    pub(crate) fn make_mut(&mut self) -> NodeMut<'_, T, X>
+    where
+        T: Clone,
+    {
+        // SAFETY: `self` owns its word's reference, and takes over the result.
+        unsafe {
+            self.word = NonNull::new_unchecked(self.word().into_unique::<T, X>().0);
+            self.word().view_mut()
+        }
+    }
+
+    /// A copy of one node, dirty against the same record; children are shared.
+    fn copy_of(node: NodeRef<'_, T, X>) -> Self
+    where
+        T: Clone,
+    {
+        match node {
+            NodeRef::Leaf(leaf) => Self::from_leaf(OwnedLeaf::copy_of(leaf, X::TAGGED)),
+            NodeRef::Branch(branch) => Self::from_branch(branch.copied()),
+        }
+    }
+
+    /// Lets lazy links of a branch just decoded belong to `source`.
+    pub(super) fn adopt(&mut self, source: &Arc<Source<T, X>>) {
+        debug_assert!(self.header().is_unique());
+        if let NodeRef::Branch(_) = self.as_ref() {
+            // SAFETY: just decoded: nobody else holds the node.
+            if let NodeMut::Branch(branch) = unsafe { self.word().view_mut::<T, X>() } {
+                branch.set_source(source);
+            }
+        }
+    }
+
+    /// Takes the node apart.
+    pub(crate) fn into_owned(self) -> NodeOwned<T, X> {
+        if !self.word().is_leaf() {
+            NodeOwned::Branch(self)
+        } else if self.header().is_unique() {
+            // SAFETY: a leaf that only `self` holds, which gives it up.
+            NodeOwned::Leaf(unsafe { OwnedLeaf::from_raw(self.into_word().leaf(), X::TAGGED) })
+        } else {
+            NodeOwned::SharedLeaf(self)
+        }
+    }
+
+    /// Takes a leaf out to change its allocation, copying its items if others hold it.
+    ///
+    /// # Panics
+    /// When the node is a branch: callers look first.
+    pub(crate) fn into_leaf(self) -> OwnedLeaf<T>
+    where
+        T: Clone,
+    {
+        match self.into_owned() {
+            NodeOwned::Leaf(leaf) => leaf,
+            NodeOwned::SharedLeaf(node) => match node.as_ref() {
+                NodeRef::Leaf(leaf) => OwnedLeaf::copy_of(leaf, X::TAGGED),
+                NodeRef::Branch(_) => unreachable!("into_owned told a leaf"),
+            },
+            NodeOwned::Branch(_) => panic!("a branch where a leaf was expected"),
+        }
+    }
+
+    /// The children of a branch, loaded; moved out if nobody else holds the branch.
+    pub(crate) fn into_children(mut self) -> Vec<Self> {
+        let word = self.word();
+        let unique = self.header().is_unique();
+        let NodeRef::Branch(branch) = self.as_ref() else { return Vec::new() };
+        if !unique {
+            return branch.ranges().filter_map(|start| branch.child_node(start)).collect();
+        }
+        let ranges = branch.ranges();
+        let _ = &mut self;
+        // SAFETY: `self` is the only holder, is borrowed mutably, and no other reference to the branch is left.
+        let NodeMut::Branch(branch) = (unsafe { word.view_mut::<T, X>() }) else { return Vec::new() };
+        ranges.filter_map(|start| branch.take(start)).collect()
+    }
+
+    /// Whether both are the same node, in memory or by address of the same opening (invariant 7).
+    pub(crate) fn same(&self, other: &Self) -> bool {
+        self.word == other.word || {
+            let word = self.header().clean_word();
+            word.is_some() && word == other.header().clean_word()
+        }
+    }
+}
+
+impl<T, X: Shape> Clone for Node<T, X> {
+    #[inline]
+    fn clone(&self) -> Self {
+        self.header().retain();
+        Self { word: self.word, _own: PhantomData }
+    }
+}
+
+impl<T, X: Shape> Drop for Node<T, X> {
+    #[inline]
+    fn drop(&mut self) {
+        if self.header().release() {
+            drop_last::<T, X>(self.word());
+        }
+    }
+}
+
+/// Frees a node whose last reference was just given back.
+#[cold]
+#[inline(never)]
+fn drop_last<T, X: Shape>(word: Word) {
+    struct Free<T, X: Shape>(*mut Branch<T, X>);
+    impl<T, X: Shape> Drop for Free<T, X> {
+        fn drop(&mut self) {
+            // SAFETY: allocated by a Box of this type; its contents were dropped.
+            unsafe { dealloc(self.0.cast(), Layout::new::<Branch<T, X>>()) }
+        }
+    }
+    if word.is_leaf() {
+        // SAFETY: nobody holds the leaf any more.
+        drop(unsafe { OwnedLeaf::<T>::from_raw(word.leaf(), X::TAGGED) });
+    } else {
+        let branch = word.0.cast::<Branch<T, X>>();
+        // Freed also when dropping an item below panics.
+        let _free = Free(branch);
+        // SAFETY: nobody holds the branch any more.
+        unsafe { ptr::drop_in_place(branch) };
+    }
+}

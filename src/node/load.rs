@@ -1,0 +1,230 @@
+//! Reading a node: from its newest record back to a full one, taking for every item the first bytes seen.
+
+use std::sync::Arc;
+
+use serde::de::DeserializeOwned;
+
+use super::branch::{Branch, SLOTS};
+use super::codec::{self, varint};
+use super::flush::{MANY, STARTS_FOLLOW};
+use super::header::Header;
+use super::leaf::{MASK_BITS, OwnedLeaf};
+use super::link::Node;
+use super::record::{Backing, Record, RecordKind};
+use super::{Address, Place, Shape};
+use crate::error::{Error, Result};
+
+/// Most records of one node: no writer makes longer chains, so a longer one is damage.
+const MAX_CHAIN: usize = 256;
+/// Hops of a node whose next record must be full.
+const NO_DELTA: u8 = u8::MAX;
+
+/// Reads and decodes the node whose newest record lies at `address`. `tag` checks an item and gives its tag, for
+/// leaves that keep tags.
+///
+/// # Errors
+/// What reading answered; `Error::Decode` where a record does not say what a node of these types says, or not what
+/// its parent expects; what `tag` answered.
+pub(crate) fn load<T: DeserializeOwned, X: Shape>(
+    backing: &Arc<dyn Backing>,
+    address: Address,
+    place: Place,
+    tag: impl FnMut(&T) -> Result<u8>,
+) -> Result<Node<T, X>> {
+    let newest = backing.read(address)?;
+    let kind = newest.head.kind;
+    let mut chain = vec![newest];
+    while let Some(last) = chain.last()
+        && last.head.delta
+    {
+        let base = *last.refs.first().ok_or_else(|| bad::<T>(address, "a delta without a base"))?;
+        let record = backing.read(base)?;
+        if record.head.kind != kind || chain.len() == MAX_CHAIN {
+            return Err(bad::<T>(base, "a base that is no earlier version of the node"));
+        }
+        chain.push(record);
+    }
+    let hops = (chain.len() - 1) as u8;
+    match kind {
+        RecordKind::Leaf => load_leaf(backing, &chain, place, tag, hops),
+        RecordKind::Branch => load_branch::<T, X>(backing, &chain, place, hops),
+        RecordKind::Shape => Err(bad::<T>(address, "the shape of a type where a node was expected")),
+    }
+}
+
+#[cold]
+fn bad<T>(address: Address, reason: impl Into<String>) -> Error {
+    Error::Decode { address, type_name: std::any::type_name::<T>(), reason: reason.into() }
+}
+
+fn cut<T>(address: Address) -> Error {
+    bad::<T>(address, "the record is cut short")
+}
+
+fn take_byte(bytes: &mut &[u8]) -> Option<u8> {
+    let (&first, rest) = bytes.split_first()?;
+    *bytes = rest;
+    Some(first)
+}
+
+/// Takes a set of changes, as `flush` writes it.
+fn take_changes(bytes: &mut &[u8]) -> Option<u64> {
+    match take_byte(bytes)? {
+        single if single < MANY => Some(1 << single),
+        MANY => varint::take(bytes),
+        _ => None,
+    }
+}
+
+fn load_leaf<T: DeserializeOwned, X: Shape>(
+    backing: &Arc<dyn Backing>,
+    chain: &[Record],
+    place: Place,
+    mut tag: impl FnMut(&T) -> Result<u8>,
+    hops: u8,
+) -> Result<Node<T, X>> {
+    let (Some(newest), Some(full)) = (chain.first(), chain.last()) else {
+        unreachable!("a chain has a record")
+    };
+    let shift = u32::from(*full.payload().first().ok_or_else(|| cut::<T>(full.address))?);
+    if shift > 16 {
+        return Err(bad::<T>(full.address, format!("groups of 2^{shift} items")));
+    }
+    let (mut len, mut groups) = (0, Vec::<Option<(&Record, &[u8])>>::new());
+    for record in chain {
+        let mut bytes = record.payload();
+        let cut = || cut::<T>(record.address);
+        let mask = match record.head.delta {
+            true => Some(take_changes(&mut bytes).ok_or_else(cut)?),
+            false => take_byte(&mut bytes).map(|_| None).ok_or_else(cut)?,
+        };
+        let items = varint::take(&mut bytes).ok_or_else(cut)?;
+        if std::ptr::eq(record, newest) {
+            // Only the oldest record has every group; it bounds the number of items by its bytes.
+            let most = chain.iter().map(|record| record.payload().len()).sum::<usize>() as u64;
+            if items == 0 || items.div_ceil(1 << shift) > most {
+                return Err(bad::<T>(record.address, format!("a leaf of {items} items")));
+            }
+            len = items as usize;
+            groups = vec![None; len.div_ceil(1 << shift)];
+        }
+        let mut group = 0;
+        while !bytes.is_empty() {
+            if let Some(mask) = mask {
+                while group < MASK_BITS as usize && mask & 1 << group == 0 {
+                    group += 1;
+                }
+                if group >= MASK_BITS as usize {
+                    return Err(bad::<T>(record.address, "more groups than it names"));
+                }
+            }
+            let size =
+                varint::take(&mut bytes).and_then(|size| usize::try_from(size).ok()).ok_or_else(cut)?;
+            let (item, rest) = bytes.split_at_checked(size).ok_or_else(cut)?;
+            bytes = rest;
+            if let Some(place @ None) = groups.get_mut(group) {
+                *place = Some((record, item));
+            }
+            group += 1;
+        }
+    }
+    let mut leaf = OwnedLeaf::with_capacity(len, X::TAGGED);
+    for (index, group) in groups.iter().enumerate() {
+        let (record, bytes) =
+            group.ok_or_else(|| bad::<T>(newest.address, format!("group {index} is nowhere")))?;
+        let expected = (len - (index << shift)).min(1 << shift);
+        let mut push = |item: T| -> Result<()> {
+            let tag = if X::TAGGED { Some(tag(&item)?) } else { None };
+            leaf.push(item, tag);
+            Ok(())
+        };
+        if shift == 0 {
+            push(codec::decode(backing, record.address, bytes, &record.refs)?)?;
+        } else {
+            let items: Vec<T> = codec::decode(backing, record.address, bytes, &record.refs)?;
+            if items.len() != expected {
+                return Err(bad::<T>(
+                    record.address,
+                    format!("{} items in a group of {expected}", items.len()),
+                ));
+            }
+            items.into_iter().try_for_each(push)?;
+        }
+    }
+    if !X::leaf_fits(place, len) {
+        return Err(bad::<T>(
+            newest.address,
+            format!("a leaf of {len} items where the branch above expects another"),
+        ));
+    }
+    let hops = if shift == X::shift::<T>() { hops } else { NO_DELTA };
+    leaf.as_ref().header().set_clean(backing.tag(), newest.address, hops);
+    Ok(Node::from_leaf(leaf))
+}
+
+/// Range starts and vacant starts, as a record says them.
+fn take_starts(bytes: &mut &[u8]) -> Option<(u16, u16)> {
+    let starts = u16::try_from(varint::take(bytes)?).ok()?;
+    let vacant = u16::try_from(varint::take(bytes)?).ok()?;
+    (starts & 1 == 1 && vacant & !starts == 0 && (SLOTS == 16 || starts >> SLOTS == 0))
+        .then_some((starts, vacant))
+}
+
+fn load_branch<T, X: Shape>(
+    backing: &Arc<dyn Backing>,
+    chain: &[Record],
+    place: Place,
+    hops: u8,
+) -> Result<Node<T, X>> {
+    let (Some(newest), Some(full)) = (chain.first(), chain.last()) else {
+        unreachable!("a chain has a record")
+    };
+    let level = *full.payload().first().ok_or_else(|| cut::<T>(full.address))?;
+    let (mut structure, mut children, mut numbers) = (None, [None; SLOTS], [0; SLOTS]);
+    for record in chain {
+        let (mut bytes, mut refs) = (record.payload(), record.refs.iter());
+        let cut = || cut::<T>(record.address);
+        let slots = if record.head.delta {
+            refs.next();
+            let changes = take_changes(&mut bytes).ok_or_else(cut)?;
+            if changes & STARTS_FOLLOW != 0 {
+                let found = take_starts(&mut bytes).ok_or_else(cut)?;
+                structure = structure.or(Some(found));
+            }
+            changes as u16
+        } else {
+            take_byte(&mut bytes).ok_or_else(cut)?;
+            let (starts, vacant) = take_starts(&mut bytes).ok_or_else(cut)?;
+            structure = structure.or(Some((starts, vacant)));
+            starts & !vacant
+        };
+        for slot in (0..SLOTS).filter(|slot| slots & 1 << slot != 0) {
+            let address = *refs.next().ok_or_else(cut)?;
+            let number = if X::NUMBERED { varint::take(&mut bytes).ok_or_else(cut)? } else { 0 };
+            if children[slot].is_none() {
+                (children[slot], numbers[slot]) = (Some(address), number);
+            }
+        }
+        if refs.next().is_some() || !bytes.is_empty() {
+            return Err(bad::<T>(record.address, "bytes are left over at its end"));
+        }
+    }
+    let (starts, vacant) = structure.ok_or_else(|| cut::<T>(full.address))?;
+    let occupied = starts & !vacant;
+    let extra = X::rebuild(level, starts, occupied, place, &numbers)
+        .ok_or_else(|| bad::<T>(newest.address, "a branch that is not what the branch above expects"))?;
+    let mut branch = Branch::new(level, starts, extra);
+    for start in branch.ranges().filter(|&start| occupied & 1 << start != 0) {
+        let address =
+            children[start].ok_or_else(|| bad::<T>(newest.address, format!("slot {start} is nowhere")))?;
+        let end = branch.end_of(start);
+        branch.put_address(start, end, address);
+    }
+    branch.set_count(occupied.count_ones() as usize);
+    mark(branch.header(), backing, newest.address, hops);
+    Ok(Node::from_branch(branch))
+}
+
+fn mark(header: &Header, backing: &Arc<dyn Backing>, address: Address, hops: u8) {
+    header.set_clean(backing.tag(), address, hops);
+}

@@ -1,0 +1,43 @@
+//! Where lazy links get their nodes from.
+
+use std::sync::Arc;
+
+use super::Shape;
+use super::address::Address;
+use super::link::Node;
+use super::record::Backing;
+use crate::error::Result;
+
+/// What the parent knows about a child before it is loaded, to check the record against.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Place {
+    /// Hash maps: the hash bits, from the top, that lead here. Vectors: the number of items below.
+    pub what: u64,
+    /// Hash maps: how many bits lead here. Vectors: the height of the child.
+    pub depth: u32,
+}
+
+/// Decodes the node whose newest record lies at an address. Made where the items' `Deserialize` is known, so that
+/// reads need no such bound. `context` is the collection's own (a hash seed).
+pub(crate) type Decode<T, X> = fn(&Arc<dyn Backing>, u64, Address, Place) -> Result<Node<T, X>>;
+
+/// The opening that lazy links of a branch belong to, and how to decode what it returns.
+pub(crate) struct Source<T, X: Shape> {
+    pub(crate) backing: Arc<dyn Backing>,
+    pub(crate) context: u64,
+    pub(crate) decode: Decode<T, X>,
+}
+
+impl<T, X: Shape> Source<T, X> {
+    /// Loads the node at `address`. Branches remember this source for their own children.
+    pub(super) fn load(self: &Arc<Self>, address: Address, place: Place) -> Result<Node<T, X>> {
+        let mut node = (self.decode)(&self.backing, self.context, address, place)?;
+        node.adopt(self);
+        Ok(node)
+    }
+
+    /// Whether addresses of both mean the same records.
+    pub(super) fn same_opening(&self, other: &Self) -> bool {
+        self.backing.tag() == other.backing.tag()
+    }
+}
