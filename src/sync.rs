@@ -24,6 +24,14 @@ mod real {
         AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
     };
 
+    /// A lock held by value, for as long as its owner lives.
+    pub(crate) type OwnedGuard<T> = parking_lot::ArcMutexGuard<parking_lot::RawMutex, T>;
+
+    /// Locks a mutex and keeps it alive.
+    pub(crate) fn lock_arc<T>(mutex: &Arc<Mutex<T>>) -> OwnedGuard<T> {
+        mutex.lock_arc()
+    }
+
     /// Tells the running thread from every other one alive: the address of a variable of its own, never 0.
     pub(crate) fn thread_mark() -> usize {
         std::thread_local!(static MARK: Cell<u8> = const { Cell::new(0) });

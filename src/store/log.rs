@@ -2,11 +2,11 @@
 
 use std::any::Any;
 use std::io;
+use std::ops::{Deref, DerefMut};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::{Mutex, MutexGuard};
 
 use super::block::corrupt;
 use super::commit::{Commit, Link};
@@ -19,7 +19,9 @@ use super::recovery;
 use super::syncer::Syncer;
 use super::writer::{Resume, Writer, check_unborn};
 use crate::error::{Error, Result};
+use crate::node::{Address, RecordHead, Sink, Tag};
 use crate::storage::{Lock, Storage};
+use crate::sync::{Mutex, OwnedGuard, lock_arc};
 
 /// A reader beside a writer looks this often before it believes that something is damaged.
 const READ_ATTEMPTS: u32 = 5;
@@ -29,7 +31,7 @@ pub(crate) struct Log {
     opening: Arc<Opening>,
     syncer: Arc<Syncer>,
     /// `None`: read-only, or closed.
-    writer: Option<Mutex<Writer>>,
+    writer: Option<Arc<Mutex<Writer>>>,
     /// Released last.
     _lock: Option<Box<dyn Any + Send + Sync>>,
 }
@@ -101,7 +103,7 @@ impl Log {
         let syncer = Arc::new(Syncer::default());
         let resume = Resume { manifest, newest, active, epoch: random_u64(), recovered };
         let writer = Writer::new(Arc::clone(&opening), Arc::clone(&syncer), options, resume);
-        Ok(Self { opening, syncer, writer: Some(Mutex::new(writer)), _lock: Some(lock) })
+        Ok(Self { opening, syncer, writer: Some(Arc::new(Mutex::new(writer))), _lock: Some(lock) })
     }
 
     /// Opens beside a writer: the manifest and the segments may change while they are looked at.
@@ -145,14 +147,14 @@ impl Log {
         &self.opening
     }
 
-    /// The writing end; waits while another thread has it.
+    /// The writing end, for one checkpoint; waits while another thread has it.
     ///
     /// # Errors
     ///
     /// [`Error::Poisoned`] if the log was opened read-only.
-    pub(crate) fn writer(&self) -> Result<MutexGuard<'_, Writer>> {
+    pub(crate) fn turn(&self) -> Result<Turn> {
         match &self.writer {
-            Some(writer) => Ok(writer.lock()),
+            Some(writer) => Ok(Turn(lock_arc(writer))),
             None => Err(Error::Poisoned { cause: "it was opened read-only".into() }),
         }
     }
@@ -223,7 +225,7 @@ impl Log {
     }
 
     fn finish(&mut self) -> Result<()> {
-        self.writer.take().map_or(Ok(()), |writer| writer.into_inner().finish())
+        self.writer.take().map_or(Ok(()), |writer| writer.lock().finish())
     }
 }
 
@@ -231,6 +233,34 @@ impl Drop for Log {
     fn drop(&mut self) {
         // Whoever wants to know calls `close`. The store is whole either way.
         let _ = self.finish();
+    }
+}
+
+/// The writer, held by one thread for one checkpoint. A panic while it is held gives it back as it is: what was
+/// appended stays in the batch.
+pub(crate) struct Turn(OwnedGuard<Writer>);
+
+impl Deref for Turn {
+    type Target = Writer;
+
+    fn deref(&self) -> &Writer {
+        &self.0
+    }
+}
+
+impl DerefMut for Turn {
+    fn deref_mut(&mut self) -> &mut Writer {
+        &mut self.0
+    }
+}
+
+impl Sink for Turn {
+    fn tag(&self) -> Tag {
+        self.0.tag()
+    }
+
+    fn append(&mut self, head: RecordHead, refs: &[Address], payload: &[u8]) -> Result<Address> {
+        self.0.append(head, refs, payload)
     }
 }
 

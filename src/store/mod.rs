@@ -1,9 +1,8 @@
-//! Durable checkpoints: the log, and how it is opened.
-
-#![allow(dead_code, unused_imports, reason = "the typed store above the log calls these")]
+//! Durable checkpoints: the typed store, and under it the log.
 
 mod block;
 mod block_cache;
+mod checkpoint;
 mod commit;
 mod compression;
 mod directory;
@@ -13,14 +12,357 @@ mod log;
 mod manifest;
 mod opening;
 mod options;
+mod persist;
 mod record;
 mod recovery;
 mod segment;
 mod syncer;
 mod writer;
 
-pub(crate) use commit::{Commit, Draft, Root};
-pub(crate) use log::{Commits, Log, LogStats};
-pub(crate) use opening::Opening;
+use std::any::TypeId;
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use serde::de::DeserializeOwned;
+
+pub use crate::error::Error;
+use crate::error::Result;
+use crate::node::codec::{Save, Shape, decode, difference, shape_of};
+use crate::node::{Address, Backing, RecordHead, RecordKind, Sink};
+use crate::storage::{FileStorage, Storage};
+use crate::sync::Mutex;
+pub use checkpoint::{Checkpoint, CheckpointId, CheckpointOptions};
+use commit::{Commit, Draft, Root};
+use log::{Log, Turn};
 pub use options::{Compression, Durability, Options};
-pub(crate) use writer::Writer;
+pub use persist::Persist;
+use persist::unreadable;
+
+/// The name of the root that [`Store::checkpoint`] writes.
+const STATE: &str = "state";
+
+/// A directory that holds checkpoints of an application's state.
+///
+/// A checkpoint writes the nodes that changed since they were last written, in one append and one sync, and is there
+/// as a whole or not at all. What is restored loads node by node on first touch. All methods take `&self`; the store
+/// can be shared between threads, which take turns writing.
+///
+/// Dropping the store leaves it clean and lets another process open it; restored states go on reading what they have
+/// not loaded yet. See [`docs::durability`](crate::docs::durability) for what is promised when, and
+/// [`docs::format`](crate::docs::format) for what is written.
+///
+/// ```
+/// use perennial::{HashMap, store::Store};
+///
+/// # let dir = tempfile::tempdir().unwrap();
+/// # let path = dir.path().join("world");
+/// let store = Store::open(&path)?;
+/// let mut players: HashMap<u32, String> = HashMap::from([(1, "ada".to_string())]);
+/// let first = store.checkpoint(&players)?;
+/// players.insert(2, "bob".to_string());
+/// store.checkpoint(&players)?;
+/// drop(store);
+///
+/// let store = Store::open(&path)?;
+/// let latest: HashMap<u32, String> = store.latest()?.expect("a checkpoint");
+/// assert_eq!(latest, players);
+/// let earlier: HashMap<u32, String> = store.restore(first.id)?;
+/// assert_eq!(earlier.len(), 1);
+/// # Ok::<(), perennial::Error>(())
+/// ```
+pub struct Store {
+    log: Log,
+    path: PathBuf,
+    durability: Durability,
+    /// What is known of the types that came by.
+    types: Mutex<HashMap<TypeId, Known>>,
+}
+
+/// What the store knows of a Rust type.
+struct Known {
+    shape: Arc<Shape>,
+    /// Addresses of shape records that say the same; a new checkpoint refers to the first.
+    recorded: Vec<Address>,
+    /// Checkpoints of it in this opening.
+    uses: u64,
+}
+
+impl Store {
+    /// Opens the store in a directory, which is created if it does not exist. **O(1)**, also in the size of the state.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Locked`] if somebody is writing it; [`Error::NotAStore`] if the path is a file, or a directory that holds
+    /// other things or only part of a store; [`Error::FormatVersion`]; [`Error::Corrupt`] if something durable is damaged;
+    /// [`Error::Io`]. None of them changes anything.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        Self::options().open(path)
+    }
+
+    /// Starts with the default options. The same as [`Options::new`].
+    pub fn options() -> Options {
+        Options::new()
+    }
+
+    fn open_with(options: &Options, storage: Arc<dyn Storage>, path: &Path) -> Result<Self> {
+        let log = Log::open(storage, options, path)?;
+        Ok(Self { log, path: path.to_owned(), durability: options.durability, types: Mutex::new(HashMap::new()) })
+    }
+
+    /// Writes a checkpoint of one state. **O(changes)**; an unchanged state costs one small record.
+    ///
+    /// On return the checkpoint is as durable as the store's options say (by default it survives a power cut). The
+    /// state is only borrowed, and is not locked: give it a snapshot where others change it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Encode`] if the type, or this value, cannot be read back; nothing is committed, and the store goes on.
+    /// [`Error::Io`] if the disk refuses: the store is then [`Error::Poisoned`] until it is opened again, and the state
+    /// in memory is as it was.
+    ///
+    /// # Panics
+    ///
+    /// When the value's own `Serialize` panics (nothing is committed, and the store goes on) or checkpoints to this
+    /// store itself.
+    pub fn checkpoint<T: Persist>(&self, state: &T) -> Result<Checkpoint> {
+        self.checkpoint_with(&[(STATE, state)], &CheckpointOptions::new())
+    }
+
+    /// Writes several states, each under a name, in one atomic checkpoint. Otherwise as [`checkpoint`](Self::checkpoint).
+    ///
+    /// ```
+    /// # use perennial::{HashMap, store::Store};
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let store = Store::open(dir.path().join("world"))?;
+    /// let (players, scores) = (HashMap::from([(1u32, 2u32)]), HashMap::from([(1u32, 9.5f32)]));
+    /// let both = store.checkpoint_many(&[("players", &players), ("scores", &scores)])?;
+    /// assert_eq!(store.restore_named::<HashMap<u32, f32>>(both.id, "scores")?, scores);
+    /// # Ok::<(), perennial::Error>(())
+    /// ```
+    pub fn checkpoint_many(&self, states: &[(&str, &dyn Persist)]) -> Result<Checkpoint> {
+        self.checkpoint_with(states, &CheckpointOptions::new())
+    }
+
+    /// Writes several states with a label, a parent or a durability of its own.
+    /// Otherwise as [`checkpoint`](Self::checkpoint).
+    pub fn checkpoint_with(&self, states: &[(&str, &dyn Persist)], how: &CheckpointOptions) -> Result<Checkpoint> {
+        for (index, (name, state)) in states.iter().enumerate() {
+            if states[..index].iter().any(|(other, _)| other == name) {
+                let reason = format!("two states of one checkpoint are named {name:?}; give each its own name");
+                return Err(Error::Encode { type_name: state.type_of().1, reason });
+            }
+        }
+        let parent = match how.parent {
+            Some(id) => Some(self.log.find(id.0)?.id),
+            None => self.log.latest().map(|commit| commit.id),
+        };
+        let turn = Rc::new(RefCell::new(self.log.turn()?));
+        let save = Save::new(turn.clone());
+        let mut roots = Vec::with_capacity(states.len());
+        for &(name, state) in states {
+            let (shape, first) = self.record_shape(state, &turn)?;
+            let (mut payload, mut refs) = (Vec::new(), Vec::new());
+            state.encode(&save, &mut payload, &mut refs)?;
+            if first {
+                self.try_back(state, &turn, &payload, &refs)?;
+            }
+            roots.push(Root { name: name.to_owned(), shape, refs, payload });
+        }
+        let draft = Draft { parent, label: how.label.clone(), roots };
+        let commit = turn.borrow_mut().commit(draft, how.durability.unwrap_or(self.durability))?;
+        Ok(Checkpoint::from(&*commit))
+    }
+
+    /// The address of the shape record of a state's type, appended if there is none; and whether the state is to be
+    /// read back on trial.
+    fn record_shape(&self, state: &dyn Persist, turn: &RefCell<Turn>) -> Result<(Address, bool)> {
+        let (id, _) = state.type_of();
+        if let Some(known) = self.types.lock().get_mut(&id)
+            && let Some(&address) = known.recorded.first()
+        {
+            known.uses += 1;
+            // A part that is empty at first (an option, a collection) is only tried later: look again ever more rarely.
+            return Ok((address, known.uses.is_power_of_two()));
+        }
+        let shape = Arc::new(state.shape()?);
+        let mut found = None;
+        for root in self.log.latest().iter().flat_map(|commit| &commit.roots) {
+            if found.is_none() && self.read_shape(root.shape)? == *shape {
+                found = Some(root.shape);
+            }
+        }
+        let head = RecordHead { kind: RecordKind::Shape, delta: false };
+        let address = match found {
+            Some(address) => address,
+            None => turn.borrow_mut().append(head, &[], shape.to_text().as_bytes())?,
+        };
+        self.types.lock().insert(id, Known { shape, recorded: vec![address], uses: 1 });
+        Ok((address, true))
+    }
+
+    /// Reads back what was just encoded, before it is acknowledged.
+    fn try_back(&self, state: &dyn Persist, turn: &Rc<RefCell<Turn>>, payload: &[u8], refs: &[Address]) -> Result<()> {
+        let (id, type_name) = state.type_of();
+        turn.borrow_mut().make_readable()?;
+        let trial = Save::trial(turn.clone());
+        state.read_back(&trial, &self.backing(), payload, refs).map_err(|error| {
+            self.types.lock().remove(&id);
+            unreadable(error, type_name)
+        })
+    }
+
+    fn backing(&self) -> Arc<dyn Backing> {
+        self.log.opening().clone()
+    }
+
+    fn read_shape(&self, address: Address) -> Result<Shape> {
+        let record = self.log.opening().read(address)?;
+        let bad = |reason| Error::Decode { address, type_name: "the shape of a type", reason };
+        if record.head.kind != RecordKind::Shape {
+            return Err(bad("a node where the shape of a type was expected".to_owned()));
+        }
+        let text = std::str::from_utf8(record.payload()).map_err(|error| bad(error.to_string()))?;
+        Shape::from_text(text).map_err(bad)
+    }
+
+    /// Restores the newest checkpoint's state; `None` if there is no checkpoint yet. **O(1)**: nodes load on first touch.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::ShapeMismatch`] if it holds another type, with the difference; [`Error::UnknownRoot`] if it holds several
+    /// named states (use [`latest_named`](Self::latest_named)); [`Error::Corrupt`], [`Error::Decode`] or [`Error::Io`] if
+    /// it cannot be read.
+    pub fn latest<T: DeserializeOwned + 'static>(&self) -> Result<Option<T>> {
+        self.latest_named(STATE)
+    }
+
+    /// Restores one of the newest checkpoint's states. Otherwise as [`latest`](Self::latest).
+    pub fn latest_named<T: DeserializeOwned + 'static>(&self, name: &str) -> Result<Option<T>> {
+        self.log.latest().map(|commit| self.decode(&commit, name)).transpose()
+    }
+
+    /// Restores the state of any checkpoint. **O(log checkpoints)** to find it, then as [`latest`](Self::latest).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UnknownCheckpoint`], and those of [`latest`](Self::latest).
+    pub fn restore<T: DeserializeOwned + 'static>(&self, id: CheckpointId) -> Result<T> {
+        self.restore_named(id, STATE)
+    }
+
+    /// Restores one of a checkpoint's states. Otherwise as [`restore`](Self::restore).
+    pub fn restore_named<T: DeserializeOwned + 'static>(&self, id: CheckpointId, name: &str) -> Result<T> {
+        self.decode(&*self.log.find(id.0)?, name)
+    }
+
+    fn decode<T: DeserializeOwned + 'static>(&self, commit: &Commit, name: &str) -> Result<T> {
+        let root = commit.roots.iter().find(|root| root.name == name).ok_or_else(|| Error::UnknownRoot {
+            id: commit.id,
+            name: name.to_owned(),
+            found: commit.roots.iter().map(|root| format!("{:?}", root.name)).collect::<Vec<_>>().join(", "),
+        })?;
+        self.check_shape::<T>(root.shape)?;
+        decode(&self.backing(), commit.address, &root.payload, &root.refs)
+    }
+
+    /// Refuses a type whose shape is not the recorded one.
+    fn check_shape<T: DeserializeOwned + 'static>(&self, recorded: Address) -> Result<()> {
+        let id = TypeId::of::<T>();
+        let known = self.types.lock().get(&id).map(|known| (known.shape.clone(), known.recorded.contains(&recorded)));
+        let asked = match known {
+            Some((_, true)) => return Ok(()),
+            Some((shape, false)) => shape,
+            None => Arc::new(shape_of::<T>()?),
+        };
+        let stored = self.read_shape(recorded)?;
+        if stored != *asked {
+            let difference = difference(&stored, &asked);
+            return Err(Error::ShapeMismatch { type_name: std::any::type_name::<T>(), difference });
+        }
+        let mut types = self.types.lock();
+        let known = types.entry(id).or_insert_with(|| Known { shape: asked, recorded: Vec::new(), uses: 0 });
+        known.recorded.push(recorded);
+        Ok(())
+    }
+
+    /// All checkpoints, the newest first; each is read when it is asked for.
+    ///
+    /// # Errors
+    ///
+    /// An item that is an error ends the walk.
+    pub fn checkpoints(&self) -> impl Iterator<Item = Result<Checkpoint>> + use<> {
+        self.log.commits().map(|commit| commit.map(|commit| Checkpoint::from(&commit)))
+    }
+
+    /// Makes all checkpoints so far durable. Others may checkpoint meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] if the sync fails, which poisons the store; [`Error::Poisoned`] ever after.
+    pub fn sync(&self) -> Result<()> {
+        self.log.sync().map(drop)
+    }
+
+    /// What the store takes on disk.
+    pub fn stats(&self) -> Stats {
+        let stats = self.log.stats();
+        Stats { segments: stats.segments, disk_bytes: stats.disk_bytes }
+    }
+
+    /// The store's directory.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Closes the store as dropping it does, and tells what went wrong.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] if it could not be left clean; the next opening recovers, and `Buffered` checkpoints may be lost to
+    /// a power cut.
+    pub fn close(self) -> Result<()> {
+        self.log.close()
+    }
+}
+
+impl Options {
+    /// Opens the store in a directory. See [`Store::open`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::open`].
+    pub fn open(&self, path: impl AsRef<Path>) -> Result<Store> {
+        let path = path.as_ref();
+        let storage = FileStorage::open(path, self.create && !self.read_only)?;
+        Store::open_with(self, Arc::new(storage), path)
+    }
+
+    /// Opens the store in a storage of your choice, such as [`MemoryStorage`](crate::storage::MemoryStorage).
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::open`].
+    pub fn open_storage(&self, storage: Arc<dyn Storage>) -> Result<Store> {
+        Store::open_with(self, storage, Path::new("<storage>"))
+    }
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+/// What a store takes on disk. See [`Store::stats`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Number of segment files.
+    pub segments: usize,
+    /// Their length in bytes, preallocated room included.
+    pub disk_bytes: u64,
+}
