@@ -92,8 +92,9 @@ pub(super) struct Named {
     on_stack: u32,
     /// The last pass in which it was visited as a whole.
     visited: u32,
-    /// Whether a value of it leads to an enum with untried variants.
-    work: bool,
+    /// How many types away the nearest enum with untried variants is, as of the beginning of the pass. Following
+    /// shorter and shorter distances is what makes passes arrive there in recursive types.
+    work: u32,
     /// No value of it can be made.
     dead: bool,
 }
@@ -112,7 +113,7 @@ pub(super) struct Variant {
     pub(super) body: Body,
     progress: Progress,
     on_stack: u32,
-    work: bool,
+    work: u32,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -199,6 +200,12 @@ impl Type {
 /// Where in the type the tracer is: the innermost named type, then the step taken at each level below it.
 type Path = Vec<usize>;
 
+/// Stands for the named type where there is none.
+const ROOT: usize = usize::MAX;
+
+/// The [distance](Named::work) from what leads to no untried variant.
+const NO_WORK: u32 = u32::MAX;
+
 #[derive(Default)]
 struct State {
     types: Vec<Named>,
@@ -248,6 +255,7 @@ impl State {
         self.pass += 1;
         self.progress = false;
         self.hasty = false;
+        self.path = vec![ROOT];
         self.candidate = self.candidate_here();
         self.find_work();
     }
@@ -259,28 +267,29 @@ impl State {
         })
     }
 
-    /// Marks the types and variants that lead to an untried variant.
+    /// Measures how far each type and variant is from an untried variant.
     fn find_work(&mut self) {
-        let mut work: Vec<bool> = vec![false; self.types.len()];
-        loop {
-            let before = work.iter().filter(|&&work| work).count();
+        let mut work = vec![NO_WORK; self.types.len()];
+        let mut changed = true;
+        while std::mem::take(&mut changed) {
             for (index, named) in self.types.iter_mut().enumerate() {
-                let leads = |body: &Body| {
-                    let mut leads = false;
-                    body.each_named(&mut |to| leads |= work[to]);
-                    leads
+                let distance = |body: &Body| {
+                    let mut nearest = NO_WORK;
+                    body.each_named(&mut |to| nearest = nearest.min(work[to].saturating_add(1)));
+                    nearest
                 };
-                named.work = match &mut named.body {
+                let nearest = match &mut named.body {
                     Body::Enum(variants) => {
-                        variants.iter_mut().for_each(|variant| variant.work = leads(&variant.body));
-                        variants.iter().any(|variant| variant.work || variant.progress == Progress::Untried)
+                        variants.iter_mut().for_each(|variant| variant.work = distance(&variant.body));
+                        let untried = variants.iter().any(|variant| variant.progress == Progress::Untried);
+                        let nearest = variants.iter().map(|variant| variant.work).min().unwrap_or(NO_WORK);
+                        if untried { 0 } else { nearest }
                     }
-                    body => leads(body),
+                    body => distance(body),
                 };
-                work[index] = named.work;
-            }
-            if work.iter().filter(|&&work| work).count() == before {
-                return;
+                changed |= work[index] != nearest;
+                work[index] = nearest;
+                named.work = nearest;
             }
         }
     }
@@ -360,7 +369,7 @@ impl State {
                 key,
                 on_stack: 0,
                 visited: 0,
-                work: false,
+                work: NO_WORK,
                 dead: false,
             });
             self.types.len() - 1
@@ -378,7 +387,8 @@ impl State {
             return Err(Stop::Blocked);
         }
         let hasty = self.hasty;
-        self.hasty |= named.on_stack > 0 || named.visited == self.pass || (named.visited > 0 && !named.work);
+        self.hasty |=
+            named.on_stack > 0 || named.visited == self.pass || (named.visited > 0 && named.work == NO_WORK);
         named.on_stack += 1;
         self.stack.push(index);
         let path = std::mem::replace(&mut self.path, vec![index]);
@@ -448,11 +458,13 @@ impl State {
             Progress::Done(order) => Some(order),
             _ => None,
         };
-        let leads = |variant: &Variant| variant.work && variant.on_stack == 0 && done(variant).is_some();
-        if let Some(leads) = variants.iter().position(leads)
-            && !self.hasty
+        let leads = |variant: &&Variant| {
+            variant.work != NO_WORK && variant.on_stack == 0 && done(variant).is_some() && !self.hasty
+        };
+        if let Some(nearest) = variants.iter().filter(leads).map(|variant| variant.work).min()
+            && let Some(at) = variants.iter().position(|variant| leads(&variant) && variant.work == nearest)
         {
-            return Some((leads, true));
+            return Some((at, true));
         }
         let first = variants.iter().enumerate().filter_map(|(at, variant)| Some((done(variant)?, at))).min();
         // Where every variant is being tried for the first time, one of them in haste may still end: `Vec<Self>`
@@ -515,8 +527,7 @@ impl State {
 
     #[cold]
     fn refuse<V>(&mut self) -> Result<V, Stop> {
-        let place = self.path.first().map(|&index| {
-            let named = &self.types[index];
+        let place = self.path.first().and_then(|&index| self.types.get(index)).map(|named| {
             match (self.path.get(1).and_then(|&part| named.key.0.get(part)), &named.body) {
                 (Some(part), Body::Enum(_)) => format!("variant `{part}` of `{}`: ", named.name),
                 (Some(part), _) => format!("field `{part}` of `{}`: ", named.name),
@@ -710,7 +721,7 @@ impl<'de> Deserializer<'de> for Tracer<'_> {
                 body: Body::Unit,
                 progress: Progress::Untried,
                 on_stack: 0,
-                work: false,
+                work: NO_WORK,
             };
             named.body = Body::Enum(variants.iter().map(untried).collect());
         }
