@@ -18,6 +18,7 @@ mod shape_tests;
 #[cfg(test)]
 mod tests;
 mod trace;
+mod tracer;
 pub(crate) mod varint;
 mod writer;
 
