@@ -19,6 +19,7 @@ mod shape_tests;
 #[cfg(test)]
 pub(crate) mod tests;
 mod trace;
+mod tracer;
 pub(crate) mod varint;
 mod writer;
 

@@ -152,6 +152,10 @@ impl Save {
     ///
     /// `Error::Encode` where user code fails or uses a part of serde that cannot be read back; an error met while
     /// a nested collection was flushed, as it is. Both buffers are then as they were.
+    ///
+    /// # Panics
+    ///
+    /// Where user code does; both buffers may then hold a part of the value.
     #[inline]
     pub(crate) fn encode<T: Serialize + ?Sized>(
         self: &Rc<Self>,

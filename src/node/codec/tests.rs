@@ -427,10 +427,9 @@ fn a_panic_in_user_code_leaves_the_next_use_clean() {
     }
     let log = Log::new();
     let save = save_to(&log);
-    let encode = |value: &dyn Fn(&mut Vec<u8>, &mut Vec<Address>) -> Result<()>| {
-        catch_unwind(AssertUnwindSafe(|| value(&mut Vec::new(), &mut Vec::new())))
-    };
-    assert!(encode(&|bytes, refs| save.encode(&Mock(vec![Mock(vec![Explodes])]), bytes, refs)).is_err());
+    let value = Mock(vec![Mock(vec![Explodes])]);
+    let encode = || save.encode(&value, &mut Vec::new(), &mut Vec::new());
+    assert!(catch_unwind(AssertUnwindSafe(encode)).is_err());
     assert_eq!(serde_json::to_string(&Mock(vec![1u8])).unwrap(), "[1]");
     let mut buffers = save.buffers();
     save.encode(&player(), &mut buffers.bytes, &mut buffers.refs).unwrap();

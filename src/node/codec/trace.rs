@@ -19,23 +19,16 @@
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 
-use serde::de::{
-    self, DeserializeOwned, DeserializeSeed, Deserializer, EnumAccess, IntoDeserializer, MapAccess,
-    SeqAccess, VariantAccess, Visitor,
-};
+use serde::de::{self, DeserializeOwned, Visitor};
 
 use super::NOT_SELF_DESCRIBING;
-use super::session::{Collection, is_magic};
+use super::session::Collection;
 use super::shape::{self, Shape};
+use super::tracer::{Fields, Items, OneVariant, Tracer};
 use crate::error::{Error, Result};
 
-const STRINGS: [&str; 6] =
-    ["", "0", "a", "1970-01-01T00:00:00Z", "127.0.0.1", "00000000-0000-0000-0000-000000000000"];
-const NUMBERS: [u8; 6] = [1, 0, 2, 7, 10, 100];
-const LENS: [usize; 6] = [1, 2, 0, 3, 4, 16];
-const BYTE_LENS: [usize; 6] = [0, 16, 32, 8, 4, 1];
-const CHARS: [char; 6] = ['a', '0', 'A', ' ', '\n', 'é'];
-const MAX_TRIES: u8 = 6;
+/// Values made up for one place before it is blocked.
+pub(super) const MAX_TRIES: usize = 6;
 
 /// Requests after which a trace keeps what it has. Far above any type written by hand.
 const MAX_REQUESTS: u32 = 1 << 20;
@@ -92,8 +85,9 @@ pub(super) struct Named {
     on_stack: u32,
     /// The last pass in which it was visited as a whole.
     visited: u32,
-    /// Whether a value of it leads to an enum with untried variants.
-    work: bool,
+    /// How many types away the nearest enum with untried variants is, as of the beginning of the pass. Following
+    /// shorter and shorter distances is what makes passes arrive there in recursive types.
+    work: u32,
     /// No value of it can be made.
     dead: bool,
 }
@@ -112,7 +106,7 @@ pub(super) struct Variant {
     pub(super) body: Body,
     progress: Progress,
     on_stack: u32,
-    work: bool,
+    work: u32,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -199,16 +193,22 @@ impl Type {
 /// Where in the type the tracer is: the innermost named type, then the step taken at each level below it.
 type Path = Vec<usize>;
 
+/// Stands for the named type where there is none.
+const ROOT: usize = usize::MAX;
+
+/// The [distance](Named::work) from what leads to no untried variant.
+const NO_WORK: u32 = u32::MAX;
+
 #[derive(Default)]
-struct State {
+pub(super) struct State {
     types: Vec<Named>,
     stack: Vec<usize>,
     path: Path,
-    tries: HashMap<Path, u8>,
+    tries: HashMap<Path, usize>,
     blocked: HashSet<Path>,
-    hasty: bool,
+    pub(super) hasty: bool,
     /// Which of the made-up values is to be used here.
-    candidate: u8,
+    candidate: usize,
     pass: u32,
     /// Whether this pass found or changed anything.
     progress: bool,
@@ -220,7 +220,7 @@ struct State {
 
 /// Why a value could not be made.
 #[derive(Debug)]
-enum Stop {
+pub(super) enum Stop {
     /// User code did not like it.
     Rejected,
     /// A later pass will do something else here.
@@ -248,6 +248,7 @@ impl State {
         self.pass += 1;
         self.progress = false;
         self.hasty = false;
+        self.path = vec![ROOT];
         self.candidate = self.candidate_here();
         self.find_work();
     }
@@ -259,28 +260,29 @@ impl State {
         })
     }
 
-    /// Marks the types and variants that lead to an untried variant.
+    /// Measures how far each type and variant is from an untried variant.
     fn find_work(&mut self) {
-        let mut work: Vec<bool> = vec![false; self.types.len()];
-        loop {
-            let before = work.iter().filter(|&&work| work).count();
+        let mut work = vec![NO_WORK; self.types.len()];
+        let mut changed = true;
+        while std::mem::take(&mut changed) {
             for (index, named) in self.types.iter_mut().enumerate() {
-                let leads = |body: &Body| {
-                    let mut leads = false;
-                    body.each_named(&mut |to| leads |= work[to]);
-                    leads
+                let distance = |body: &Body| {
+                    let mut nearest = NO_WORK;
+                    body.each_named(&mut |to| nearest = nearest.min(work[to].saturating_add(1)));
+                    nearest
                 };
-                named.work = match &mut named.body {
+                let nearest = match &mut named.body {
                     Body::Enum(variants) => {
-                        variants.iter_mut().for_each(|variant| variant.work = leads(&variant.body));
-                        variants.iter().any(|variant| variant.work || variant.progress == Progress::Untried)
+                        variants.iter_mut().for_each(|variant| variant.work = distance(&variant.body));
+                        let untried = variants.iter().any(|variant| variant.progress == Progress::Untried);
+                        let nearest = variants.iter().map(|variant| variant.work).min().unwrap_or(NO_WORK);
+                        if untried { 0 } else { nearest }
                     }
-                    body => leads(body),
+                    body => distance(body),
                 };
-                work[index] = named.work;
-            }
-            if work.iter().filter(|&&work| work).count() == before {
-                return;
+                changed |= work[index] != nearest;
+                work[index] = nearest;
+                named.work = nearest;
             }
         }
     }
@@ -302,7 +304,7 @@ impl State {
         }
     }
 
-    fn candidate_here(&self) -> u8 {
+    fn candidate_here(&self) -> usize {
         self.tries.get(&self.path).copied().unwrap_or(0)
     }
 
@@ -311,7 +313,7 @@ impl State {
         Err(Stop::Blocked)
     }
 
-    fn is_blocked(&mut self, step: usize) -> bool {
+    pub(super) fn is_blocked(&mut self, step: usize) -> bool {
         self.path.push(step);
         let blocked = self.blocked.contains(&self.path);
         self.path.pop();
@@ -319,7 +321,7 @@ impl State {
     }
 
     /// Goes one step down and runs `visit` there.
-    fn step<V>(
+    pub(super) fn step<V>(
         &mut self,
         step: usize,
         into: &mut Type,
@@ -341,7 +343,7 @@ impl State {
     }
 
     /// Like [`step`](Self::step) where the caller can do without a value: it will have to from the next pass on.
-    fn step_aside<V>(
+    pub(super) fn step_aside<V>(
         &mut self,
         step: usize,
         into: &mut Type,
@@ -350,7 +352,22 @@ impl State {
         self.step(step, into, visit).map_err(|_| Stop::Retry)
     }
 
-    fn named(&mut self, name: &'static str, parts: &'static [&'static str], visitor: &'static str) -> usize {
+    /// Counts a request; returns which made-up value to answer it with.
+    pub(super) fn request(&mut self) -> Result<usize, Stop> {
+        self.requests += 1;
+        match self.requests < MAX_REQUESTS {
+            true => Ok(self.candidate),
+            false => Err(Stop::Retry),
+        }
+    }
+
+    /// Finds the named type, or notes it as new.
+    pub(super) fn named(
+        &mut self,
+        name: &'static str,
+        parts: &'static [&'static str],
+        visitor: &'static str,
+    ) -> usize {
         let key = (parts, visitor);
         let found = self.types.iter().position(|named| named.name == name && named.key == key);
         found.unwrap_or_else(|| {
@@ -360,7 +377,7 @@ impl State {
                 key,
                 on_stack: 0,
                 visited: 0,
-                work: false,
+                work: NO_WORK,
                 dead: false,
             });
             self.types.len() - 1
@@ -368,7 +385,7 @@ impl State {
     }
 
     /// Visits a named type; `visit` returns what it saw.
-    fn enter<V>(
+    pub(super) fn enter<V>(
         &mut self,
         index: usize,
         visit: impl FnOnce(&mut Self) -> (Body, Result<V, Stop>),
@@ -378,7 +395,8 @@ impl State {
             return Err(Stop::Blocked);
         }
         let hasty = self.hasty;
-        self.hasty |= named.on_stack > 0 || named.visited == self.pass || (named.visited > 0 && !named.work);
+        self.hasty |=
+            named.on_stack > 0 || named.visited == self.pass || (named.visited > 0 && named.work == NO_WORK);
         named.on_stack += 1;
         self.stack.push(index);
         let path = std::mem::replace(&mut self.path, vec![index]);
@@ -398,7 +416,7 @@ impl State {
     }
 
     /// Visits the fields of a struct or variant.
-    fn fields<'de, V: Visitor<'de>>(
+    pub(super) fn fields<'de, V: Visitor<'de>>(
         &mut self,
         names: &'static [&'static str],
         visitor: V,
@@ -432,10 +450,29 @@ impl State {
         (Body::Struct(fields.collect()), result)
     }
 
-    fn tuple<'de, V: Visitor<'de>>(&mut self, len: usize, visitor: V) -> (Vec<Type>, Result<V::Value, Stop>) {
+    pub(super) fn tuple<'de, V: Visitor<'de>>(
+        &mut self,
+        len: usize,
+        visitor: V,
+    ) -> (Vec<Type>, Result<V::Value, Stop>) {
         let mut types = vec![Type::Unknown; len];
         let result = visitor.visit_seq(Items { state: self, types: &mut types, next: &mut 0, len });
         (types, result)
+    }
+
+    /// Notes the variants of an enum that was not met before.
+    pub(super) fn expect_variants(&mut self, index: usize, names: &[&str]) {
+        let body = &mut self.types[index].body;
+        if matches!(body, Body::Unit) {
+            let untried = |name: &&str| Variant {
+                name: (*name).to_owned(),
+                body: Body::Unit,
+                progress: Progress::Untried,
+                on_stack: 0,
+                work: NO_WORK,
+            };
+            *body = Body::Enum(names.iter().map(untried).collect());
+        }
     }
 
     /// Chooses the variant to make, and whether that explores anything.
@@ -448,11 +485,13 @@ impl State {
             Progress::Done(order) => Some(order),
             _ => None,
         };
-        let leads = |variant: &Variant| variant.work && variant.on_stack == 0 && done(variant).is_some();
-        if let Some(leads) = variants.iter().position(leads)
-            && !self.hasty
+        let leads = |variant: &&Variant| {
+            variant.work != NO_WORK && variant.on_stack == 0 && done(variant).is_some() && !self.hasty
+        };
+        if let Some(nearest) = variants.iter().filter(leads).map(|variant| variant.work).min()
+            && let Some(at) = variants.iter().position(|variant| leads(&variant) && variant.work == nearest)
         {
-            return Some((leads, true));
+            return Some((at, true));
         }
         let first = variants.iter().enumerate().filter_map(|(at, variant)| Some((done(variant)?, at))).min();
         // Where every variant is being tried for the first time, one of them in haste may still end: `Vec<Self>`
@@ -469,7 +508,11 @@ impl State {
     }
 
     /// Visits one variant of an enum.
-    fn visit_enum<'de, V: Visitor<'de>>(&mut self, index: usize, visitor: V) -> Result<V::Value, Stop> {
+    pub(super) fn visit_enum<'de, V: Visitor<'de>>(
+        &mut self,
+        index: usize,
+        visitor: V,
+    ) -> Result<V::Value, Stop> {
         let Some((at, explore)) = self.choose(index) else { return Err(Stop::Blocked) };
         let outer_hasty = std::mem::replace(&mut self.hasty, !explore);
         let variant = self.variant(index, at);
@@ -514,9 +557,8 @@ impl State {
     }
 
     #[cold]
-    fn refuse<V>(&mut self) -> Result<V, Stop> {
-        let place = self.path.first().map(|&index| {
-            let named = &self.types[index];
+    pub(super) fn refuse<V>(&mut self) -> Result<V, Stop> {
+        let place = self.path.first().and_then(|&index| self.types.get(index)).map(|named| {
             match (self.path.get(1).and_then(|&part| named.key.0.get(part)), &named.body) {
                 (Some(part), Body::Enum(_)) => format!("variant `{part}` of `{}`: ", named.name),
                 (Some(part), _) => format!("field `{part}` of `{}`: ", named.name),
@@ -525,349 +567,5 @@ impl State {
         });
         self.refusal.get_or_insert(format!("{}{NOT_SELF_DESCRIBING}", place.unwrap_or_default()));
         Err(Stop::Retry)
-    }
-}
-
-/// The deserializer of one place.
-struct Tracer<'s> {
-    state: &'s mut State,
-    seen: &'s mut Type,
-}
-
-impl Tracer<'_> {
-    /// Notes the type and returns which made-up value to use.
-    fn primitive(&mut self, name: &'static str) -> Result<usize, Stop> {
-        *self.seen = Type::Primitive(name);
-        self.state.requests += 1;
-        match self.state.requests < MAX_REQUESTS {
-            true => Ok(usize::from(self.state.candidate)),
-            false => Err(Stop::Retry),
-        }
-    }
-}
-
-macro_rules! primitives {
-    ($($method:ident, $visit:ident, $name:literal, $pick:expr;)*) => {$(
-        fn $method<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value, Stop> {
-            let pick: fn(usize) -> _ = $pick;
-            visitor.$visit(pick(self.primitive($name)?))
-        }
-    )*};
-}
-
-static ZEROS: [u8; 32] = [0; 32];
-
-impl<'de> Deserializer<'de> for Tracer<'_> {
-    type Error = Stop;
-
-    primitives! {
-        deserialize_bool, visit_bool, "bool", |at| at % 2 == 1;
-        deserialize_i8, visit_i8, "i8", |at| NUMBERS[at] as i8;
-        deserialize_i16, visit_i16, "i16", |at| i16::from(NUMBERS[at]);
-        deserialize_i32, visit_i32, "i32", |at| i32::from(NUMBERS[at]);
-        deserialize_i64, visit_i64, "i64", |at| i64::from(NUMBERS[at]);
-        deserialize_i128, visit_i128, "i128", |at| i128::from(NUMBERS[at]);
-        deserialize_u8, visit_u8, "u8", |at| NUMBERS[at];
-        deserialize_u16, visit_u16, "u16", |at| u16::from(NUMBERS[at]);
-        deserialize_u32, visit_u32, "u32", |at| u32::from(NUMBERS[at]);
-        deserialize_u64, visit_u64, "u64", |at| u64::from(NUMBERS[at]);
-        deserialize_u128, visit_u128, "u128", |at| u128::from(NUMBERS[at]);
-        deserialize_f32, visit_f32, "f32", |at| f32::from(NUMBERS[at]);
-        deserialize_f64, visit_f64, "f64", |at| f64::from(NUMBERS[at]);
-        deserialize_char, visit_char, "char", |at| CHARS[at];
-        deserialize_str, visit_borrowed_str, "str", |at| STRINGS[at];
-        deserialize_string, visit_borrowed_str, "str", |at| STRINGS[at];
-        deserialize_bytes, visit_borrowed_bytes, "bytes", |at| &ZEROS[..BYTE_LENS[at]];
-        deserialize_byte_buf, visit_borrowed_bytes, "bytes", |at| &ZEROS[..BYTE_LENS[at]];
-    }
-
-    fn is_human_readable(&self) -> bool {
-        false
-    }
-
-    fn deserialize_unit<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value, Stop> {
-        self.primitive("()")?;
-        visitor.visit_unit()
-    }
-
-    fn deserialize_option<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value, Stop> {
-        self.primitive("option")?;
-        let mut inner = Type::Unknown;
-        let result = if self.state.hasty || self.state.is_blocked(0) {
-            visitor.visit_none()
-        } else {
-            self.state.step_aside(0, &mut inner, |tracer| visitor.visit_some(tracer))
-        };
-        *self.seen = Type::Option(Box::new(inner));
-        result
-    }
-
-    fn deserialize_seq<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value, Stop> {
-        let candidate = self.primitive("seq")?;
-        let left = if self.state.hasty || self.state.is_blocked(0) { 0 } else { LENS[candidate] };
-        let mut types = (Type::Unknown, Type::Unknown);
-        let result = visitor.visit_seq(Repeated { state: self.state, types: &mut types, left });
-        *self.seen = Type::Seq(Box::new(types.0));
-        result
-    }
-
-    fn deserialize_map<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value, Stop> {
-        let candidate = self.primitive("map")?;
-        let without = self.state.hasty || self.state.is_blocked(0) || self.state.is_blocked(1);
-        let left = if without { 0 } else { LENS[candidate] };
-        let mut types = (Type::Unknown, Type::Unknown);
-        let result = visitor.visit_map(Repeated { state: self.state, types: &mut types, left });
-        *self.seen = Type::Map(Box::new(types));
-        result
-    }
-
-    fn deserialize_tuple<V: Visitor<'de>>(mut self, len: usize, visitor: V) -> Result<V::Value, Stop> {
-        self.primitive("tuple")?;
-        let (types, result) = self.state.tuple(len, visitor);
-        *self.seen = Type::Tuple(types);
-        result
-    }
-
-    fn deserialize_unit_struct<V: Visitor<'de>>(
-        mut self,
-        name: &'static str,
-        visitor: V,
-    ) -> Result<V::Value, Stop> {
-        self.primitive(name)?;
-        let index = self.state.named(name, &[], std::any::type_name::<V>());
-        *self.seen = Type::Named(index);
-        self.state.enter(index, |_| (Body::Unit, visitor.visit_unit()))
-    }
-
-    fn deserialize_newtype_struct<V: Visitor<'de>>(
-        mut self,
-        name: &'static str,
-        visitor: V,
-    ) -> Result<V::Value, Stop> {
-        self.primitive(name)?;
-        if is_magic(name) {
-            // The collection finds no exchange armed and reads a plain map or sequence.
-            let mut contents = Type::Unknown;
-            let inner = Tracer { state: &mut *self.state, seen: &mut contents };
-            let result = visitor.visit_newtype_struct(inner);
-            let collection = Collection::ALL.into_iter().find(|collection| collection.magic() == name);
-            *self.seen = match (collection, contents) {
-                (Some(collection), Type::Seq(item)) => Type::Collection(collection, vec![*item]),
-                (Some(collection), Type::Map(pair)) => Type::Collection(collection, vec![pair.0, pair.1]),
-                (_, contents) => contents,
-            };
-            return result;
-        }
-        let index = self.state.named(name, &[], std::any::type_name::<V>());
-        *self.seen = Type::Named(index);
-        self.state.enter(index, |state| {
-            let mut inner = Type::Unknown;
-            let result = state.step(0, &mut inner, |tracer| visitor.visit_newtype_struct(tracer));
-            (Body::Newtype(inner), result)
-        })
-    }
-
-    fn deserialize_tuple_struct<V: Visitor<'de>>(
-        mut self,
-        name: &'static str,
-        len: usize,
-        visitor: V,
-    ) -> Result<V::Value, Stop> {
-        self.primitive(name)?;
-        let index = self.state.named(name, &[], std::any::type_name::<V>());
-        *self.seen = Type::Named(index);
-        self.state.enter(index, |state| {
-            let (types, result) = state.tuple(len, visitor);
-            (Body::Tuple(types), result)
-        })
-    }
-
-    fn deserialize_struct<V: Visitor<'de>>(
-        mut self,
-        name: &'static str,
-        fields: &'static [&'static str],
-        visitor: V,
-    ) -> Result<V::Value, Stop> {
-        self.primitive(name)?;
-        let index = self.state.named(name, fields, std::any::type_name::<V>());
-        *self.seen = Type::Named(index);
-        self.state.enter(index, |state| state.fields(fields, visitor))
-    }
-
-    fn deserialize_enum<V: Visitor<'de>>(
-        mut self,
-        name: &'static str,
-        variants: &'static [&'static str],
-        visitor: V,
-    ) -> Result<V::Value, Stop> {
-        self.primitive(name)?;
-        let index = self.state.named(name, variants, std::any::type_name::<V>());
-        *self.seen = Type::Named(index);
-        let named = &mut self.state.types[index];
-        if matches!(named.body, Body::Unit) {
-            let untried = |name: &&str| Variant {
-                name: (*name).to_owned(),
-                body: Body::Unit,
-                progress: Progress::Untried,
-                on_stack: 0,
-                work: false,
-            };
-            named.body = Body::Enum(variants.iter().map(untried).collect());
-        }
-        self.state.enter(index, |state| (Body::Unit, state.visit_enum(index, visitor)))
-    }
-
-    fn deserialize_any<V: Visitor<'de>>(self, _visitor: V) -> Result<V::Value, Stop> {
-        self.state.refuse()
-    }
-
-    fn deserialize_ignored_any<V: Visitor<'de>>(self, _visitor: V) -> Result<V::Value, Stop> {
-        self.state.refuse()
-    }
-
-    fn deserialize_identifier<V: Visitor<'de>>(self, _visitor: V) -> Result<V::Value, Stop> {
-        self.state.refuse()
-    }
-}
-
-/// The parts of a tuple, or of a struct in order.
-struct Items<'s> {
-    state: &'s mut State,
-    types: &'s mut [Type],
-    next: &'s mut usize,
-    len: usize,
-}
-
-impl<'de> SeqAccess<'de> for Items<'_> {
-    type Error = Stop;
-
-    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Stop> {
-        if *self.next == self.len {
-            return Ok(None);
-        }
-        let at = *self.next;
-        *self.next += 1;
-        self.state.step(at, &mut self.types[at], |tracer| seed.deserialize(tracer)).map(Some)
-    }
-
-    fn size_hint(&self) -> Option<usize> {
-        Some(self.len - *self.next)
-    }
-}
-
-/// The fields of a struct by name, without the blocked ones.
-struct Fields<'s> {
-    state: &'s mut State,
-    names: &'static [&'static str],
-    types: &'s mut [Type],
-    next: &'s mut usize,
-}
-
-impl<'de> MapAccess<'de> for Fields<'_> {
-    type Error = Stop;
-
-    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Stop> {
-        while *self.next < self.names.len() && self.state.is_blocked(*self.next) {
-            *self.next += 1;
-        }
-        match self.names.get(*self.next) {
-            Some(name) => {
-                *self.next += 1;
-                seed.deserialize((*name).into_deserializer()).map(Some)
-            }
-            None => Ok(None),
-        }
-    }
-
-    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Stop> {
-        let at = *self.next - 1;
-        self.state.step(at, &mut self.types[at], |tracer| seed.deserialize(tracer))
-    }
-}
-
-/// The items of a sequence, or the entries of a map.
-struct Repeated<'s> {
-    state: &'s mut State,
-    types: &'s mut (Type, Type),
-    left: usize,
-}
-
-impl<'de> SeqAccess<'de> for Repeated<'_> {
-    type Error = Stop;
-
-    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Stop> {
-        if self.left == 0 {
-            return Ok(None);
-        }
-        self.left -= 1;
-        self.state.step_aside(0, &mut self.types.0, |tracer| seed.deserialize(tracer)).map(Some)
-    }
-}
-
-impl<'de> MapAccess<'de> for Repeated<'_> {
-    type Error = Stop;
-
-    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Stop> {
-        self.next_element_seed(seed)
-    }
-
-    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Stop> {
-        self.state.step_aside(1, &mut self.types.1, |tracer| seed.deserialize(tracer))
-    }
-}
-
-/// The variant chosen for this visit.
-struct OneVariant<'s> {
-    state: &'s mut State,
-    at: usize,
-    body: &'s mut Body,
-    /// Set where the enum has no variant of this number.
-    unnamed: &'s mut bool,
-}
-
-impl<'de> EnumAccess<'de> for OneVariant<'_> {
-    type Error = Stop;
-    type Variant = Self;
-
-    fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> Result<(V::Value, Self), Stop> {
-        let number = de::value::U32Deserializer::<Stop>::new(self.at as u32);
-        match seed.deserialize(number) {
-            Ok(value) => Ok((value, self)),
-            Err(_) => {
-                *self.unnamed = true;
-                Err(Stop::Blocked)
-            }
-        }
-    }
-}
-
-impl<'de> VariantAccess<'de> for OneVariant<'_> {
-    type Error = Stop;
-
-    fn unit_variant(self) -> Result<(), Stop> {
-        Ok(())
-    }
-
-    fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, Stop> {
-        let mut inner = Type::Unknown;
-        let result = self.state.step(0, &mut inner, |tracer| seed.deserialize(tracer));
-        *self.body = Body::Newtype(inner);
-        result
-    }
-
-    fn tuple_variant<V: Visitor<'de>>(self, len: usize, visitor: V) -> Result<V::Value, Stop> {
-        let (types, result) = self.state.tuple(len, visitor);
-        *self.body = Body::Tuple(types);
-        result
-    }
-
-    fn struct_variant<V: Visitor<'de>>(
-        self,
-        fields: &'static [&'static str],
-        visitor: V,
-    ) -> Result<V::Value, Stop> {
-        let (body, result) = self.state.fields(fields, visitor);
-        *self.body = body;
-        result
     }
 }
