@@ -85,12 +85,7 @@ where
     }
 }
 
-impl<K, V, S, const N: usize> From<[(K, V); N]> for HashMap<K, V, S>
-where
-    K: Hash + Eq + Clone,
-    V: Clone,
-    S: BuildHasher + Default,
-{
+impl<K: Hash + Eq + Clone, V: Clone, const N: usize> From<[(K, V); N]> for HashMap<K, V> {
     fn from(entries: [(K, V); N]) -> Self {
         entries.into_iter().collect()
     }

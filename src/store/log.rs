@@ -7,7 +7,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-
 use super::block::corrupt;
 use super::commit::{Commit, Link};
 use super::directory::{Directory, LOCK, MANIFEST, MANIFEST_TEMP, segment_name};
@@ -152,7 +151,7 @@ impl Log {
     /// # Errors
     ///
     /// [`Error::Poisoned`] if the log was opened read-only.
-    pub(crate) fn turn(&self) -> Result<Turn> {
+    pub(crate) fn writer(&self) -> Result<Turn> {
         match &self.writer {
             Some(writer) => Ok(Turn(lock_arc(writer))),
             None => Err(Error::Poisoned { cause: "it was opened read-only".into() }),

@@ -36,8 +36,8 @@ use crate::node::{Address, Backing, RecordHead, RecordKind, Sink};
 use crate::storage::{FileStorage, Storage};
 use crate::sync::Mutex;
 pub use checkpoint::{Checkpoint, CheckpointId, CheckpointOptions};
-use commit::{Commit, Draft, Root};
-use log::{Log, Turn};
+pub(crate) use commit::{Commit, Draft, Root};
+pub(crate) use log::{Log, Turn};
 pub use options::{Compression, Durability, Options};
 pub use persist::Persist;
 use persist::unreadable;
@@ -110,7 +110,12 @@ impl Store {
 
     fn open_with(options: &Options, storage: Arc<dyn Storage>, path: &Path) -> Result<Self> {
         let log = Log::open(storage, options, path)?;
-        Ok(Self { log, path: path.to_owned(), durability: options.durability, types: Mutex::new(HashMap::new()) })
+        Ok(Self {
+            log,
+            path: path.to_owned(),
+            durability: options.durability,
+            types: Mutex::new(HashMap::new()),
+        })
     }
 
     /// Writes a checkpoint of one state. **O(changes)**; an unchanged state costs one small record.
@@ -149,10 +154,15 @@ impl Store {
 
     /// Writes several states with a label, a parent or a durability of its own.
     /// Otherwise as [`checkpoint`](Self::checkpoint).
-    pub fn checkpoint_with(&self, states: &[(&str, &dyn Persist)], how: &CheckpointOptions) -> Result<Checkpoint> {
+    pub fn checkpoint_with(
+        &self,
+        states: &[(&str, &dyn Persist)],
+        how: &CheckpointOptions,
+    ) -> Result<Checkpoint> {
         for (index, (name, state)) in states.iter().enumerate() {
             if states[..index].iter().any(|(other, _)| other == name) {
-                let reason = format!("two states of one checkpoint are named {name:?}; give each its own name");
+                let reason =
+                    format!("two states of one checkpoint are named {name:?}; give each its own name");
                 return Err(Error::Encode { type_name: state.type_of().1, reason });
             }
         }
@@ -160,7 +170,7 @@ impl Store {
             Some(id) => Some(self.log.find(id.0)?.id),
             None => self.log.latest().map(|commit| commit.id),
         };
-        let turn = Rc::new(RefCell::new(self.log.turn()?));
+        let turn = Rc::new(RefCell::new(self.log.writer()?));
         let save = Save::new(turn.clone());
         let mut roots = Vec::with_capacity(states.len());
         for &(name, state) in states {
@@ -205,7 +215,13 @@ impl Store {
     }
 
     /// Reads back what was just encoded, before it is acknowledged.
-    fn try_back(&self, state: &dyn Persist, turn: &Rc<RefCell<Turn>>, payload: &[u8], refs: &[Address]) -> Result<()> {
+    fn try_back(
+        &self,
+        state: &dyn Persist,
+        turn: &Rc<RefCell<Turn>>,
+        payload: &[u8],
+        refs: &[Address],
+    ) -> Result<()> {
         let (id, type_name) = state.type_of();
         turn.borrow_mut().make_readable()?;
         let trial = Save::trial(turn.clone());
@@ -272,7 +288,8 @@ impl Store {
     /// Refuses a type whose shape is not the recorded one.
     fn check_shape<T: DeserializeOwned + 'static>(&self, recorded: Address) -> Result<()> {
         let id = TypeId::of::<T>();
-        let known = self.types.lock().get(&id).map(|known| (known.shape.clone(), known.recorded.contains(&recorded)));
+        let known =
+            self.types.lock().get(&id).map(|known| (known.shape.clone(), known.recorded.contains(&recorded)));
         let asked = match known {
             Some((_, true)) => return Ok(()),
             Some((shape, false)) => shape,

@@ -38,8 +38,13 @@ pub(super) mod sealed {
         /// Reads back what `encode` wrote, and a sample of each collection in it.
         #[doc(hidden)]
         #[expect(private_interfaces, reason = "sealed: nobody outside can call it")]
-        fn read_back(&self, trial: &Rc<Save>, backing: &Arc<dyn Backing>, bytes: &[u8], refs: &[Address])
-        -> Result<()>;
+        fn read_back(
+            &self,
+            trial: &Rc<Save>,
+            backing: &Arc<dyn Backing>,
+            bytes: &[u8],
+            refs: &[Address],
+        ) -> Result<()>;
     }
 }
 

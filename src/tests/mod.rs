@@ -1,4 +1,5 @@
 //! Tests that need more than one module, or the source tree itself.
 
 mod log;
+mod store;
 mod tidy;

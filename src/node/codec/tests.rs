@@ -302,8 +302,8 @@ fn collections_become_roots_at_any_depth() {
     let value = player();
     let written = write(&log, &value).unwrap();
     assert_eq!(written.refs.len(), 1, "the record refers to the bag only");
-    // name, hp, then: reference 1, one byte of metadata, which says four items
-    assert_eq!(written.bytes, [&[3][..], b"Ada", &[0xa0, 0x1f], &[1, 1, 4]].concat());
+    // name, hp, then: one tree, reference 1, one byte of metadata, which says four items
+    assert_eq!(written.bytes, [&[3][..], b"Ada", &[0xa0, 0x1f], &[1, 1, 1, 4]].concat());
     // notes, the chest's contents, the bag; the empty collection has no record
     assert_eq!(log.len(), 3);
     assert_eq!(read::<Player>(&log, &written.bytes, &written.refs).unwrap(), value);
@@ -326,7 +326,7 @@ fn encode_appends() {
     for n in 0..3u8 {
         save.encode(&Mock(vec![n]), &mut buffers.bytes, &mut buffers.refs).unwrap();
     }
-    assert_eq!(buffers.bytes, [1, 1, 1, 2, 1, 1, 3, 1, 1]);
+    assert_eq!(buffers.bytes, [1, 1, 1, 1, 1, 2, 1, 1, 1, 3, 1, 1]);
     assert_eq!(buffers.refs.len(), 3);
 }
 
