@@ -3,6 +3,7 @@ mod error;
 mod node;
 pub mod storage;
 pub mod store;
+mod sync;
 
 pub use error::Error;
 

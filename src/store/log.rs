@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::{Mutex, MutexGuard};
+use crate::sync::{Mutex, MutexGuard};
 
 use super::block::corrupt;
 use super::commit::{Commit, Link};
@@ -76,7 +76,7 @@ impl Log {
             }
         };
         let next = manifest.segments.last().map_or(0, |active| active.number + 1);
-        check_unborn(&directory, &segment_name(next, 0))?;
+        check_unborn(&directory, manifest.store_id, next)?;
         let opening = Arc::new(Opening::new(Arc::clone(&directory), manifest.store_id, options.cache_bytes)?);
         let recovered = !manifest.clean;
         let active = match recovery::add_segments(&opening, &mut manifest) {

@@ -1,6 +1,7 @@
 //! The log against a model of it: what was committed is what is read, whatever happens to the disk.
 
 mod basics;
+mod disk;
 mod faults;
 mod inputs;
 mod sharing;
