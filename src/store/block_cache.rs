@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use parking_lot::Mutex;
+use crate::sync::Mutex;
 use rapidhash::RapidHashMap;
 
 use super::block::RecordBlock;

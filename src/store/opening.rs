@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use parking_lot::RwLock;
+use crate::sync::RwLock;
 
 use super::block::{RecordBlock, corrupt};
 use super::block_cache::BlockCache;
@@ -46,8 +46,8 @@ impl Opening {
             directory,
             store_id,
             cache: BlockCache::new(cache_bytes),
-            segments: RwLock::default(),
-            newest: RwLock::default(),
+            segments: RwLock::new(Vec::new()),
+            newest: RwLock::new(None),
         })
     }
 

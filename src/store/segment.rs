@@ -16,9 +16,9 @@
 use std::io;
 use std::sync::{Arc, OnceLock};
 
-use parking_lot::RwLock;
+use crate::sync::RwLock;
 
-use super::block::{Block, BlockKind, corrupt};
+use super::block::{self, Block, BlockKind, corrupt};
 use super::directory::{Directory, segment_name};
 use super::format::{Cursor, Place, SECTOR_BYTES, VERSION, checksum};
 use super::index::{BlockEntry, Index};
@@ -201,8 +201,12 @@ fn header_checksum_holds(bytes: &[u8]) -> bool {
     bytes.len() == HEADER_BYTES && checksum(&bytes[..32]).to_le_bytes() == bytes[32..]
 }
 
-/// Whether a segment's file that no manifest names holds anything that was written after it was made.
-pub(crate) fn holds_data(region: &dyn Region) -> bool {
-    let start = u64::from(FIRST_BATCH).min(region.len_bytes());
-    region.bytes(start..region.len_bytes()).is_none_or(|bytes| bytes.iter().any(|&byte| byte != 0))
+/// Whether the file of a segment that no manifest names holds a batch: a whole block where batches start.
+///
+/// Anything else is what a crash left of a file that was being made; on some media that need not be zeros.
+pub(crate) fn holds_batch(region: &dyn Region, store_id: u64, number: u32) -> bool {
+    let len_bytes = u32::try_from(region.len_bytes()).unwrap_or(u32::MAX);
+    (FIRST_BATCH..len_bytes)
+        .step_by(SECTOR_BYTES as usize)
+        .any(|offset| block::check(region, Place { store_id, segment: number, offset }).is_some())
 }

@@ -12,8 +12,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use super::block::{self, BlockBuilder, BlockFacts, BlockKind, HEADER_BYTES};
 use super::commit::{BatchPart, BatchSize, Commit, Draft, Link};
 use super::compression::Compressor;
-use super::directory::segment_name;
-use super::format::{MAX_RECORD_BYTES, VARINT_BYTES, chain, sector_up};
+use super::directory::{Directory, segment_name};
+use super::format::{MAX_RECORD_BYTES, SECTOR_BYTES, VARINT_BYTES, chain, sector_up};
 use super::index::{BlockEntry, Index};
 use super::manifest::{CommitRef, Manifest, Point, SegmentEntry};
 use super::opening::Opening;
@@ -245,7 +245,8 @@ impl Writer {
                 self.block.raw_bytes() as u64 + u64::from(HEADER_BYTES)
             };
             let used = u64::from(active.offset) + self.buffer.len() as u64 + open;
-            let end = used + needed + self.index_bound_bytes(active);
+            // The index may have to start on the sector after a commit.
+            let end = (used + needed).next_multiple_of(SECTOR_BYTES.into()) + self.index_bound_bytes(active);
             if end <= u64::from(active.segment.entry.len_bytes) && active.next_ordinal < ordinals {
                 return Ok(active.offset + self.buffer.len() as u32);
             }
@@ -323,9 +324,10 @@ impl Writer {
         self.close_block();
         self.write_out(self.durability)?;
         self.seal()?;
-        let overhead = u64::from(FIRST_BATCH + HEADER_BYTES) + Index::default().bound_bytes(3) as u64;
-        // Twice MAX_RECORD_BYTES fits a u32, so this cannot be cut short.
-        let own_bytes = sector_up((needed + overhead) as u32);
+        let index_bytes = u64::from(HEADER_BYTES) + Index::default().bound_bytes(3) as u64;
+        let own_bytes = u64::from(FIRST_BATCH) + needed.next_multiple_of(SECTOR_BYTES.into()) + index_bytes;
+        // A record and an index of the largest sizes are far from the end of a u32.
+        let own_bytes = sector_up(own_bytes as u32);
         let entry = SegmentEntry {
             number,
             generation: 0,
@@ -374,7 +376,8 @@ impl Writer {
         let storage = &directory.storage;
         let created = match storage.create(&name, entry.len_bytes.into()) {
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
-                remove_unborn(&opening, &name)?;
+                check_unborn(directory, opening.store_id, entry.number)?;
+                storage.remove(&name).map_err(io_error("remove"))?;
                 storage.create(&name, entry.len_bytes.into())
             }
             created => created,
@@ -453,19 +456,13 @@ impl Active {
     }
 }
 
-/// Removes the file of a segment that was made right before a crash: no manifest names it, so nothing was written
-/// to it.
-fn remove_unborn(opening: &Opening, name: &str) -> Result<()> {
-    let directory = &opening.directory;
-    check_unborn(directory, name)?;
-    directory.storage.remove(name).map_err(|e| directory.io_error("remove", name, e))
-}
-
-/// Refuses a segment that holds data although the manifest does not name it.
-pub(crate) fn check_unborn(directory: &super::directory::Directory, name: &str) -> Result<()> {
-    match directory.map_whole(name)? {
-        Some(region) if segment::holds_data(&*region) => Err(directory.not_a_store(
-            format!("{name} holds data, but the MANIFEST does not name it: the MANIFEST is older than the segments"),
+/// Refuses a store that has a segment after the last one its manifest names, with something in it. (An empty one
+/// was being made when the process died.)
+pub(crate) fn check_unborn(directory: &Directory, store_id: u64, number: u32) -> Result<()> {
+    let name = segment_name(number, 0);
+    match directory.map_whole(&name)? {
+        Some(region) if segment::holds_batch(&*region, store_id, number) => Err(directory.not_a_store(
+            format!("{name} holds data, but its MANIFEST does not name it, so the MANIFEST is an older one"),
             "restore the MANIFEST that belongs to these segments; nothing was changed",
         )),
         _ => Ok(()),

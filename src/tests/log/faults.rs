@@ -1,1 +1,341 @@
+//! Torn tails, flipped bits, failed system calls, power cuts.
 
+use std::collections::BTreeSet;
+
+use super::*;
+use crate::error::Error;
+use crate::store::Compression;
+use crate::tests::log::disk::{Fault, FaultyStorage, PowerStorage};
+
+fn plain() -> Options {
+    Options::new().segment_bytes(64 << 10).block_bytes(512).compression(Compression::None)
+}
+
+/// A store that was never closed, with a batch for each of `durabilities` in its one segment.
+fn killed(durabilities: &[Durability], records: u64) -> (MemoryStorage, Model, Vec<Commit>) {
+    let storage = MemoryStorage::new();
+    let (mut model, mut noise) = (Model::default(), Noise(40));
+    let log = open(&storage, &plain()).unwrap();
+    let mut commits = Vec::new();
+    for &durability in durabilities {
+        model.append(&log, &mut noise, records, 100).unwrap();
+        commits.push((*model.commit(&log, durability).unwrap()).clone());
+    }
+    let copy = storage.copy();
+    drop(log);
+    (copy, model, commits)
+}
+
+fn range_of(commit: &Commit) -> std::ops::Range<u64> {
+    let start = u64::from(commit.part.offset);
+    start..start + commit.written_bytes
+}
+
+fn write(storage: &MemoryStorage, commit: &Commit, at: u64, bytes: &[u8]) {
+    file(storage, &segment_of(commit)).write_all_at(bytes, at).unwrap();
+}
+
+fn flip(storage: &MemoryStorage, name: &str, at: u64, bit: u32) {
+    let byte = contents(storage, name)[at as usize];
+    file(storage, name).write_all_at(&[byte ^ 1 << bit], at).unwrap();
+}
+
+const SYNCS: [Durability; 3] = [Durability::Sync; 3];
+
+#[test]
+fn a_batch_torn_at_any_byte_is_cut_and_the_one_before_stays() {
+    let (storage, model, commits) = killed(&SYNCS, 12);
+    model.check(&open(&storage.copy(), &plain()).unwrap());
+    let mut cut = model.clone();
+    cut.cut(commits[1].id);
+    let whole = contents(&storage, &segment_of(&commits[2]));
+    let mut noise = Noise(1);
+    for at in range_of(&commits[2]) {
+        for garbage in [false, true] {
+            let storage = storage.copy();
+            let mut tail = vec![0; whole.len() - at as usize];
+            if garbage {
+                tail.iter_mut().for_each(|byte| *byte = noise.next(256) as u8);
+                // Not what was there, by chance.
+                tail[0] = !whole[at as usize];
+            }
+            let torn = whole[at as usize..range_of(&commits[2]).end as usize].iter().any(|&byte| byte != 0);
+            write(&storage, &commits[2], at, &tail);
+            let log = open(&storage, &plain()).unwrap();
+            let expected = if torn || garbage { commits[1].id } else { commits[2].id };
+            assert_eq!(log.latest().unwrap().id, expected, "torn at {at}");
+            if at % 16 == 0 && expected == commits[1].id {
+                let mut cut = cut.clone();
+                cut.check(&log);
+                let commit = cut.step(&log, &mut noise, 7, 50).unwrap();
+                assert!(commit.id > commits[2].id, "the id of a cut commit is not used again");
+                drop(log);
+                cut.check(&open(&storage, &plain()).unwrap());
+            }
+        }
+    }
+}
+
+#[test]
+fn a_batch_that_misses_any_sectors_is_cut() {
+    let (storage, _, commits) = killed(&SYNCS, 40);
+    let range = range_of(&commits[2]);
+    let whole = contents(&storage, &segment_of(&commits[2]));
+    let mut noise = Noise(2);
+    for _ in 0..200 {
+        let storage = storage.copy();
+        let mut missing = false;
+        for start in range.clone().step_by(512) {
+            let end = (start + 512).min(range.end);
+            if noise.next(4) == 0 && whole[start as usize..end as usize].iter().any(|&byte| byte != 0) {
+                write(&storage, &commits[2], start, &vec![0; (end - start) as usize]);
+                missing = true;
+            }
+        }
+        let expected = if missing { commits[1].id } else { commits[2].id };
+        assert_eq!(open(&storage, &plain()).unwrap().latest().unwrap().id, expected);
+    }
+}
+
+#[test]
+fn damage_to_what_a_later_commit_knows_to_be_durable_is_corrupt_and_changes_nothing() {
+    let (storage, _, commits) = killed(&SYNCS, 12);
+    for damaged in &commits[..2] {
+        for at in range_of(damaged) {
+            let storage = storage.copy();
+            flip(&storage, &segment_of(damaged), at, (at % 8) as u32);
+            if at % 2 == 0 {
+                // The last batch lost its beginning as well, but its commit still says what it knew.
+                write(&storage, &commits[2], range_of(&commits[2]).start, &[0; 64]);
+            }
+            let names: BTreeSet<_> = storage.list().unwrap().into_iter().collect();
+            let before: Vec<_> = names.iter().map(|name| contents(&storage, name)).collect();
+            let error = open(&storage, &plain()).err().unwrap();
+            let start = range_of(damaged).start;
+            assert!(
+                matches!(error, Error::Corrupt { segment: 0, offset, .. } if (start..=at).contains(&offset)),
+                "{error}"
+            );
+            let after: Vec<_> = names.iter().map(|name| contents(&storage, name)).collect();
+            assert!(before == after && storage.list().unwrap().len() == names.len());
+        }
+    }
+}
+
+#[test]
+fn damage_to_commits_that_were_never_synced_is_a_power_cut() {
+    let durabilities = [Durability::Sync, Durability::Buffered, Durability::Buffered, Durability::Buffered];
+    let (storage, model, commits) = killed(&durabilities, 12);
+    for (i, damaged) in commits.iter().enumerate().skip(1) {
+        let storage = storage.copy();
+        flip(&storage, &segment_of(damaged), range_of(damaged).start + 40, 3);
+        let log = open(&storage, &plain()).unwrap();
+        let mut model = model.clone();
+        model.cut(commits[i - 1].id);
+        model.check(&log);
+        let next = model.step(&log, &mut Noise(1), 3, 10).unwrap();
+        assert!(next.id > commits[3].id, "the id of a lost commit is not used again");
+    }
+}
+
+#[test]
+fn commits_that_were_cut_never_come_back() {
+    let durabilities = [Durability::Sync, Durability::Buffered, Durability::Buffered, Durability::Buffered];
+    let (storage, mut model, commits) = killed(&durabilities, 12);
+    // The first lost batch is overwritten by one of the same length, behind which the next lost one lies whole.
+    flip(&storage, &segment_of(&commits[1]), range_of(&commits[1]).start + 40, 3);
+    let lost = model.commits[&commits[1].id].1.clone();
+    model.cut(commits[0].id);
+    let log = open(&storage, &plain()).unwrap();
+    for written in lost {
+        let address = log.writer().unwrap().append(written.head, &written.refs, &written.payload).unwrap();
+        assert_eq!(address, written.address);
+        model.recent.push(address);
+        model.pending.push(Written { address, ..written });
+    }
+    let commit = model.commit(&log, Durability::Sync).unwrap();
+    let end = |commit: &Commit| range_of(commit).end.div_ceil(512);
+    assert_eq!(end(&commit), end(&commits[1]), "the test needs batches of one length");
+    let killed = storage.copy();
+    drop(log);
+    for storage in [killed, storage] {
+        let log = open(&storage, &plain()).unwrap();
+        model.check(&log);
+        model.clone().step(&log, &mut Noise(3), 1, 10).unwrap();
+    }
+}
+
+#[test]
+fn a_stale_block_in_the_place_of_a_newer_one_is_not_read() {
+    let (storage, mut model, commits) = killed(&SYNCS, 12);
+    let before = contents(&storage, &segment_of(&commits[2]));
+    // Cut the last batch, and write another one of the same shape over it.
+    flip(&storage, &segment_of(&commits[2]), range_of(&commits[2]).end - 1, 0);
+    let lost = model.commits[&commits[2].id].1.clone();
+    model.cut(commits[1].id);
+    let log = open(&storage, &plain()).unwrap();
+    for written in lost {
+        let payload: Vec<u8> = written.payload.iter().map(|byte| byte ^ 1).collect();
+        let address = log.writer().unwrap().append(written.head, &written.refs, &payload).unwrap();
+        model.recent.push(address);
+        model.pending.push(Written { address, payload, ..written });
+    }
+    model.commit(&log, Durability::Sync).unwrap();
+    drop(log);
+    // The medium lost the newer write to the first block, and shows what was there before.
+    let start = range_of(&commits[2]).start as usize;
+    let stored_bytes = u32::from_le_bytes(before[start + 12..start + 16].try_into().unwrap()) as usize;
+    write(&storage, &commits[2], start as u64, &before[start..start + 32 + stored_bytes]);
+    let log = open(&storage, &plain()).unwrap();
+    assert!(matches!(model.try_check(&log), Err(Error::Corrupt { .. })));
+}
+
+#[test]
+fn a_flip_anywhere_in_a_closed_store_is_an_error_or_harmless() {
+    for compression in [Compression::None, Compression::Lz4, Compression::Zstd] {
+        let options = Options::new().segment_bytes(4 << 10).block_bytes(512).compression(compression);
+        let storage = MemoryStorage::new();
+        let (mut model, mut noise) = (Model::default(), Noise(50));
+        for _ in 0..3 {
+            let log = open(&storage, &options).unwrap();
+            for _ in 0..2 {
+                model.step(&log, &mut noise, 8, 80).unwrap();
+            }
+        }
+        model.check(&open(&storage, &options).unwrap());
+        let batches: Vec<_> = model.commits.values().map(|(commit, _)| commit.clone()).collect();
+        let names: Vec<_> = storage.list().unwrap().into_iter().filter(|name| name != "LOCK").collect();
+        assert!(names.len() >= 3, "{names:?}");
+        for name in names {
+            for at in 0..contents(&storage, &name).len() as u64 {
+                let storage = storage.copy();
+                flip(&storage, &name, at, (at % 8) as u32);
+                let checked = open(&storage, &options).and_then(|log| model.try_check(&log));
+                let in_batch =
+                    batches.iter().any(|commit| segment_of(commit) == name && range_of(commit).contains(&at));
+                // A batch that began in the segment before has its own part at the start of the segment.
+                let in_batch =
+                    in_batch && batches.iter().all(|c| c.part.offset != 512 || segment_of(c) != name);
+                if name == "MANIFEST" || at < 40 || in_batch {
+                    assert!(checked.is_err(), "a flip at {at} of {name} was not noticed");
+                }
+            }
+        }
+    }
+}
+
+/// A run of commits over several segments, until it ends or fails.
+fn run(log: &Log, model: &mut Model, noise: &mut Noise) -> Result<()> {
+    for round in 0..12 {
+        model.append(log, noise, round % 5 * 8, 120)?;
+        if round % 3 == 1 {
+            log.writer()?.make_readable()?;
+            model.append(log, noise, 3, 50)?;
+        }
+        if round % 4 == 2 {
+            model.commit(log, Durability::Buffered)?;
+            model.durable = log.sync()?;
+        } else {
+            model.commit(log, Durability::Sync)?;
+        }
+    }
+    Ok(())
+}
+
+/// Checks a store after a failure: all that was acknowledged as durable, or more of what was acknowledged, or also the commit that was being written.
+fn check_reopened(log: &Log, model: &mut Model) {
+    let newest = log.latest();
+    let newest_id = newest.as_ref().map_or(0, |newest| newest.id);
+    assert!(newest_id >= model.durable, "commit {} was acknowledged and is gone", model.durable);
+    if newest_id > model.newest() {
+        let records = std::mem::take(&mut model.pending);
+        model.commits.insert(newest_id, ((*newest.unwrap()).clone(), records));
+    } else {
+        model.cut(newest_id);
+    }
+    // What recovery shows is durable from then on.
+    model.durable = newest_id;
+    model.check(log);
+}
+
+#[test]
+fn any_failing_call_poisons_the_writer_and_loses_nothing_acknowledged() {
+    for fault in [Fault::Refuse, Fault::Half, Fault::DoneButFailed] {
+        let mut failures = 0;
+        for call in 0.. {
+            let disk = MemoryStorage::new();
+            let storage = Arc::new(FaultyStorage::new(disk.clone(), call, fault));
+            let (mut model, mut noise) = (Model::default(), Noise(60));
+            let log = match Log::open(Arc::clone(&storage) as Arc<dyn Storage>, &small(), Path::new("store"))
+            {
+                Ok(log) => log,
+                Err(_) => {
+                    failures += 1;
+                    let log = open(&disk, &small()).unwrap();
+                    check_reopened(&log, &mut model);
+                    continue;
+                }
+            };
+            let ended = run(&log, &mut model, &mut noise);
+            if ended.is_ok() && !storage.failed() {
+                assert!(call > 40, "only {call} calls");
+                break;
+            }
+            failures += 1;
+            assert!(ended.is_err(), "the failure of call {call} went unnoticed");
+            assert!(matches!(log.writer().unwrap().make_readable(), Err(Error::Poisoned { .. })));
+            let refused = log.writer().unwrap().commit(Draft::default(), Durability::Sync);
+            assert!(matches!(refused, Err(Error::Poisoned { .. })));
+            assert!(matches!(log.sync(), Err(Error::Poisoned { .. })));
+            let acknowledged = Model { pending: Vec::new(), ..model.clone() };
+            assert_eq!(log.latest().map_or(0, |commit| commit.id), acknowledged.newest());
+            acknowledged.check(&log);
+            drop(log);
+            let log = open(&disk, &small()).unwrap();
+            check_reopened(&log, &mut model);
+            run(&log, &mut model, &mut noise).unwrap();
+            model.check(&log);
+            drop(log);
+            model.check(&open(&disk, &small()).unwrap());
+        }
+        assert!(failures > 40);
+    }
+}
+
+#[test]
+fn kills_and_power_cuts_at_any_call_leave_whole_commits_not_older_than_the_last_acknowledged() {
+    for seed in 0..seeds() {
+        let mut noise = Noise(seed);
+        let mut model = Model::default();
+        let mut disk = Arc::new(PowerStorage::new(MemoryStorage::new(), u64::MAX));
+        let mut only_killed = false;
+        // One after the other on the same store, some of them during recovery.
+        for _ in 0..8 {
+            disk.lose_power_after(noise.next(80));
+            let log = Log::open(Arc::clone(&disk) as Arc<dyn Storage>, &small(), Path::new("store"));
+            match log {
+                Ok(log) => {
+                    // What a killed process had written is still there, synced or not.
+                    let expected = if only_killed { model.newest() } else { model.durable };
+                    assert!(log.latest().map_or(0, |commit| commit.id) >= expected, "seed {seed}");
+                    check_reopened(&log, &mut model);
+                    let _ = run(&log, &mut model, &mut noise);
+                    // A killed process never gets to its destructors.
+                    if noise.next(4) > 0 { std::mem::forget(log) } else { drop(log) }
+                }
+                Err(e) => assert!(disk.is_off(), "seed {seed}: {e}"),
+            }
+            only_killed = noise.next(2) == 0;
+            if !only_killed {
+                disk = Arc::new(PowerStorage::new(disk.after_the_cut(&mut noise), u64::MAX));
+            }
+        }
+        let log = open(&disk.after_the_cut(&mut noise), &small()).unwrap();
+        check_reopened(&log, &mut model);
+    }
+}
+
+/// How many power cuts to try: a longer search is a variable away.
+fn seeds() -> u64 {
+    std::env::var("PERENNIAL_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(60)
+}

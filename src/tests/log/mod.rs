@@ -1,6 +1,7 @@
 //! The log against a model of it: what was committed is what is read, whatever happens to the disk.
 
 mod basics;
+mod disk;
 mod faults;
 mod inputs;
 mod sharing;
@@ -54,6 +55,8 @@ struct Model {
     commits: BTreeMap<u64, (Commit, Vec<Written>)>,
     pending: Vec<Written>,
     recent: Vec<Address>,
+    /// The newest commit that was acknowledged as durable.
+    durable: u64,
 }
 
 impl Model {
@@ -104,6 +107,9 @@ impl Model {
         assert_eq!(commit.size.records, self.pending.len() as u64);
         assert!(last.is_none_or(|last| last.id < commit.id && last.time_micros <= commit.time_micros));
         self.commits.insert(commit.id, ((*commit).clone(), std::mem::take(&mut self.pending)));
+        if durability == Durability::Sync {
+            self.durable = commit.id;
+        }
         Ok(commit)
     }
 
