@@ -134,7 +134,9 @@ pub enum Error {
 
     /// An earlier write or sync failed; the store can be read but takes no more checkpoints until it is opened
     /// again.
-    #[error("the store takes no more checkpoints because {cause}; what is committed can be read, open it again to write")]
+    #[error(
+        "the store takes no more checkpoints because {cause}; what is committed can be read, open it again to write"
+    )]
     Poisoned {
         /// The first failure.
         cause: String,

@@ -3,5 +3,9 @@
 mod error;
 mod node;
 mod sync;
+pub mod vector;
 
 pub use error::Error;
+pub use vector::Vector;
+#[cfg(test)]
+mod tests;

@@ -69,9 +69,11 @@ impl Tag {
     pub(crate) fn next() -> Option<Self> {
         use std::sync::atomic::{AtomicU32, Ordering};
         static NEXT: AtomicU32 = AtomicU32::new(1);
-        NEXT.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |tag| (tag < 1 << Self::BITS).then_some(tag + 1))
-            .ok()
-            .map(Self)
+        NEXT.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |tag| {
+            (tag < 1 << Self::BITS).then_some(tag + 1)
+        })
+        .ok()
+        .map(Self)
     }
 
     pub(crate) fn to_bits(self) -> u64 {

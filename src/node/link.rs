@@ -20,7 +20,8 @@ use super::header::Header;
 use super::leaf::{LeafHead, LeafMut, LeafRef, OwnedLeaf};
 use super::source::Source;
 
-const _: () = assert!(size_of::<usize>() == 8, "a link packs a 42-bit address into a pointer: 64-bit targets only");
+const _: () =
+    assert!(size_of::<usize>() == 8, "a link packs a 42-bit address into a pointer: 64-bit targets only");
 
 const ADDRESS: usize = 1;
 const LEAF: usize = 2;

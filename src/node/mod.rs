@@ -2,6 +2,7 @@
 
 mod address;
 mod branch;
+mod children;
 pub(crate) mod codec;
 mod header;
 mod leaf;
@@ -13,7 +14,8 @@ mod tags;
 
 pub use address::Address;
 pub(crate) use address::Tag;
-pub(crate) use branch::{BITS, Branch, Child, Ranges, SLOTS};
+pub(crate) use branch::{BITS, Branch, Child, Ranges, SLOTS, loaded};
+pub(crate) use children::ChildrenMut;
 pub(crate) use header::{Header, Identity};
 pub(crate) use leaf::{LeafMut, LeafRef, OwnedLeaf, mask_shift};
 pub(crate) use link::{Node, NodeMut, NodeOwned, NodeRef};
