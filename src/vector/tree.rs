@@ -152,7 +152,10 @@ impl<T: Clone> Tree<T> {
     /// Restores invariant 3 after children were taken away. Does not fail: what cannot be loaded now is left to the
     /// next edit.
     fn tidy(&mut self) {
-        while let Some(NodeMut::Branch(root)) = self.node_mut() {
+        // Looked at before it is made ours: a root that is a leaf would be cloned.
+        while let Some(NodeRef::Branch(_)) = self.node()
+            && let Some(NodeMut::Branch(root)) = self.node_mut()
+        {
             if root.count() == 2 && root.level() > 1 && root.siblings(0).is_ok_and(|total| total <= SLOTS) {
                 root.level_out(0, false);
             }
@@ -173,11 +176,14 @@ impl<T: Clone> Tree<T> {
     /// Adds a tree of lower or equal height, or a leaf, at one end. What both have at the seam must be fit to lie
     /// inside a tree; a root of few children is evened out with its new sibling.
     fn graft(&mut self, node: Link<T>, end: End) {
-        let over = match self.node_mut() {
+        if self.len == 0 {
+            return self.set_root(Some(node));
+        }
+        // A leaf beside a new leaf stays as it is: making it ours would clone its items.
+        let over = match if self.height > 0 { self.node_mut() } else { None } {
             Some(NodeMut::Branch(root)) if root.level() > level_of(node.as_ref()) => graft(root, node, end),
             Some(NodeMut::Branch(root)) => even_out(root, node, end),
-            Some(NodeMut::Leaf(_)) => Some(node),
-            None => return self.set_root(Some(node)),
+            _ => Some(node),
         };
         self.grow(over, end);
     }
@@ -209,9 +215,9 @@ impl<T: Clone> Tree<T> {
     /// Takes the first or last leaf out.
     pub(super) fn pop_leaf(&mut self, end: End) -> Option<Link<T>> {
         let place = self.place();
-        let leaf = match self.node_mut()? {
-            NodeMut::Leaf(_) => self.root.take(|| place),
-            NodeMut::Branch(root) => Some(pop_leaf(root, end)),
+        let leaf = match if self.height > 0 { self.node_mut() } else { None } {
+            Some(NodeMut::Branch(root)) => Some(pop_leaf(root, end)),
+            _ => self.root.take(|| place),
         };
         self.tidy();
         leaf
@@ -289,7 +295,9 @@ impl<T: Clone> Tree<T> {
     /// Lets one edge obey the rules for the inside of a tree.
     fn trim(&mut self, end: End) {
         self.tidy();
-        if let Some(NodeMut::Branch(root)) = self.node_mut() {
+        if self.height > 0
+            && let Some(NodeMut::Branch(root)) = self.node_mut()
+        {
             trim(root, end);
         }
         self.tidy();
@@ -300,8 +308,8 @@ impl<T: Clone> Tree<T> {
 fn graft<T: Clone>(branch: &mut Inner<T>, node: Link<T>, end: End) -> Option<Link<T>> {
     let slot = end.slot(branch);
     let below = branch.level() - 1;
-    let over = match branch.child_mut(slot)? {
-        NodeMut::Branch(child) => {
+    let over = match if below > 0 { branch.child_mut(slot) } else { None } {
+        Some(NodeMut::Branch(child)) => {
             let over = if below > level_of(node.as_ref()) {
                 graft(child, node, end)
             } else {
@@ -311,7 +319,7 @@ fn graft<T: Clone>(branch: &mut Inner<T>, node: Link<T>, end: End) -> Option<Lin
             branch.set_size(slot, items);
             over?
         }
-        NodeMut::Leaf(_) => node,
+        _ => node,
     };
     if branch.count() == SLOTS {
         return Some(Branch::above(over));
