@@ -8,6 +8,7 @@ pub mod store;
 mod sync;
 #[cfg(test)]
 mod tests;
+pub mod vector;
 
 pub mod docs {
     //! How the crate works, in pages: design, format, durability.
@@ -22,3 +23,4 @@ pub mod docs {
 pub use error::Error;
 pub use hash_map::{HashMap, SeededState};
 pub use state::{History, Snapshot, State};
+pub use vector::Vector;

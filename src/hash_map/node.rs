@@ -41,7 +41,7 @@ impl Shape for Prefix {
         None
     }
 
-    fn rebuild(level: u8, starts: u16, _: u16, place: Place, _: &[u64; SLOTS]) -> Option<Self> {
+    fn rebuild<T>(level: u8, starts: u16, _: u16, place: Place, _: &[u64; SLOTS]) -> Option<Self> {
         let aligned =
             |start: usize, end: usize| (end - start).is_power_of_two() && start % (end - start) == 0;
         let mut ends = Ranges(starts).skip(1).chain([SLOTS]);

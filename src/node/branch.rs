@@ -111,7 +111,7 @@ impl<T, X: Shape> Branch<T, X> {
     }
 
     #[inline]
-    fn word(&self, slot: usize) -> Word {
+    pub(super) fn word(&self, slot: usize) -> Word {
         Word(self.slots[slot].load(Ordering::Acquire))
     }
 
@@ -503,6 +503,6 @@ pub(super) fn same_word<T, X: Shape>(
 
 /// Panics with the store's error: an infallible read met a record that cannot be loaded (invariant 11).
 #[inline]
-pub(super) fn loaded<T>(result: Result<T>) -> T {
+pub(crate) fn loaded<T>(result: Result<T>) -> T {
     result.unwrap_or_else(|error| panic!("{error}"))
 }

@@ -89,7 +89,9 @@ impl<'a, T> LeafRef<'a, T> {
         self.header().len as usize
     }
 
-    fn capacity(self) -> usize {
+    /// Items that fit without a new allocation.
+    #[inline]
+    pub(crate) fn capacity(self) -> usize {
         // SAFETY: alive by construction.
         unsafe { (*self.head.as_ptr()).capacity as usize }
     }
@@ -227,6 +229,28 @@ impl<'a, T> LeafMut<'a, T> {
             }
         }
         self.header_mut().len += 1;
+    }
+
+    /// Appends `item`; there must be room (leaves without tags).
+    #[inline]
+    pub(crate) fn push(&mut self, item: T, shift: u32) {
+        let len = self.as_ref().len();
+        assert!(len < self.as_ref().capacity());
+        self.header_mut().touch(mask_of(len, shift));
+        // SAFETY: there is room for one more item, which is counted right after it is written.
+        unsafe { items_ptr::<T>(self.head, false).add(len).write(item) };
+        self.header_mut().len += 1;
+    }
+
+    /// Takes the last item out (leaves without tags).
+    #[inline]
+    pub(crate) fn pop(&mut self, shift: u32) -> Option<T> {
+        let last = self.as_ref().len().checked_sub(1)?;
+        // A mask group that stays partly filled changed its length, one that is left empty is told by the count.
+        self.header_mut().touch(if last & ((1 << shift) - 1) != 0 { mask_of(last, shift) } else { 0 });
+        self.header_mut().len -= 1;
+        // SAFETY: the last item is initialised and no longer counted.
+        Some(unsafe { items_ptr::<T>(self.head, false).add(last).read() })
     }
 
     /// Takes out the item at `index` and moves the last one into its place (tagged leaves).

@@ -211,7 +211,7 @@ fn load_branch<T, X: Shape>(
     }
     let (starts, vacant) = structure.ok_or_else(|| cut::<T>(full.address))?;
     let occupied = starts & !vacant;
-    let extra = X::rebuild(level, starts, occupied, place, &numbers)
+    let extra = X::rebuild::<T>(level, starts, occupied, place, &numbers)
         .ok_or_else(|| bad::<T>(newest.address, "a branch that is not what the branch above expects"))?;
     let mut branch = Branch::new(level, starts, extra);
     for start in branch.ranges().filter(|&start| occupied & 1 << start != 0) {

@@ -2,6 +2,7 @@
 
 mod address;
 mod branch;
+mod children;
 pub(crate) mod codec;
 mod flush;
 mod header;
@@ -16,7 +17,8 @@ mod tags;
 
 pub use address::Address;
 pub(crate) use address::Tag;
-pub(crate) use branch::{BITS, Branch, Child, Ranges, SLOTS};
+pub(crate) use branch::{BITS, Branch, Child, Ranges, SLOTS, loaded};
+pub(crate) use children::ChildrenMut;
 pub(crate) use flush::flush;
 pub(crate) use header::{Header, Identity};
 pub(crate) use iter::{IntoItems, Items, LeavesMut, MAX_DEPTH};
@@ -46,7 +48,13 @@ pub(crate) trait Shape: Copy + Send + Sync + 'static {
 
     /// Makes what a branch keeps from what its records say; `None` if that is not what `place` expects. It checks
     /// all that the collection relies on: bytes that pass the checksum may still be of another structure.
-    fn rebuild(level: u8, starts: u16, occupied: u16, place: Place, numbers: &[u64; SLOTS]) -> Option<Self>;
+    fn rebuild<T>(
+        level: u8,
+        starts: u16,
+        occupied: u16,
+        place: Place,
+        numbers: &[u64; SLOTS],
+    ) -> Option<Self>;
 
     /// Whether a leaf of `len` items can stand at `place`.
     fn leaf_fits(place: Place, len: usize) -> bool;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::Shape;
 use super::address::Address;
-use super::branch::{loaded, same_word, settle};
+use super::branch::{Branch, loaded, same_word, settle};
 use super::header::clean_word;
 use super::link::{Node, NodeMut, NodeRef, Word};
 use super::source::{Place, Source};
@@ -146,6 +146,14 @@ impl<T, X: Shape> Root<T, X> {
             return mine == theirs;
         }
         same_word(mine, self.source.as_ref(), theirs, other.source.as_ref())
+    }
+
+    /// Whether the root and the child of `branch` at `slot` are the same node, loaded or not (invariant 7).
+    pub(crate) fn same_as_child(&self, branch: &Branch<T, X>, slot: usize) -> bool {
+        let (mine, theirs) = (self.word(), branch.word(slot));
+        !mine.is_nothing()
+            && !theirs.is_nothing()
+            && same_word(mine, self.source.as_ref(), theirs, branch.source())
     }
 
     /// The identity word of the root as a record of some opening, if it has one.

@@ -37,7 +37,7 @@ impl<T, X: Shape> Source<T, X> {
     }
 
     /// Whether addresses of both mean the same records.
-    pub(super) fn same_opening(&self, other: &Self) -> bool {
+    pub(crate) fn same_opening(&self, other: &Self) -> bool {
         self.backing.tag() == other.backing.tag()
     }
 }

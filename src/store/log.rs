@@ -77,7 +77,7 @@ impl Log {
             }
         };
         let next = manifest.segments.last().map_or(0, |active| active.number + 1);
-        check_unborn(&directory, &segment_name(next, 0))?;
+        check_unborn(&directory, manifest.store_id, next)?;
         let opening = Arc::new(Opening::new(Arc::clone(&directory), manifest.store_id, options.cache_bytes)?);
         let recovered = !manifest.clean;
         let active = match recovery::add_segments(&opening, &mut manifest) {

@@ -29,7 +29,8 @@ struct World {
 }
 
 fn world(players: u32) -> World {
-    let player = |n: u32| Player { name: format!("player {n}"), hp: n, items: [(1, 2)].into_iter().collect() };
+    let player =
+        |n: u32| Player { name: format!("player {n}"), hp: n, items: [(1, 2)].into_iter().collect() };
     World { tick: 0, players: (0..players).map(|n| (n, player(n))).collect() }
 }
 
@@ -204,4 +205,67 @@ fn a_lazy_state_outlives_its_store() {
     drop(store);
     let _writer = Store::open(&path).unwrap();
     assert_eq!(restored, state);
+}
+
+/// A vector of every edit, checkpointed often and reopened, equals a `Vec` at each checkpoint.
+#[test]
+fn vectors_come_back_at_every_checkpoint() {
+    use crate::Vector;
+    let (storage, mut store) = memory();
+    let (mut vector, mut model) = (Vector::<u32>::new(), Vec::<u32>::new());
+    let mut random = 1u64;
+    let mut next = move |below: usize| {
+        random = random.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        (random >> 33) as usize % below.max(1)
+    };
+    let mut versions = Vec::new();
+    for step in 0..3000u32 {
+        let len = model.len();
+        match next(12) {
+            0..=2 => (0..next(60)).for_each(|_| (vector.push_back(step), model.push(step)).1),
+            3 => (0..next(30)).for_each(|_| (vector.push_front(step), model.insert(0, step)).1),
+            4 | 5 => {
+                let at = next(len + 1);
+                vector.insert(at, step);
+                model.insert(at, step);
+            }
+            6 if len > 0 => assert_eq!(vector.remove(step as usize % len), model.remove(step as usize % len)),
+            7 | 8 if len > 0 => {
+                let at = next(len);
+                vector.set(at, step);
+                model[at] = step;
+            }
+            9 => {
+                let at = next(len + 1);
+                let mut tail = vector.split_off(at);
+                let mut rest = model.split_off(at);
+                tail.append(&mut vector);
+                rest.append(&mut model);
+                (vector, model) = (tail, rest);
+            }
+            10 if len > 3000 => {
+                vector.truncate(len / 2);
+                model.truncate(len / 2);
+            }
+            _ => assert_eq!((vector.pop_back(), vector.pop_front()), {
+                let back = model.pop();
+                (back, (!model.is_empty()).then(|| model.remove(0)))
+            }),
+        }
+        if next(10) == 0 {
+            versions.push((store.checkpoint(&vector).unwrap().id, model.clone()));
+        }
+        if next(150) == 0 {
+            drop(store);
+            store = Options::new().open_storage(storage.clone()).unwrap();
+            if let Some(restored) = store.latest().unwrap() {
+                vector = restored;
+                model = versions.last().unwrap().1.clone();
+            }
+        }
+    }
+    for (id, model) in versions {
+        let restored: Vector<u32> = store.restore(id).unwrap();
+        assert_eq!(restored.iter().copied().collect::<Vec<_>>(), model);
+    }
 }

@@ -1,0 +1,93 @@
+//! What changed from one version of a vector to another.
+
+use std::fmt;
+use std::iter::FusedIterator;
+
+use super::Vector;
+use super::cursor::Pair;
+
+/// One difference between two vectors, the old and the new.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Edit<'a, T> {
+    /// The items at this position, the same in both vectors, differ.
+    Changed {
+        /// Position in both.
+        index: usize,
+        /// The item of the old vector.
+        old: &'a T,
+        /// The item of the new vector.
+        new: &'a T,
+    },
+    /// The old vector has an item that the new one lacks.
+    Removed {
+        /// Position in the old vector.
+        index: usize,
+        /// The item.
+        old: &'a T,
+    },
+    /// The new vector has an item that the old one lacks.
+    Added {
+        /// Position in the new vector.
+        index: usize,
+        /// The item.
+        new: &'a T,
+    },
+}
+
+/// Walks over the differences of two vectors; see [`Vector::diff`].
+pub struct Diff<'a, T> {
+    pair: Pair<'a, T, false>,
+    index: usize,
+    /// Items to compare before one side ends.
+    both: usize,
+    removed: usize,
+    added: usize,
+}
+
+impl<'a, T: PartialEq> Diff<'a, T> {
+    pub(super) fn new(old: &'a Vector<T>, new: &'a Vector<T>) -> Self {
+        let shorter = old.len().min(new.len());
+        let mut pair = Pair::new(old, new);
+        let prefix = pair.skip_equal(shorter);
+        let suffix = Pair::<T, true>::new(old, new).skip_equal(shorter - prefix);
+        let both = shorter - prefix - suffix;
+        let [removed, added] = [old, new].map(|vector| vector.len() - shorter);
+        Self { pair, index: prefix, both, removed, added }
+    }
+}
+
+impl<'a, T: PartialEq> Iterator for Diff<'a, T> {
+    type Item = Edit<'a, T>;
+
+    fn next(&mut self) -> Option<Edit<'a, T>> {
+        let equal = self.pair.skip_equal(self.both);
+        self.both -= equal;
+        self.index += equal;
+        let index = self.index;
+        self.index += 1;
+        if self.both > 0 {
+            self.both -= 1;
+            return self.pair.next_items().map(|(old, new)| Edit::Changed { index, old, new });
+        }
+        if self.removed > 0 {
+            self.removed -= 1;
+            return self.pair.next_old().map(|old| Edit::Removed { index, old });
+        }
+        self.added = self.added.checked_sub(1)?;
+        self.pair.next_new().map(|new| Edit::Added { index, new })
+    }
+}
+
+impl<T: PartialEq> FusedIterator for Diff<'_, T> {}
+
+impl<T> Clone for Diff<'_, T> {
+    fn clone(&self) -> Self {
+        Self { pair: self.pair.clone(), ..*self }
+    }
+}
+
+impl<T: PartialEq + fmt::Debug> fmt::Debug for Diff<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.clone()).finish()
+    }
+}

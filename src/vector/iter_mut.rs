@@ -1,0 +1,215 @@
+//! Iteration that changes items: each node is made ours when it is reached.
+
+use std::fmt;
+use std::iter::FusedIterator;
+use std::slice;
+
+use super::node::Counts;
+use super::{Vector, leaf_place};
+use crate::node::{ChildrenMut, NodeMut, Place, Root};
+
+/// The children of one branch, and the walks below the two that were begun, from either end.
+struct Walk<'a, T> {
+    children: ChildrenMut<'a, T, Counts>,
+    front: Option<Box<Walk<'a, T>>>,
+    back: Option<Box<Walk<'a, T>>>,
+}
+
+/// A node, entered: the items of a leaf, or the walk through a branch.
+enum Entered<'a, T> {
+    Leaf(&'a mut [T]),
+    Branch(Box<Walk<'a, T>>),
+}
+
+impl<'a, T: Clone> Walk<'a, T> {
+    fn enter(node: NodeMut<'a, T, Counts>) -> Entered<'a, T> {
+        match node {
+            NodeMut::Leaf(leaf) => Entered::Leaf(leaf.into_items_mut(false)),
+            NodeMut::Branch(branch) => Entered::Branch(Box::new(Self {
+                children: ChildrenMut::new(branch),
+                front: None,
+                back: None,
+            })),
+        }
+    }
+
+    fn next_leaf(&mut self) -> Option<&'a mut [T]> {
+        loop {
+            if let Some(leaf) = self.front.as_mut().and_then(|walk| walk.next_leaf()) {
+                return Some(leaf);
+            }
+            self.front = match self.children.next().map(Self::enter) {
+                Some(Entered::Leaf(leaf)) => return Some(leaf),
+                Some(Entered::Branch(walk)) => Some(walk),
+                None => return self.back.as_mut().and_then(|walk| walk.next_leaf()),
+            };
+        }
+    }
+
+    fn next_leaf_back(&mut self) -> Option<&'a mut [T]> {
+        loop {
+            if let Some(leaf) = self.back.as_mut().and_then(|walk| walk.next_leaf_back()) {
+                return Some(leaf);
+            }
+            self.back = match self.children.next_back().map(Self::enter) {
+                Some(Entered::Leaf(leaf)) => return Some(leaf),
+                Some(Entered::Branch(walk)) => Some(walk),
+                None => return self.front.as_mut().and_then(|walk| walk.next_leaf_back()),
+            };
+        }
+    }
+}
+
+/// A part of the vector that is entered when iteration first comes to it.
+enum Lazily<'a, T, W> {
+    Closed(&'a mut Root<T, Counts>, Place),
+    Open(W),
+}
+
+impl<'a, T: Clone> Lazily<'a, T, slice::IterMut<'a, T>> {
+    fn open(&mut self) -> &mut slice::IterMut<'a, T> {
+        if let Self::Closed(..) = self
+            && let Self::Closed(root, place) = std::mem::replace(self, Self::Open([].iter_mut()))
+            && let Some(NodeMut::Leaf(leaf)) = root.get_mut(|| place)
+        {
+            *self = Self::Open(leaf.into_items_mut(false).iter_mut());
+        }
+        match self {
+            Self::Open(items) => items,
+            Self::Closed(..) => unreachable!("opened above"),
+        }
+    }
+}
+
+impl<'a, T: Clone> Lazily<'a, T, Option<Box<Walk<'a, T>>>> {
+    /// The walk; a tree of one leaf is put into `only` instead.
+    fn open(&mut self, only: &mut slice::IterMut<'a, T>) -> Option<&mut Walk<'a, T>> {
+        if let Self::Closed(..) = self
+            && let Self::Closed(root, place) = std::mem::replace(self, Self::Open(None))
+            && let Some(node) = root.get_mut(|| place)
+        {
+            match Walk::enter(node) {
+                Entered::Leaf(leaf) => *only = leaf.iter_mut(),
+                Entered::Branch(walk) => *self = Self::Open(Some(walk)),
+            }
+        }
+        match self {
+            Self::Open(walk) => walk.as_deref_mut(),
+            Self::Closed(..) => unreachable!("opened above"),
+        }
+    }
+}
+
+/// Iterates over the items of a [`Vector`] to change them; see [`Vector::iter_mut`].
+pub struct IterMut<'a, T> {
+    head: Lazily<'a, T, slice::IterMut<'a, T>>,
+    front: slice::IterMut<'a, T>,
+    tree: Lazily<'a, T, Option<Box<Walk<'a, T>>>>,
+    back: slice::IterMut<'a, T>,
+    tail: Lazily<'a, T, slice::IterMut<'a, T>>,
+    len: usize,
+}
+
+impl<T: Clone> Vector<T> {
+    /// Iterates over all items to change them, from both ends. **O(n)** for all.
+    ///
+    /// A node is copied, if another version shares it, when iteration comes to it; and everything that iteration
+    /// came to counts as changed: the next checkpoint writes it.
+    ///
+    /// ```
+    /// let mut vector = perennial::Vector::from([1, 2, 3]);
+    /// vector.iter_mut().for_each(|item| *item *= 2);
+    /// assert_eq!(vector, [2, 4, 6]);
+    /// ```
+    pub fn iter_mut(&mut self) -> IterMut<'_, T> {
+        let (len, place) = (self.len(), self.tree.place());
+        IterMut {
+            head: Lazily::Closed(&mut self.head, leaf_place(self.head_len)),
+            front: [].iter_mut(),
+            tree: Lazily::Closed(&mut self.tree.root, place),
+            back: [].iter_mut(),
+            tail: Lazily::Closed(&mut self.tail, leaf_place(self.tail_len)),
+            len,
+        }
+    }
+}
+
+impl<'a, T: Clone> IterMut<'a, T> {
+    #[cold]
+    #[inline(never)]
+    fn refill(&mut self) -> Option<&'a mut T> {
+        // The head is kept in reverse.
+        if let Some(item) = self.head.open().next_back() {
+            return Some(item);
+        }
+        if let Some(leaf) = self.tree.open(&mut self.front).and_then(Walk::next_leaf) {
+            self.front = leaf.iter_mut();
+        }
+        self.front.next().or_else(|| self.back.next()).or_else(|| self.tail.open().next())
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn refill_back(&mut self) -> Option<&'a mut T> {
+        if let Some(item) = self.tail.open().next_back() {
+            return Some(item);
+        }
+        if let Some(leaf) = self.tree.open(&mut self.back).and_then(Walk::next_leaf_back) {
+            self.back = leaf.iter_mut();
+        }
+        self.back.next_back().or_else(|| self.front.next_back()).or_else(|| self.head.open().next())
+    }
+}
+
+impl<'a, T: Clone> Iterator for IterMut<'a, T> {
+    type Item = &'a mut T;
+
+    #[inline]
+    fn next(&mut self) -> Option<&'a mut T> {
+        if self.len == 0 {
+            return None;
+        }
+        self.len -= 1;
+        match self.front.next() {
+            None => self.refill(),
+            item => item,
+        }
+    }
+
+    #[inline]
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.len, Some(self.len))
+    }
+}
+
+impl<'a, T: Clone> DoubleEndedIterator for IterMut<'a, T> {
+    #[inline]
+    fn next_back(&mut self) -> Option<&'a mut T> {
+        if self.len == 0 {
+            return None;
+        }
+        self.len -= 1;
+        match self.back.next_back() {
+            None => self.refill_back(),
+            item => item,
+        }
+    }
+}
+
+impl<T: Clone> ExactSizeIterator for IterMut<'_, T> {}
+impl<T: Clone> FusedIterator for IterMut<'_, T> {}
+
+impl<T> fmt::Debug for IterMut<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("IterMut").field("len", &self.len).finish_non_exhaustive()
+    }
+}
+
+impl<'a, T: Clone> IntoIterator for &'a mut Vector<T> {
+    type Item = &'a mut T;
+    type IntoIter = IterMut<'a, T>;
+
+    fn into_iter(self) -> IterMut<'a, T> {
+        self.iter_mut()
+    }
+}

@@ -1,0 +1,159 @@
+//! Comparison, hashing, indexing and conversion, as std's vectors have them.
+
+use std::cmp::Ordering;
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::ops::{Index, IndexMut};
+
+use super::Vector;
+use super::cursor::Pair;
+
+impl<T: PartialEq> PartialEq for Vector<T> {
+    /// Compares item by item. **O(difference)**: shared nodes are skipped.
+    fn eq(&self, other: &Self) -> bool {
+        self.len() == other.len() && Pair::<T, false>::new(self, other).skip_equal(self.len()) == self.len()
+    }
+}
+
+impl<T: Eq> Eq for Vector<T> {}
+
+impl<T: PartialOrd> PartialOrd for Vector<T> {
+    /// Compares lexicographically. **O(position of the first difference)**, shared nodes not counted.
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        let mut pair = Pair::<T, false>::new(self, other);
+        pair.skip_equal(usize::MAX);
+        match pair.next_items() {
+            Some((mine, theirs)) => mine.partial_cmp(theirs),
+            None => Some(self.len().cmp(&other.len())),
+        }
+    }
+}
+
+impl<T: Ord> Ord for Vector<T> {
+    /// Compares lexicographically. **O(position of the first difference)**, shared nodes not counted.
+    fn cmp(&self, other: &Self) -> Ordering {
+        let mut pair = Pair::<T, false>::new(self, other);
+        pair.skip_equal(usize::MAX);
+        match pair.next_items() {
+            Some((mine, theirs)) => mine.cmp(theirs),
+            None => self.len().cmp(&other.len()),
+        }
+    }
+}
+
+impl<T: Hash> Hash for Vector<T> {
+    /// Hashes the length and every item. **O(n)**.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.len().hash(state);
+        self.iter().for_each(|item| item.hash(state));
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for Vector<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self).finish()
+    }
+}
+
+impl<T> Index<usize> for Vector<T> {
+    type Output = T;
+
+    /// Returns the item at `index`. **O(log n)**.
+    ///
+    /// # Panics
+    /// When `index` is past the end.
+    #[inline]
+    #[track_caller]
+    fn index(&self, index: usize) -> &T {
+        match self.get(index) {
+            Some(item) => item,
+            None => panic!("index {index} is past the end of a vector of {} items", self.len()),
+        }
+    }
+}
+
+impl<T: Clone> IndexMut<usize> for Vector<T> {
+    /// Returns the item at `index` to be changed. **O(log n)**.
+    ///
+    /// # Panics
+    /// When `index` is past the end; then nothing is copied.
+    #[inline]
+    #[track_caller]
+    fn index_mut(&mut self, index: usize) -> &mut T {
+        let len = self.len();
+        match self.get_mut(index) {
+            Some(item) => item,
+            None => panic!("index {index} is past the end of a vector of {len} items"),
+        }
+    }
+}
+
+fn eq_slice<T: PartialEq<U>, U>(vector: &Vector<T>, mut slice: &[U]) -> bool {
+    vector.len() == slice.len()
+        && vector.chunks().all(|chunk| {
+            let (now, later) = slice.split_at(chunk.len());
+            slice = later;
+            chunk == now
+        })
+}
+
+impl<T: PartialEq<U>, U> PartialEq<[U]> for Vector<T> {
+    fn eq(&self, other: &[U]) -> bool {
+        eq_slice(self, other)
+    }
+}
+
+impl<T: PartialEq<U>, U> PartialEq<&[U]> for Vector<T> {
+    fn eq(&self, other: &&[U]) -> bool {
+        eq_slice(self, other)
+    }
+}
+
+impl<T: PartialEq<U>, U, const N: usize> PartialEq<[U; N]> for Vector<T> {
+    fn eq(&self, other: &[U; N]) -> bool {
+        eq_slice(self, other)
+    }
+}
+
+impl<T: PartialEq<U>, U> PartialEq<Vec<U>> for Vector<T> {
+    fn eq(&self, other: &Vec<U>) -> bool {
+        eq_slice(self, other)
+    }
+}
+
+impl<T: PartialEq<U>, U> PartialEq<Vector<U>> for Vec<T>
+where
+    U: PartialEq<T>,
+{
+    fn eq(&self, other: &Vector<U>) -> bool {
+        eq_slice(other, self)
+    }
+}
+
+impl<T> From<Vec<T>> for Vector<T> {
+    /// Moves the items over. **O(n)**.
+    fn from(items: Vec<T>) -> Self {
+        items.into_iter().collect()
+    }
+}
+
+impl<T: Clone> From<&[T]> for Vector<T> {
+    /// Clones the items. **O(n)**.
+    fn from(items: &[T]) -> Self {
+        items.iter().cloned().collect()
+    }
+}
+
+impl<T, const N: usize> From<[T; N]> for Vector<T> {
+    /// Moves the items over. **O(n)**.
+    fn from(items: [T; N]) -> Self {
+        items.into_iter().collect()
+    }
+}
+
+impl<T: Clone> From<Vector<T>> for Vec<T> {
+    /// Moves the items over, or clones those that other versions share. **O(n)**.
+    fn from(vector: Vector<T>) -> Self {
+        vector.into_iter().collect()
+    }
+}
