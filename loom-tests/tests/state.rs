@@ -2,6 +2,7 @@
 
 use loom_tests::{Arc, model, thread};
 use perennial::State;
+use perennial::state::{Depth, History};
 
 /// Two numbers that every published version holds equal, and equal to its version number unless rolled back.
 type Pair = (u64, u64);
@@ -106,6 +107,33 @@ fn an_update_that_fails_is_never_seen() {
         assert_eq!(updater.join().unwrap(), 1);
         assert!(seen <= 1);
         assert_eq!((*state.load(), state.version()), ((1, 1), 1));
+    });
+}
+
+#[test]
+fn an_undo_beside_an_update_loses_no_change() {
+    model(|| {
+        let state = Arc::new(State::new((0, 0)));
+        let mut history = History::new(Depth::unbounded());
+        history.record(&state);
+        state.update(bump);
+        history.record(&state);
+        let updater = thread::spawn({
+            let state = Arc::clone(&state);
+            move || state.update(bump)
+        });
+        let undone = history.undo(&state).unwrap();
+        let updated = updater.join().unwrap();
+        match updated {
+            1 => {
+                assert_eq!((*undone, *state.load(), history.len()), ((0, 0), (1, 1), 2), "undo, then update")
+            }
+            2 => {
+                assert_eq!((*undone, *state.load(), history.len()), ((1, 1), (1, 1), 3), "update, then undo")
+            }
+            updated => panic!("updated to {updated}"),
+        }
+        assert_eq!(state.version(), 3);
     });
 }
 
