@@ -17,7 +17,7 @@ pub use hasher::{SeededHasher, SeededState, StableBuildHasher};
 pub use iter::{IntoIter, Iter, IterMut, Keys, TryIter, Values, ValuesMut};
 
 use crate::error::Result;
-use crate::node::{IntoItems, Items, LeavesMut, NodeRef};
+use crate::node::{IntoItems, Items, LeavesMut, NodeRef, load_all};
 use node::{Inserted, Prefix, ROOT, Tree};
 
 /// A hash map whose clones share what they have in common.
@@ -148,6 +148,20 @@ impl<K, V, S> HashMap<K, V, S> {
     /// with what follows.
     pub fn try_iter(&self) -> Result<TryIter<'_, K, V>> {
         Ok(TryIter { items: Items::new(self.tree.try_get(|| ROOT)?) })
+    }
+
+    /// Loads everything that a restored map has not loaded yet, in the order of the log and on all cores. **O(n)**.
+    ///
+    /// After it no read of this map can fail. Collections inside its values load on their own.
+    ///
+    /// # Errors
+    /// The first that reading or decoding a node answered; what could be loaded is loaded.
+    pub fn load_all(&self) -> Result<()>
+    where
+        K: Send + Sync,
+        V: Send + Sync,
+    {
+        load_all(&self.tree, ROOT)
     }
 
     /// Walks over all keys. See [`iter`](Self::iter).

@@ -10,6 +10,7 @@ mod iter;
 mod leaf;
 mod link;
 mod load;
+mod load_all;
 mod record;
 mod root;
 mod source;
@@ -20,14 +21,14 @@ pub(crate) use address::Tag;
 pub(crate) use branch::{BITS, Branch, Child, Ranges, SLOTS, loaded};
 pub(crate) use children::ChildrenMut;
 pub(crate) use flush::flush;
-pub(crate) use header::{Header, Identity};
-pub(crate) use iter::{IntoItems, Items, LeavesMut, MAX_DEPTH};
+pub(crate) use iter::{IntoItems, Items, LeavesMut};
 pub(crate) use leaf::{LeafMut, LeafRef, OwnedLeaf, mask_shift};
-pub(crate) use link::{Node, NodeMut, NodeOwned, NodeRef};
+pub(crate) use link::{Node, NodeMut, NodeRef};
 pub(crate) use load::load;
-pub(crate) use record::{Backing, Record, RecordHead, RecordKind, Refs, Sink};
+pub(crate) use load_all::load_all;
+pub(crate) use record::{Backing, Record, RecordHead, RecordKind, Sink};
 pub(crate) use root::Root;
-pub(crate) use source::{Decode, Place, Source};
+pub(crate) use source::{Place, Source};
 
 /// What a collection adds to its nodes.
 pub(crate) trait Shape: Copy + Send + Sync + 'static {

@@ -21,7 +21,7 @@ pub use iter::{Chunks, IntoIter, Iter};
 pub use iter_mut::IterMut;
 
 use crate::error::Result;
-use crate::node::{NodeRef, Place, Root};
+use crate::node::{NodeRef, Place, Root, load_all};
 use node::Counts;
 use tree::Tree;
 
@@ -106,6 +106,21 @@ impl<T> Vector<T> {
     /// ```
     pub const fn new() -> Self {
         Self { head: Root::empty(), tree: Tree::empty(), tail: Root::empty(), head_len: 0, tail_len: 0 }
+    }
+
+    /// Loads everything that a restored vector has not loaded yet, in the order of the log and on all cores. **O(n)**.
+    ///
+    /// After it no read of this vector can fail. Collections inside its items load on their own.
+    ///
+    /// # Errors
+    /// The first that reading or decoding a node answered; what could be loaded is loaded.
+    pub fn load_all(&self) -> Result<()>
+    where
+        T: Send + Sync,
+    {
+        try_leaf_items(&self.head, self.head_len)?;
+        try_leaf_items(&self.tail, self.tail_len)?;
+        load_all(&self.tree.root, self.tree.place())
     }
 
     /// Counts the items. **O(1)**.
