@@ -15,7 +15,7 @@ use super::node::{self, MapNode, Prefix, ROOT, Tree};
 use super::{HashMap, StableBuildHasher};
 use crate::error::{Error, Result};
 use crate::node::codec::{self, Collection, varint};
-use crate::node::{Address, Backing, Place, Source, flush, load};
+use crate::node::{Address, Backing, Chain, Place, Source, flush, load};
 
 impl<K: Serialize, V: Serialize, S: StableBuildHasher> Serialize for HashMap<K, V, S> {
     fn serialize<Z: Serializer>(&self, serializer: Z) -> Result<Z::Ok, Z::Error> {
@@ -120,7 +120,7 @@ where
 fn load_node<K, V, S>(
     backing: &Arc<dyn Backing>,
     seed: u64,
-    address: Address,
+    chain: &Chain,
     place: Place,
 ) -> Result<MapNode<K, V>>
 where
@@ -129,12 +129,12 @@ where
     S: StableBuildHasher,
 {
     let hasher = S::from_seed(seed);
-    load(backing, address, place, |entry: &(K, V)| {
+    load(backing, chain, place, |entry: &(K, V)| {
         let hash = hasher.hash_one(&entry.0);
         if node::lies_under(hash, place) {
             Ok(node::tag_of(hash))
         } else {
-            Err(Error::HashChanged { type_name: std::any::type_name::<K>(), address })
+            Err(Error::HashChanged { type_name: std::any::type_name::<K>(), address: chain.address() })
         }
     })
 }

@@ -19,36 +19,52 @@ const MAX_CHAIN: usize = 256;
 /// Hops of a node whose next record must be full.
 const NO_DELTA: u8 = u8::MAX;
 
-/// Reads and decodes the node whose newest record lies at `address`. `tag` checks an item and gives its tag, for
-/// leaves that keep tags.
+/// The records of one node, from the newest back to a full one.
+#[derive(Default)]
+pub(crate) struct Chain(Vec<Record>);
+
+impl Chain {
+    /// Adds the next older record; the address of the one before it, if it is a delta.
+    ///
+    /// # Errors
+    /// `Error::Decode` where the record is no earlier version of the node.
+    pub(super) fn push(&mut self, record: Record) -> Result<Option<Address>> {
+        let (address, base) = (record.address, record.refs.first().copied());
+        let stranger = self.0.first().is_some_and(|newest| newest.head.kind != record.head.kind);
+        if stranger || self.0.len() == MAX_CHAIN {
+            return Err(bad::<Self>(address, "a base that is no earlier version of the node"));
+        }
+        let next = match record.head.delta {
+            true => Some(base.ok_or_else(|| bad::<Self>(address, "a delta without a base"))?),
+            false => None,
+        };
+        self.0.push(record);
+        Ok(next)
+    }
+
+    /// Where the newest record lies.
+    pub(crate) fn address(&self) -> Address {
+        self.0.first().map_or(Address::from_bits(0), |newest| newest.address)
+    }
+}
+
+/// Decodes the node of a complete chain. `tag` checks an item and gives its tag, for leaves that keep tags.
 ///
 /// # Errors
-/// What reading answered; `Error::Decode` where a record does not say what a node of these types says, or not what
-/// its parent expects; what `tag` answered.
+/// `Error::Decode` where a record does not say what a node of these types says, or not what its parent expects; what
+/// `tag` answered.
 pub(crate) fn load<T: DeserializeOwned, X: Shape>(
     backing: &Arc<dyn Backing>,
-    address: Address,
+    chain: &Chain,
     place: Place,
     tag: impl FnMut(&T) -> Result<u8>,
 ) -> Result<Node<T, X>> {
-    let newest = backing.read(address)?;
-    let kind = newest.head.kind;
-    let mut chain = vec![newest];
-    while let Some(last) = chain.last()
-        && last.head.delta
-    {
-        let base = *last.refs.first().ok_or_else(|| bad::<T>(address, "a delta without a base"))?;
-        let record = backing.read(base)?;
-        if record.head.kind != kind || chain.len() == MAX_CHAIN {
-            return Err(bad::<T>(base, "a base that is no earlier version of the node"));
-        }
-        chain.push(record);
-    }
-    let hops = (chain.len() - 1) as u8;
-    match kind {
-        RecordKind::Leaf => load_leaf(backing, &chain, place, tag, hops),
-        RecordKind::Branch => load_branch::<T, X>(backing, &chain, place, hops),
-        RecordKind::Shape => Err(bad::<T>(address, "the shape of a type where a node was expected")),
+    let Some(newest) = chain.0.first() else { unreachable!("a chain has a record") };
+    let hops = (chain.0.len() - 1) as u8;
+    match newest.head.kind {
+        RecordKind::Leaf => load_leaf(backing, &chain.0, place, tag, hops),
+        RecordKind::Branch => load_branch::<T, X>(backing, &chain.0, place, hops),
+        RecordKind::Shape => Err(bad::<T>(newest.address, "the shape of a type where a node was expected")),
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::Shape;
 use super::address::Address;
 use super::link::Node;
+use super::load::Chain;
 use super::record::Backing;
 use crate::error::Result;
 
@@ -17,9 +18,9 @@ pub(crate) struct Place {
     pub depth: u32,
 }
 
-/// Decodes the node whose newest record lies at an address. Made where the items' `Deserialize` is known, so that
+/// Decodes a node from its chain of records, the newest first. Made where the items' `Deserialize` is known, so that
 /// reads need no such bound. `context` is the collection's own (a hash seed).
-pub(crate) type Decode<T, X> = fn(&Arc<dyn Backing>, u64, Address, Place) -> Result<Node<T, X>>;
+pub(crate) type Decode<T, X> = fn(&Arc<dyn Backing>, u64, &Chain, Place) -> Result<Node<T, X>>;
 
 /// The opening that lazy links of a branch belong to, and how to decode what it returns.
 pub(crate) struct Source<T, X: Shape> {
@@ -31,7 +32,17 @@ pub(crate) struct Source<T, X: Shape> {
 impl<T, X: Shape> Source<T, X> {
     /// Loads the node at `address`. Branches remember this source for their own children.
     pub(super) fn load(self: &Arc<Self>, address: Address, place: Place) -> Result<Node<T, X>> {
-        let mut node = (self.decode)(&self.backing, self.context, address, place)?;
+        let mut chain = Chain::default();
+        let mut next = Some(address);
+        while let Some(address) = next {
+            next = chain.push(self.backing.read(address)?)?;
+        }
+        self.decode(&chain, place)
+    }
+
+    /// Decodes a node whose records were read.
+    pub(super) fn decode(self: &Arc<Self>, chain: &Chain, place: Place) -> Result<Node<T, X>> {
+        let mut node = (self.decode)(&self.backing, self.context, chain, place)?;
         node.adopt(self);
         Ok(node)
     }

@@ -15,7 +15,7 @@ use super::tree::Tree;
 use super::{Vector, leaf_place};
 use crate::error::{Error, Result};
 use crate::node::codec::{self, Collection, varint};
-use crate::node::{Address, Backing, Place, Root, Source, flush, load};
+use crate::node::{Address, Backing, Chain, Place, Root, Source, flush, load};
 
 /// Higher than any tree that fits in memory.
 const MAX_HEIGHT: u64 = 16;
@@ -112,8 +112,8 @@ fn restore<T: DeserializeOwned>(root: codec::Root, backing: &Arc<dyn Backing>) -
 fn load_node<T: DeserializeOwned>(
     backing: &Arc<dyn Backing>,
     _: u64,
-    address: Address,
+    chain: &Chain,
     place: Place,
 ) -> Result<Link<T>> {
-    load::<T, Counts>(backing, address, place, |_| Ok(0))
+    load::<T, Counts>(backing, chain, place, |_| Ok(0))
 }
