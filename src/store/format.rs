@@ -11,6 +11,10 @@ pub(crate) const SECTOR_BYTES: u32 = 512;
 /// Most bytes a record may take, and a commit: every offset and length fits a `u32` with room to spare.
 pub(crate) const MAX_RECORD_BYTES: u64 = 1 << 30;
 
+/// Most bytes a segment may take: one record of the largest size, its own index, and much room to spare, so that
+/// no offset in a segment, rounded up or not, overflows a `u32`.
+pub(crate) const MAX_SEGMENT_BYTES: u32 = 1 << 31;
+
 /// Most bytes a varint takes.
 pub(crate) const VARINT_BYTES: usize = 10;
 

@@ -27,7 +27,7 @@
 use std::io;
 
 use super::directory::{Directory, MANIFEST, MANIFEST_TEMP};
-use super::format::{Cursor, SECTOR_BYTES, VERSION, checksum};
+use super::format::{Cursor, MAX_SEGMENT_BYTES, SECTOR_BYTES, VERSION, checksum};
 use super::index::Index;
 use crate::error::{Error, Result};
 use crate::node::Address;
@@ -224,14 +224,15 @@ impl Manifest {
             let _reserved = cursor.u32()?;
             let ascending = segments.last().is_none_or(|last| last.number < entry.number);
             let sealed = entry.index_offset != 0;
-            if !ascending || entry.number >= Address::MAX_SEGMENTS || sealed != (i + 1 < count) {
+            let too_long = entry.len_bytes > MAX_SEGMENT_BYTES;
+            if too_long || !ascending || entry.number >= Address::MAX_SEGMENTS || sealed != (i + 1 < count) {
                 return None;
             }
             segments.push(entry);
         }
         let index = Index::decode(cursor.take(index_bytes)?)?;
         let end = segments.last().map_or(0, |active| active.len_bytes);
-        let in_bounds = point.offset <= end && point.offset % SECTOR_BYTES == 0;
+        let in_bounds = point.offset <= end && point.offset.is_multiple_of(SECTOR_BYTES);
         if cursor.remaining() != 0 || !in_bounds || point.ordinal > Address::MAX_ORDINALS {
             return None;
         }

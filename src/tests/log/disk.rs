@@ -306,15 +306,16 @@ struct PowerFile {
 
 impl StorageFile for PowerFile {
     fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        let pending = |state: &mut PowerState| state.pending.push((self.number, offset, bytes.to_vec()));
+        let was_on = self.power.calls_left.load(Ordering::Relaxed) > 0;
         let passed = self.power.pass(|state| {
-            pending(state);
+            state.pending.push((self.number, offset, bytes.to_vec()));
             Ok(())
         });
-        if passed.is_err() {
-            // Cut in the middle of the call: any part of it may have begun to land.
-            return passed;
+        if was_on && self.power.calls_left.load(Ordering::Relaxed) == 0 {
+            // Power went in the middle of this call: it fails, and any part of it lands.
+            return Err(io::Error::other("no power"));
         }
+        passed?;
         self.file.write_all_at(bytes, offset)
     }
 
