@@ -114,6 +114,17 @@ impl Word {
         if unsafe { self.header() }.is_unique() {
             return self;
         }
+        // SAFETY: passed on to the caller.
+        unsafe { self.into_copy::<T, X>() }
+    }
+
+    /// The rare half of [`into_unique`](Self::into_unique), kept out of the callers' code.
+    ///
+    /// # Safety
+    /// As there.
+    #[cold]
+    #[inline(never)]
+    unsafe fn into_copy<T: Clone, X: Shape>(self) -> Self {
         // SAFETY: resident and kept alive by the reference that the word owns.
         let copy = Node::copy_of(unsafe { self.view::<T, X>() });
         // SAFETY: the caller stops using the word.

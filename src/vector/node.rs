@@ -140,7 +140,6 @@ impl<T> Branch<T, Counts> {
     }
 
     /// Whether indices are turned into slots by a shift.
-    #[cfg(test)]
     pub(crate) fn is_regular(&self) -> bool {
         self.extra.radix != 0
     }
