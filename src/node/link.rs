@@ -68,7 +68,14 @@ impl Word {
         self.0.addr() & LEAF != 0
     }
 
-    fn leaf(self) -> NonNull<LeafHead> {
+    /// Whether this is a branch in memory.
+    #[inline]
+    pub(super) fn is_branch(self) -> bool {
+        self.0.addr() & (ADDRESS | LEAF) == 0 && !self.is_nothing()
+    }
+
+    #[inline]
+    pub(super) fn leaf(self) -> NonNull<LeafHead> {
         let pointer = self.0.map_addr(|addr| addr & !LEAF).cast();
         // SAFETY: a leaf's pointer is aligned to 8, so its address without the flag is not zero.
         unsafe { NonNull::new_unchecked(pointer) }

@@ -10,7 +10,7 @@
 //! Every edit first makes the nodes that it will change its own (which may run `T::clone`, read the log, and
 //! panic), and only then moves anything: a panic leaves the tree as it was.
 
-use super::node::{Counts, Inner, LEAST_CHILDREN, Leaf, Link, items_of, level_of};
+use super::node::{Counts, Inner, LEAST_CHILDREN, Leaf, Link, items_of, level_of, radix_of};
 use crate::error::Result;
 use crate::node::{
     BITS, Branch, Child, LeafMut, Node, NodeMut, NodeRef, OwnedLeaf, Place, Root, SLOTS, loaded,
@@ -111,20 +111,20 @@ impl<T> Tree<T> {
     /// The leaf that holds item `index`, and its index there.
     #[inline]
     pub(super) fn leaf_at(&self, index: usize) -> Option<(&[T], usize)> {
-        let mut node = self.node()?;
+        let mut branch = match self.node()? {
+            NodeRef::Branch(root) => root,
+            NodeRef::Leaf(leaf) => return Some((leaf.items(false), index)),
+        };
         if !self.regular {
-            return descend(node, index);
+            return descend(branch, index);
         }
-        let mut shift = Leaf::<T>::CAPACITY.ilog2() + BITS * u32::from(self.height);
-        loop {
-            match node {
-                NodeRef::Leaf(leaf) => return Some((leaf.items(false), index % Leaf::<T>::CAPACITY)),
-                NodeRef::Branch(branch) => {
-                    shift -= BITS;
-                    node = branch.child((index >> shift) % SLOTS)?;
-                }
-            }
+        let mut shift = radix_of::<T>(self.height);
+        for _ in 1..self.height {
+            branch = branch.child_branch((index >> shift) % SLOTS)?;
+            shift -= BITS;
         }
+        let leaf = branch.child_leaf((index >> shift) % SLOTS)?;
+        Some((leaf.items(false), index % Leaf::<T>::CAPACITY))
     }
 
     /// The lowest branch above item `index`, and the slot below which the item lies. `None` in a tree of one leaf.
@@ -352,16 +352,15 @@ impl<T: Clone> Tree<T> {
     }
 }
 
-/// The leaf that holds item `index` below `node`, and its index there.
-fn descend<T>(mut node: NodeRef<'_, T, Counts>, mut index: usize) -> Option<(&[T], usize)> {
+/// The leaf that holds item `index` below `branch`, and its index there.
+fn descend<T>(mut branch: &Inner<T>, mut index: usize) -> Option<(&[T], usize)> {
     loop {
-        match node {
-            NodeRef::Leaf(leaf) => return Some((leaf.items(false), index)),
-            NodeRef::Branch(branch) => {
-                let (slot, below) = branch.extra.locate(index);
-                (node, index) = (branch.child(slot)?, below);
-            }
+        let (slot, below) = branch.extra.locate(index);
+        index = below;
+        if branch.level() == 1 {
+            return Some((branch.child_leaf(slot)?.items(false), index));
         }
+        branch = branch.child_branch(slot)?;
     }
 }
 
