@@ -11,6 +11,7 @@ use std::sync::Arc;
 use super::Shape;
 use super::address::Address;
 use super::header::{Header, STRUCTURE};
+use super::leaf::LeafRef;
 use super::link::{Node, NodeMut, NodeRef, Word};
 use super::source::{Place, Source};
 use crate::error::Result;
@@ -177,6 +178,47 @@ impl<T, X: Shape> Branch<T, X> {
             word.header().retain();
             Some(Node::from_word(word))
         }
+    }
+
+    /// The child at `slot` if it is a branch; [`child`](Self::child) for those who know the level.
+    ///
+    /// # Panics
+    /// As [`child`](Self::child).
+    #[inline]
+    pub(crate) fn child_branch(&self, slot: usize) -> Option<&Self> {
+        let word = self.word(slot);
+        if word.is_branch() {
+            // SAFETY: as in `peek`; the flags say that it is a branch.
+            return Some(unsafe { &*word.0.cast::<Self>() });
+        }
+        match self.child_slow(slot) {
+            Some(NodeRef::Branch(branch)) => Some(branch),
+            _ => None,
+        }
+    }
+
+    /// The child at `slot` if it is a leaf; [`child`](Self::child) for those who know the level.
+    ///
+    /// # Panics
+    /// As [`child`](Self::child).
+    #[inline]
+    pub(crate) fn child_leaf(&self, slot: usize) -> Option<LeafRef<'_, T>> {
+        let word = self.word(slot);
+        // An address may have this bit too.
+        if word.is_leaf() && word.address().is_none() {
+            // SAFETY: as in `peek`; the flags say that it is a leaf.
+            return Some(unsafe { LeafRef::new(word.leaf()) });
+        }
+        match self.child_slow(slot) {
+            Some(NodeRef::Leaf(leaf)) => Some(leaf),
+            _ => None,
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn child_slow(&self, slot: usize) -> Option<NodeRef<'_, T, X>> {
+        self.child(slot)
     }
 
     #[cold]

@@ -72,6 +72,7 @@ unsafe impl<T: Sync> Sync for LeafRef<'_, T> {}
 impl<'a, T> LeafRef<'a, T> {
     /// # Safety
     /// `head` must be a live leaf of `T` for all of `'a`, not mutated meanwhile.
+    #[inline]
     pub(super) unsafe fn new(head: NonNull<LeafHead>) -> Self {
         Self { head, _life: PhantomData }
     }

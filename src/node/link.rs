@@ -68,7 +68,14 @@ impl Word {
         self.0.addr() & LEAF != 0
     }
 
-    fn leaf(self) -> NonNull<LeafHead> {
+    /// Whether this is a branch in memory.
+    #[inline]
+    pub(super) fn is_branch(self) -> bool {
+        self.0.addr() & (ADDRESS | LEAF) == 0 && !self.is_nothing()
+    }
+
+    #[inline]
+    pub(super) fn leaf(self) -> NonNull<LeafHead> {
         let pointer = self.0.map_addr(|addr| addr & !LEAF).cast();
         // SAFETY: a leaf's pointer is aligned to 8, so its address without the flag is not zero.
         unsafe { NonNull::new_unchecked(pointer) }
@@ -114,6 +121,17 @@ impl Word {
         if unsafe { self.header() }.is_unique() {
             return self;
         }
+        // SAFETY: passed on to the caller.
+        unsafe { self.into_copy::<T, X>() }
+    }
+
+    /// The rare half of [`into_unique`](Self::into_unique), kept out of the callers' code.
+    ///
+    /// # Safety
+    /// As there.
+    #[cold]
+    #[inline(never)]
+    unsafe fn into_copy<T: Clone, X: Shape>(self) -> Self {
         // SAFETY: resident and kept alive by the reference that the word owns.
         let copy = Node::copy_of(unsafe { self.view::<T, X>() });
         // SAFETY: the caller stops using the word.

@@ -103,12 +103,18 @@ impl<T, X: Shape> Root<T, X> {
     where
         T: Clone,
     {
-        self.get(place)?;
+        let mut word = self.word();
+        if word.resident().is_none() {
+            self.get(place)?;
+            word = self.word();
+        }
         // SAFETY: resident and owned by this slot, which takes over the result.
         unsafe {
-            let word = self.word().into_unique::<T, X>();
-            self.slot.store(word.0, Ordering::Relaxed);
-            Some(word.view_mut())
+            let unique = word.into_unique::<T, X>();
+            if unique != word {
+                self.slot.store(unique.0, Ordering::Relaxed);
+            }
+            Some(unique.view_mut())
         }
     }
 

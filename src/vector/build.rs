@@ -8,6 +8,7 @@ use super::tree::Tree;
 use crate::node::{Node, OwnedLeaf, Root, SLOTS};
 
 /// The right edge of a tree of full leaves: the branch under construction at each level, from the lowest.
+#[expect(clippy::vec_box, reason = "the boxes become nodes as they are")]
 struct Builder<T>(Vec<Box<Inner<T>>>);
 
 impl<T> Builder<T> {

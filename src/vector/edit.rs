@@ -201,7 +201,7 @@ impl<T: Clone> Vector<T> {
         let mut right = Self::new();
         match self.locate(at) {
             None => {}
-            Some(Part::Tail(index)) if index == 0 => right = self.take_tail(),
+            Some(Part::Tail(0)) => right = self.take_tail(),
             Some(Part::Tail(index)) => {
                 if let Some(mut leaf) = leaf_mut(&mut self.tail, self.tail_len) {
                     let mut rest = OwnedLeaf::with_capacity(Leaf::<T>::CAPACITY, false);

@@ -8,17 +8,21 @@ use std::iter::FusedIterator;
 use std::ops::Range;
 use std::slice;
 
+use super::node::Inner;
 use super::{Part, Vector, leaf_items};
+use crate::node::NodeRef;
 
 /// Iterates over the items of a [`Vector`] as slices; see [`Vector::chunks`].
 pub struct Chunks<'a, T> {
     vector: &'a Vector<T>,
     left: Range<usize>,
+    /// The branch above the leaf at the front, and the slot after it: the next leaf without a walk from the root.
+    next: Option<(&'a Inner<T>, usize)>,
 }
 
 impl<'a, T> Chunks<'a, T> {
     pub(super) fn new(vector: &'a Vector<T>, from: usize, to: usize) -> Self {
-        Self { vector, left: from..to }
+        Self { vector, left: from..to, next: None }
     }
 
     /// The slice around position `index`, and which position it starts at.
@@ -40,6 +44,19 @@ impl<'a, T> Iterator for Chunks<'a, T> {
     fn next(&mut self) -> Option<&'a [T]> {
         if self.left.is_empty() {
             return None;
+        }
+        if let Some((branch, slot)) = self.next
+            && slot < branch.count()
+            && let Some(NodeRef::Leaf(leaf)) = branch.child(slot)
+        {
+            self.next = Some((branch, slot + 1));
+            let items = leaf.items(false);
+            let chunk = &items[..items.len().min(self.left.len())];
+            self.left.start += chunk.len();
+            return Some(chunk);
+        }
+        if let Some(Part::Tree(index)) = self.vector.locate(self.left.start) {
+            self.next = self.vector.tree.parent_at(index).map(|(branch, slot)| (branch, slot + 1));
         }
         let (items, start) = self.around(self.left.start)?;
         let chunk = &items[self.left.start - start..items.len().min(self.left.end - start)];
@@ -68,7 +85,7 @@ impl<T> FusedIterator for Chunks<'_, T> {}
 
 impl<T> Clone for Chunks<'_, T> {
     fn clone(&self) -> Self {
-        Self { vector: self.vector, left: self.left.clone() }
+        Self { vector: self.vector, left: self.left.clone(), next: self.next }
     }
 }
 
@@ -137,6 +154,7 @@ impl<'a, T> Iterator for Iter<'a, T> {
         let Some(beyond) = n.checked_sub(self.front.len()) else { return self.front.nth(n) };
         self.front = [].iter();
         let inner = self.chunks.left.len();
+        self.chunks.next = None;
         self.chunks.left.start += beyond.min(inner);
         if beyond < inner { self.refill() } else { self.back.nth(beyond - inner) }
     }

@@ -39,7 +39,8 @@ impl<T> Leaf<T> {
 }
 
 /// Bits of an index below those that choose a child of a branch at `level`.
-fn radix_of<T>(level: u8) -> u32 {
+#[inline]
+pub(super) fn radix_of<T>(level: u8) -> u32 {
     Leaf::<T>::CAPACITY.ilog2() + BITS * (u32::from(level) - 1)
 }
 
@@ -186,7 +187,6 @@ impl<T> Branch<T, Counts> {
     }
 
     /// Whether indices are turned into slots by a shift.
-    #[cfg(test)]
     pub(crate) fn is_regular(&self) -> bool {
         self.extra.radix != 0
     }

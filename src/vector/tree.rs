@@ -10,9 +10,11 @@
 //! Every edit first makes the nodes that it will change its own (which may run `T::clone`, read the log, and
 //! panic), and only then moves anything: a panic leaves the tree as it was.
 
-use super::node::{Counts, Inner, LEAST_CHILDREN, Leaf, Link, items_of, level_of};
+use super::node::{Counts, Inner, LEAST_CHILDREN, Leaf, Link, items_of, level_of, radix_of};
 use crate::error::Result;
-use crate::node::{Branch, LeafMut, Node, NodeMut, NodeRef, OwnedLeaf, Place, Root, SLOTS, loaded};
+use crate::node::{
+    BITS, Branch, Child, LeafMut, Node, NodeMut, NodeRef, OwnedLeaf, Place, Root, SLOTS, loaded,
+};
 
 /// Which end of the tree.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -44,17 +46,24 @@ pub(crate) struct Tree<T> {
     pub(crate) root: Root<T, Counts>,
     pub(crate) len: usize,
     pub(crate) height: u8,
+    /// Whether every branch is regular, as far as is known: then no branch need be asked.
+    regular: bool,
 }
 
 impl<T> Clone for Tree<T> {
     fn clone(&self) -> Self {
-        Self { root: self.root.clone(), len: self.len, height: self.height }
+        Self { root: self.root.clone(), len: self.len, height: self.height, regular: self.regular }
     }
 }
 
 impl<T> Tree<T> {
     pub(super) const fn empty() -> Self {
-        Self { root: Root::empty(), len: 0, height: 0 }
+        Self { root: Root::empty(), len: 0, height: 0, regular: false }
+    }
+
+    /// A tree whose root may still be only in the log.
+    pub(crate) const fn from_parts(root: Root<T, Counts>, len: usize, height: u8) -> Self {
+        Self { root, len, height, regular: false }
     }
 
     pub(super) fn of(node: Option<Link<T>>) -> Self {
@@ -64,11 +73,27 @@ impl<T> Tree<T> {
     }
 
     fn set_root(&mut self, node: Option<Link<T>>) {
-        (self.len, self.height) = match &node {
-            Some(node) => (items_of(node.as_ref()), level_of(node.as_ref())),
-            None => (0, 0),
-        };
         self.root.set(node);
+        self.measure();
+    }
+
+    /// Reads length, height and regularity off the root, which is in memory.
+    fn measure(&mut self) {
+        (self.len, self.height) = self.node().map_or((0, 0), |node| (items_of(node), level_of(node)));
+        // All but the last child of a regular branch are full: only the right edge can be irregular.
+        let mut edge = self.node();
+        self.regular = loop {
+            match edge {
+                Some(NodeRef::Branch(branch)) if branch.is_regular() => {
+                    edge = match branch.peek(branch.count() - 1) {
+                        Some(Child::Resident(node)) => Some(node),
+                        _ => break false,
+                    };
+                }
+                Some(NodeRef::Leaf(_)) => break true,
+                _ => break false,
+            }
+        };
     }
 
     /// What is known of the root before it is loaded.
@@ -85,18 +110,34 @@ impl<T> Tree<T> {
 
     /// The leaf that holds item `index`, and its index there.
     #[inline]
-    pub(super) fn leaf_at(&self, mut index: usize) -> Option<(&[T], usize)> {
-        let mut node = self.node()?;
-        loop {
-            match node {
-                NodeRef::Leaf(leaf) => return Some((leaf.items(false), index)),
-                NodeRef::Branch(branch) => {
-                    let (slot, below) = branch.extra.locate(index);
-                    node = branch.child(slot)?;
-                    index = below;
-                }
-            }
+    pub(super) fn leaf_at(&self, index: usize) -> Option<(&[T], usize)> {
+        let mut branch = match self.node()? {
+            NodeRef::Branch(root) => root,
+            NodeRef::Leaf(leaf) => return Some((leaf.items(false), index)),
+        };
+        if !self.regular {
+            return descend(branch, index);
         }
+        let mut shift = radix_of::<T>(self.height);
+        for _ in 1..self.height {
+            branch = branch.child_branch((index >> shift) % SLOTS)?;
+            shift -= BITS;
+        }
+        let leaf = branch.child_leaf((index >> shift) % SLOTS)?;
+        Some((leaf.items(false), index % Leaf::<T>::CAPACITY))
+    }
+
+    /// The lowest branch above item `index`, and the slot below which the item lies. `None` in a tree of one leaf.
+    pub(super) fn parent_at(&self, mut index: usize) -> Option<(&Inner<T>, usize)> {
+        let mut node = self.node()?;
+        while let NodeRef::Branch(branch) = node {
+            let (slot, below) = branch.extra.locate(index);
+            if branch.level() == 1 {
+                return Some((branch, slot));
+            }
+            (node, index) = (branch.child(slot)?, below);
+        }
+        None
     }
 
     /// As [`leaf_at`](Self::leaf_at), but returns the store's error.
@@ -166,11 +207,6 @@ impl<T: Clone> Tree<T> {
             self.set_root(only);
         }
         self.measure();
-    }
-
-    /// Reads length and height off the root, which is in memory.
-    fn measure(&mut self) {
-        (self.len, self.height) = self.node().map_or((0, 0), |node| (items_of(node), level_of(node)));
     }
 
     /// Adds a tree of lower or equal height, or a leaf, at one end. What both have at the seam must be fit to lie
@@ -292,15 +328,39 @@ impl<T: Clone> Tree<T> {
         self.tidy();
     }
 
+    /// Whether one edge obeys the rules for the inside of a tree already.
+    fn edge_fits(&self, end: End) -> bool {
+        let (mut node, mut fits) = (self.node(), true);
+        while let Some(NodeRef::Branch(branch)) = node
+            && branch.level() > 1
+        {
+            node = branch.child(end.slot(branch));
+            fits &= matches!(node, Some(NodeRef::Branch(child)) if child.count() >= LEAST_CHILDREN);
+        }
+        fits
+    }
+
     /// Lets one edge obey the rules for the inside of a tree.
     fn trim(&mut self, end: End) {
         self.tidy();
-        if self.height > 0
+        if !self.edge_fits(end)
             && let Some(NodeMut::Branch(root)) = self.node_mut()
         {
             trim(root, end);
         }
         self.tidy();
+    }
+}
+
+/// The leaf that holds item `index` below `branch`, and its index there.
+fn descend<T>(mut branch: &Inner<T>, mut index: usize) -> Option<(&[T], usize)> {
+    loop {
+        let (slot, below) = branch.extra.locate(index);
+        index = below;
+        if branch.level() == 1 {
+            return Some((branch.child_leaf(slot)?.items(false), index));
+        }
+        branch = branch.child_branch(slot)?;
     }
 }
 
