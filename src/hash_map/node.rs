@@ -338,19 +338,6 @@ pub(super) fn distribute<K, V>(
     }
 }
 
-/// Builds a tree from entries with their hashes, without duplicates.
-pub(super) fn build<K, V>(items: Hashed<K, V>, capacity: usize) -> Tree<K, V> {
-    match items.len() {
-        0 => Root::empty(),
-        len if len <= capacity => Root::from_node(leaf_of(items, len, capacity)),
-        _ => {
-            let mut branch = Branch::new(0, 1, Prefix(0));
-            distribute(&mut branch, 0, items, capacity);
-            Root::from_node(Node::from_branch(branch))
-        }
-    }
-}
-
 /// Removes the entry at a position that `find` answered.
 pub(super) fn remove<K: Clone, V: Clone>(
     tree: &mut Tree<K, V>,

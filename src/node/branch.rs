@@ -382,11 +382,6 @@ impl<T, X: Shape> Branch<T, X> {
         self.fill(start, end, Word::of_address(address));
     }
 
-    /// Sets the range bitmap of a branch just decoded.
-    pub(super) fn set_starts(&mut self, starts: u16) {
-        self.header.starts = starts;
-    }
-
     /// Moves the children of `from..from + count` of `other` to `to..` here; both branches have one-slot ranges,
     /// and the target slots hold nothing. Lazy links stay lazy within one opening and are loaded otherwise.
     ///
@@ -397,20 +392,6 @@ impl<T, X: Shape> Branch<T, X> {
         for step in 0..count {
             let word = other.word(from + step);
             other.fill(from + step, from + step + 1, Word::NOTHING);
-            debug_assert!(self.is_vacant(to + step));
-            self.fill(to + step, to + step + 1, word);
-        }
-    }
-
-    /// Shares the children of `from..from + count` of `other`, otherwise as [`move_slots`](Self::move_slots).
-    pub(crate) fn share_slots(&mut self, to: usize, other: &Self, from: usize, count: usize) {
-        self.admit(other, from, count);
-        for step in 0..count {
-            let word = other.word(from + step);
-            if word.resident().is_some() {
-                // SAFETY: resident and alive while `other` is borrowed.
-                unsafe { word.header() }.retain();
-            }
             debug_assert!(self.is_vacant(to + step));
             self.fill(to + step, to + step + 1, word);
         }
@@ -446,11 +427,6 @@ impl<T, X: Shape> Branch<T, X> {
     #[cfg(test)]
     pub(crate) fn same_alias(&self, start: usize, alias: usize) -> bool {
         self.word(start) == self.word(alias)
-    }
-
-    /// Bytes of the allocation.
-    pub(crate) fn allocated_bytes(&self) -> usize {
-        size_of::<Self>()
     }
 
     /// Whether the children at two slots of two branches are the same node, loaded or not (invariant 7).

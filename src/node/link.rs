@@ -334,14 +334,6 @@ impl<T, X: Shape> Node<T, X> {
         let NodeMut::Branch(branch) = (unsafe { word.view_mut::<T, X>() }) else { return Vec::new() };
         ranges.filter_map(|start| branch.take(start)).collect()
     }
-
-    /// Whether both are the same node, in memory or by address of the same opening (invariant 7).
-    pub(crate) fn same(&self, other: &Self) -> bool {
-        self.word == other.word || {
-            let word = self.header().clean_word();
-            word.is_some() && word == other.header().clean_word()
-        }
-    }
 }
 
 impl<T, X: Shape> Clone for Node<T, X> {

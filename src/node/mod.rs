@@ -21,6 +21,8 @@ pub(crate) use address::Tag;
 pub(crate) use branch::{BITS, Branch, Child, Ranges, SLOTS, loaded};
 pub(crate) use children::ChildrenMut;
 pub(crate) use flush::flush;
+#[cfg(test)]
+pub(crate) use header::{Header, Identity};
 pub(crate) use iter::{IntoItems, Items, LeavesMut};
 pub(crate) use leaf::{LeafMut, LeafRef, OwnedLeaf, mask_shift};
 pub(crate) use link::{Node, NodeMut, NodeRef};

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use super::Shape;
 use super::address::Address;
 use super::branch::{Branch, loaded, same_word, settle};
-use super::header::clean_word;
 use super::link::{Node, NodeMut, NodeRef, Word};
 use super::source::{Place, Source};
 use crate::error::Result;
@@ -45,6 +44,7 @@ impl<T, X: Shape> Root<T, X> {
     }
 
     /// Whether there are no nodes.
+    #[cfg(test)]
     pub(crate) fn is_vacant(&self) -> bool {
         self.word().is_nothing()
     }
@@ -160,16 +160,6 @@ impl<T, X: Shape> Root<T, X> {
         !mine.is_nothing()
             && !theirs.is_nothing()
             && same_word(mine, self.source.as_ref(), theirs, branch.source())
-    }
-
-    /// The identity word of the root as a record of some opening, if it has one.
-    pub(crate) fn clean_word(&self) -> Option<u64> {
-        let word = self.word();
-        match word.address() {
-            Some(address) => self.source.as_ref().map(|source| clean_word(source.backing.tag(), address)),
-            // SAFETY: as in `get`.
-            None => word.resident().and_then(|_| unsafe { word.header() }.clean_word()),
-        }
     }
 }
 

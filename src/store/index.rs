@@ -34,11 +34,6 @@ impl Index {
         self.entries.len()
     }
 
-    /// The blocks.
-    pub(crate) fn entries(&self) -> &[BlockEntry] {
-        &self.entries
-    }
-
     /// Adds the block after the last one, written under `epoch`.
     pub(crate) fn push(&mut self, entry: BlockEntry, epoch: u64) {
         debug_assert!(

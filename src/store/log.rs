@@ -169,13 +169,9 @@ impl Log {
     }
 
     /// Id of the newest commit that is known to be durable; 0: none.
+    #[cfg(test)]
     pub(crate) fn durable(&self) -> u64 {
         self.syncer.durable()
-    }
-
-    /// The store's random identity.
-    pub(crate) fn store_id(&self) -> u64 {
-        self.opening.store_id
     }
 
     /// The newest commit.

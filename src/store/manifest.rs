@@ -257,7 +257,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::storage::{MemoryStorage, Storage};
+    use crate::storage::MemoryStorage;
     use crate::store::index::BlockEntry;
 
     fn manifest() -> Manifest {

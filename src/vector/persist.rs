@@ -102,7 +102,7 @@ fn restore<T: DeserializeOwned>(root: codec::Root, backing: &Arc<dyn Backing>) -
     });
     Ok(Vector {
         head,
-        tree: Tree { root: tree, len: tree_len, height: height as u8 },
+        tree: Tree::unloaded(tree, tree_len, height as u8),
         tail,
         head_len,
         tail_len,

@@ -61,15 +61,15 @@ impl<T> Tree<T> {
         Self { root: Root::empty(), len: 0, height: 0, regular: false }
     }
 
-    /// A tree whose root may still be only in the log.
-    pub(crate) const fn from_parts(root: Root<T, Counts>, len: usize, height: u8) -> Self {
-        Self { root, len, height, regular: false }
-    }
-
     pub(super) fn of(node: Option<Link<T>>) -> Self {
         let mut tree = Self::empty();
         tree.set_root(node);
         tree
+    }
+
+    /// A tree whose nodes are still in the log.
+    pub(super) fn unloaded(root: Root<T, Counts>, len: usize, height: u8) -> Self {
+        Self { root, len, height, regular: false }
     }
 
     fn set_root(&mut self, node: Option<Link<T>>) {

@@ -16,7 +16,6 @@
 use std::collections::HashMap;
 use std::fmt::Write as _;
 
-use xxhash_rust::xxh3::xxh3_64;
 
 use super::trace::{Body, Named, Type, Variant};
 
@@ -62,11 +61,6 @@ impl Shape {
         (shape.to_text() == text)
             .then_some(shape)
             .ok_or_else(|| "the text of a shape is not canonical".to_owned())
-    }
-
-    /// Returns a number that equal shapes share: xxh3 of the text.
-    pub(crate) fn fingerprint(&self) -> u64 {
-        xxh3_64(self.to_text().as_bytes())
     }
 }
 

@@ -19,11 +19,11 @@ fn records_and_commits_come_back_with_each_codec_in_memory_and_on_disk() {
                 model.step(&log, &mut noise, count, 400).unwrap();
             }
             model.check(&log);
-            let id = log.store_id();
+            let id = log.opening().store_id;
             log.close().unwrap();
             let log = Log::open(storage, &options, &path).unwrap();
             model.check(&log);
-            assert_eq!(log.store_id(), id);
+            assert_eq!(log.opening().store_id, id);
             model.step(&log, &mut noise, 10, 400).unwrap();
             model.check(&log);
         }
