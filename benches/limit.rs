@@ -11,8 +11,8 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::time::Instant;
 
-use perennial::store::{Compression, Durability, Store};
 use perennial::HashMap;
+use perennial::store::{Compression, Durability, Store};
 use serde::{Deserialize, Serialize};
 
 /// 100 bytes, about half of them random.

@@ -106,6 +106,9 @@ fn load_leaf<T: DeserializeOwned, X: Shape>(
     if shift > 16 {
         return Err(bad::<T>(full.address, format!("groups of 2^{shift} items")));
     }
+    if chain.len() == 1 {
+        return load_full_leaf(backing, full, shift, place, tag);
+    }
     let (mut len, mut groups) = (0, Vec::<Option<(&Record, &[u8])>>::new());
     for record in chain {
         let mut bytes = record.payload();
@@ -149,32 +152,83 @@ fn load_leaf<T: DeserializeOwned, X: Shape>(
         let (record, bytes) =
             group.ok_or_else(|| bad::<T>(newest.address, format!("group {index} is nowhere")))?;
         let expected = (len - (index << shift)).min(1 << shift);
-        let mut push = |item: T| -> Result<()> {
-            let tag = if X::TAGGED { Some(tag(&item)?) } else { None };
-            leaf.push(item, tag);
-            Ok(())
-        };
-        if shift == 0 {
-            push(codec::decode(backing, record.address, bytes, &record.refs)?)?;
-        } else {
-            let items: Vec<T> = codec::decode(backing, record.address, bytes, &record.refs)?;
-            if items.len() != expected {
-                return Err(bad::<T>(
-                    record.address,
-                    format!("{} items in a group of {expected}", items.len()),
-                ));
-            }
-            items.into_iter().try_for_each(push)?;
-        }
+        push_group::<T, X>(&mut leaf, backing, record, bytes, shift, expected, &mut tag)?;
     }
+    finish_leaf::<T, X>(leaf, backing, newest.address, place, shift, hops)
+}
+
+/// The common case: a leaf whose only record is full is decoded as it is read.
+fn load_full_leaf<T: DeserializeOwned, X: Shape>(
+    backing: &Arc<dyn Backing>,
+    record: &Record,
+    shift: u32,
+    place: Place,
+    mut tag: impl FnMut(&T) -> Result<u8>,
+) -> Result<Node<T, X>> {
+    let mut bytes = &record.payload()[1..];
+    let cut = || cut::<T>(record.address);
+    let len = varint::take(&mut bytes).ok_or_else(cut)?;
+    if len == 0 || len.div_ceil(1 << shift) > bytes.len() as u64 {
+        return Err(bad::<T>(record.address, format!("a leaf of {len} items")));
+    }
+    let len = len as usize;
+    let mut leaf = OwnedLeaf::with_capacity(len, X::TAGGED);
+    for first in (0..len).step_by(1 << shift) {
+        let size = varint::take(&mut bytes).and_then(|size| usize::try_from(size).ok()).ok_or_else(cut)?;
+        let (item, rest) = bytes.split_at_checked(size).ok_or_else(cut)?;
+        bytes = rest;
+        let expected = (len - first).min(1 << shift);
+        push_group::<T, X>(&mut leaf, backing, record, item, shift, expected, &mut tag)?;
+    }
+    if !bytes.is_empty() {
+        return Err(bad::<T>(record.address, "bytes are left over at its end"));
+    }
+    finish_leaf::<T, X>(leaf, backing, record.address, place, shift, 0)
+}
+
+/// Decodes the items of one group to the end of a leaf.
+#[inline]
+fn push_group<T: DeserializeOwned, X: Shape>(
+    leaf: &mut OwnedLeaf<T>,
+    backing: &Arc<dyn Backing>,
+    record: &Record,
+    bytes: &[u8],
+    shift: u32,
+    expected: usize,
+    tag: &mut impl FnMut(&T) -> Result<u8>,
+) -> Result<()> {
+    let mut push = |item: T| -> Result<()> {
+        let tag = if X::TAGGED { Some(tag(&item)?) } else { None };
+        leaf.push(item, tag);
+        Ok(())
+    };
+    if shift == 0 {
+        return push(codec::decode(backing, record.address, bytes, &record.refs)?);
+    }
+    let items: Vec<T> = codec::decode(backing, record.address, bytes, &record.refs)?;
+    if items.len() != expected {
+        return Err(bad::<T>(record.address, format!("{} items in a group of {expected}", items.len())));
+    }
+    items.into_iter().try_for_each(push)
+}
+
+fn finish_leaf<T, X: Shape>(
+    leaf: OwnedLeaf<T>,
+    backing: &Arc<dyn Backing>,
+    address: Address,
+    place: Place,
+    shift: u32,
+    hops: u8,
+) -> Result<Node<T, X>> {
+    let len = leaf.as_ref().len();
     if !X::leaf_fits(place, len) {
         return Err(bad::<T>(
-            newest.address,
+            address,
             format!("a leaf of {len} items where the branch above expects another"),
         ));
     }
     let hops = if shift == X::shift::<T>() { hops } else { NO_DELTA };
-    leaf.as_ref().header().set_clean(backing.tag(), newest.address, hops);
+    mark(leaf.as_ref().header(), backing, address, hops);
     Ok(Node::from_leaf(leaf))
 }
 

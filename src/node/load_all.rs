@@ -75,20 +75,71 @@ fn load<T: Send + Sync, X: Shape>(missing: &[Missing<'_, T, X>]) -> Result<()> {
     })
 }
 
-/// Loads some nodes, reading the log backwards.
+/// Loads some nodes of ascending addresses, reading the log backwards.
 fn sweep<T, X: Shape>(missing: &[Missing<'_, T, X>]) -> Result<()> {
-    let mut chains: Vec<Chain> = missing.iter().map(|_| Chain::default()).collect();
-    let mut needed: BinaryHeap<(Address, usize)> =
-        missing.iter().enumerate().map(|(index, node)| (node.address, index)).collect();
-    while let Some((address, index)) = needed.pop() {
+    let Some(first) = missing.first() else { return Ok(()) };
+    let mut log = first.source.backing.sweep();
+    let mut begun = Begun::default();
+    let mut rest = missing.len();
+    loop {
+        let next = rest.checked_sub(1).map(|index| missing[index].address);
+        // What was begun and needs a record further back than the next node has comes later.
+        let (address, index, mut chain) = match (begun.highest(), next) {
+            (Some(needed), next) if next.is_none_or(|next| needed > next) => begun.pop(),
+            (_, Some(next)) => {
+                rest -= 1;
+                (next, rest, Chain::default())
+            }
+            (_, None) => return Ok(()),
+        };
         let node = &missing[index];
-        if let Some(base) = chains[index].push(node.source.backing.read(address)?)? {
-            needed.push((base, index));
-            continue;
+        // A tree may hold parts of several openings; the pass is over the first one's log.
+        let record = match node.source.same_opening(first.source) {
+            true => log.read(address)?,
+            false => node.source.backing.read(address)?,
+        };
+        if let Some(needs) = chain.push(record)? {
+            begun.push(needs, index, chain);
+        } else {
+            let loaded = node.source.decode(&chain, node.branch.place(node.start))?;
+            node.branch.install(node.start, loaded);
         }
-        let chain = std::mem::take(&mut chains[index]);
-        let loaded = node.source.decode(&chain, node.branch.place(node.start))?;
-        node.branch.install(node.start, loaded);
     }
-    Ok(())
+}
+
+/// Nodes of which newer records were read, by the address they need next.
+#[derive(Default)]
+struct Begun {
+    /// Small entries, because they move: the address and a place in `chains`.
+    heap: BinaryHeap<(Address, u32)>,
+    chains: Vec<(usize, Chain)>,
+    free: Vec<u32>,
+}
+
+impl Begun {
+    fn highest(&self) -> Option<Address> {
+        self.heap.peek().map(|&(address, _)| address)
+    }
+
+    fn push(&mut self, needs: Address, index: usize, chain: Chain) {
+        let place = match self.free.pop() {
+            Some(place) => {
+                self.chains[place as usize] = (index, chain);
+                place
+            }
+            None => {
+                self.chains.push((index, chain));
+                (self.chains.len() - 1) as u32
+            }
+        };
+        self.heap.push((needs, place));
+    }
+
+    /// Takes the highest; there must be one.
+    fn pop(&mut self) -> (Address, usize, Chain) {
+        let (address, place) = self.heap.pop().expect("a node was begun");
+        self.free.push(place);
+        let (index, chain) = std::mem::take(&mut self.chains[place as usize]);
+        (address, index, chain)
+    }
 }

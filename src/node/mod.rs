@@ -28,7 +28,7 @@ pub(crate) use leaf::{LeafMut, LeafRef, OwnedLeaf, mask_shift};
 pub(crate) use link::{Node, NodeMut, NodeRef};
 pub(crate) use load::{Chain, load};
 pub(crate) use load_all::load_all;
-pub(crate) use record::{Backing, Record, RecordHead, RecordKind, Sink};
+pub(crate) use record::{Backing, Record, RecordHead, RecordKind, Sink, Sweep};
 pub(crate) use root::Root;
 pub(crate) use source::{Place, Source};
 

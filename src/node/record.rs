@@ -73,4 +73,13 @@ pub(crate) trait Backing: Send + Sync {
 
     /// Reads one record whose block was written.
     fn read(&self, address: Address) -> Result<Record>;
+
+    /// Starts a pass over many records in the order of the log, forwards or backwards.
+    fn sweep(&self) -> Box<dyn Sweep + '_>;
+}
+
+/// A pass over the log: reads as [`Backing::read`] does, and keeps the block it is at instead of caching many.
+pub(crate) trait Sweep {
+    /// Reads one record.
+    fn read(&mut self, address: Address) -> Result<Record>;
 }

@@ -211,6 +211,13 @@ impl RecordBlock {
         self.bytes.len() + self.bounds.len() * size_of::<u32>() + size_of::<Self>()
     }
 
+    /// Whether the record at `address` is one of this block.
+    pub(crate) fn holds(&self, address: Address) -> bool {
+        let index = address.ordinal().checked_sub(self.first_ordinal);
+        self.place.segment == address.segment()
+            && index.is_some_and(|index| (index as usize) < self.bounds.len() - 1)
+    }
+
     /// Returns the record at `address`, which must be of this block's segment.
     ///
     /// # Errors

@@ -13,9 +13,10 @@ use super::block_cache::BlockCache;
 use super::commit::Commit;
 use super::directory::Directory;
 use super::format::Place;
+use super::index::BlockEntry;
 use super::segment::Segment;
 use crate::error::{Error, Result};
-use crate::node::{Address, Backing, Record, Tag};
+use crate::node::{Address, Backing, Record, Sweep, Tag};
 
 /// One opening of one store.
 pub(crate) struct Opening {
@@ -113,19 +114,42 @@ impl Backing for Opening {
         if let Some(block) = self.cache.get(address.segment(), entry.offset) {
             return block.record(address);
         }
-        let place = segment.place(entry.offset);
-        if entry.is_commit {
-            return Err(corrupt(place, format!("the record {address} was expected, but a commit is here")));
-        }
-        let (header, block) = RecordBlock::read(&**segment.region()?, place)?;
-        if header.epoch != epoch || header.first_ordinal != entry.first_ordinal {
-            return Err(corrupt(
-                place,
-                "a stale block of another opening lies where a newer one was written",
-            ));
-        }
-        let block = Arc::new(block);
+        let block = Arc::new(read_block(&segment, entry, epoch, address)?);
         self.cache.insert(address.segment(), entry.offset, Arc::clone(&block));
         block.record(address)
+    }
+
+    fn sweep(&self) -> Box<dyn Sweep + '_> {
+        Box::new(Pass { opening: self, block: None })
+    }
+}
+
+/// Reads and decodes the block that holds the record at `address`, as the segment's index says.
+fn read_block(segment: &Segment, entry: BlockEntry, epoch: u64, address: Address) -> Result<RecordBlock> {
+    let place = segment.place(entry.offset);
+    if entry.is_commit {
+        return Err(corrupt(place, format!("the record {address} was expected, but a commit is here")));
+    }
+    let (header, block) = RecordBlock::read(&**segment.region()?, place)?;
+    if header.epoch != epoch || header.first_ordinal != entry.first_ordinal {
+        return Err(corrupt(place, "a stale block of another opening lies where a newer one was written"));
+    }
+    Ok(block)
+}
+
+/// A pass over the log that keeps the block it is at.
+struct Pass<'a> {
+    opening: &'a Opening,
+    block: Option<RecordBlock>,
+}
+
+impl Sweep for Pass<'_> {
+    fn read(&mut self, address: Address) -> Result<Record> {
+        if let Some(block) = self.block.as_ref().filter(|block| block.holds(address)) {
+            return block.record(address);
+        }
+        let segment = self.opening.segment(address.segment())?;
+        let (entry, epoch) = segment.find(address.ordinal())?;
+        self.block.insert(read_block(&segment, entry, epoch, address)?).record(address)
     }
 }

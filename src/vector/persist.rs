@@ -100,13 +100,7 @@ fn restore<T: DeserializeOwned>(root: codec::Root, backing: &Arc<dyn Backing>) -
         None => Root::empty(),
         Some(address) => Root::lazy(Arc::clone(&source), address),
     });
-    Ok(Vector {
-        head,
-        tree: Tree::unloaded(tree, tree_len, height as u8),
-        tail,
-        head_len,
-        tail_len,
-    })
+    Ok(Vector { head, tree: Tree::unloaded(tree, tree_len, height as u8), tail, head_len, tail_len })
 }
 
 fn load_node<T: DeserializeOwned>(

@@ -16,7 +16,6 @@
 use std::collections::HashMap;
 use std::fmt::Write as _;
 
-
 use super::trace::{Body, Named, Type, Variant};
 
 /// The shape of a type. Equal shapes have equal bytes, as far as serde shows.

@@ -322,10 +322,7 @@ fn the_difference_names_the_fields() {
 
 #[test]
 fn equal_shapes_have_equal_fingerprints() {
-    assert_eq!(
-        shape_of::<Vec<u8>>().unwrap().to_text(),
-        shape_of::<HashSet<u8>>().unwrap().to_text()
-    );
+    assert_eq!(shape_of::<Vec<u8>>().unwrap().to_text(), shape_of::<HashSet<u8>>().unwrap().to_text());
     assert_ne!(shape_of::<Vec<u8>>().unwrap().to_text(), shape_of::<Mock<u8>>().unwrap().to_text());
 }
 

@@ -17,7 +17,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::*;
 use crate::error::{Error, Result};
-use crate::node::{Address, Backing, Record, RecordHead, RecordKind, Sink, Tag};
+use crate::node::{Address, Backing, Record, RecordHead, RecordKind, Sink, Sweep, Tag};
 
 const LEAF: RecordHead = RecordHead { kind: RecordKind::Leaf, delta: false };
 
@@ -80,6 +80,16 @@ impl Backing for Log {
             offset: 0,
             what: format!("no record {address}"),
         })
+    }
+
+    fn sweep(&self) -> Box<dyn Sweep + '_> {
+        struct Each<'a>(&'a Log);
+        impl Sweep for Each<'_> {
+            fn read(&mut self, address: Address) -> Result<Record> {
+                self.0.read(address)
+            }
+        }
+        Box::new(Each(self))
     }
 }
 
