@@ -29,6 +29,8 @@ const BAD_EVERY: u64 = 40;
 /// The iterations that the second process travels to.
 const VISITED: [u64; 3] = [10, 90, 150];
 const DEPTH: usize = 64;
+/// When the game starts, in milliseconds since 1970.
+const START_MS: u64 = 1_767_225_600_000;
 
 type Result<T, E = Box<dyn Error>> = std::result::Result<T, E>;
 
@@ -50,9 +52,17 @@ struct Player {
     position: [f32; 3],
     velocity: [f32; 3],
     gold: u64,
-    inventory: [u32; 8],
+    experience: u64,
+    inventory: [Slot; 8],
     guild: Option<u32>,
-    last_seen: u64,
+    joined_ms: u64,
+    last_seen_ms: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+struct Slot {
+    item: u16,
+    count: u8,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -133,9 +143,11 @@ impl Player {
             position,
             velocity,
             gold: random.below(1_000),
-            inventory: [(); 8].map(|()| random.bits() as u32),
+            experience: random.below(1 << 24),
+            inventory: [(); 8].map(|()| Slot::generate(random)),
             guild: (random.below(4) > 0).then(|| random.below(5_000) as u32),
-            last_seen: 0,
+            joined_ms: START_MS - random.below(1 << 36),
+            last_seen_ms: START_MS,
         }
     }
 
@@ -144,9 +156,16 @@ impl Player {
             *coordinate += speed / 60.0;
         }
         self.health = (self.health + random.below(21) as f32 - 10.0).clamp(1.0, 100.0);
-        self.inventory[random.below(8) as usize] = random.bits() as u32;
+        self.inventory[random.below(8) as usize] = Slot::generate(random);
+        self.experience += random.below(1_000);
         self.level += u16::from(random.below(10) == 0);
-        self.last_seen = tick;
+        self.last_seen_ms = START_MS + tick * 1_000 / 60;
+    }
+}
+
+impl Slot {
+    fn generate(random: &mut Random) -> Self {
+        Self { item: random.below(4_000) as u16, count: random.below(20) as u8 }
     }
 }
 
@@ -372,7 +391,7 @@ fn play(path: &Path) -> Result<()> {
     table.print();
 
     let mut table = Table::new(&["space", "size"]);
-    table.row(&["memory: world and a history of 64 versions", &support::or_unknown(memory)]);
+    table.row(&[&format!("memory: world and a history of {DEPTH} versions"), &support::or_unknown(memory)]);
     table.row(&["memory: peak", &support::or_unknown(memory_peak)]);
     table.row(&["disk: after the first checkpoint", &bytes(first_disk_bytes as f64)]);
     table.row(&["disk: with all checkpoints", &bytes(disk_bytes as f64)]);

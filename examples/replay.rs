@@ -254,6 +254,7 @@ fn replay(arguments: &Arguments) -> Result<()> {
         &format!("{} a version", bytes(history_bytes as f64 / versions as f64)),
     ]);
     table.row(&["memory of the text alone, as Vec<char>", &bytes(text_bytes as f64)]);
+    table.row(&["memory: peak of the process", &support::or_unknown(support::memory("VmHWM"))]);
     table.row(&["disk", &bytes(disk_bytes as f64)]);
     table.print();
 
