@@ -4,15 +4,17 @@
 //! `cargo bench --bench limit -- [ENTRIES] [CHECKPOINTS] [UPDATES]` (1,000,000, 2,000 and 1,000). Both run in turns,
 //! iteration by iteration, on the same disk; an iteration is the updates, the encoding and the sync.
 
+#![expect(clippy::unwrap_used, reason = "a bench stops where something fails")]
+
 use std::collections::HashMap as StdHashMap;
 use std::fs::File;
-use std::io::{Read, Seek, Write};
+use std::io::{Read, Write};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::time::Instant;
 
 use perennial::HashMap;
-use perennial::store::{Compression, Durability, Store};
+use perennial::store::{Compression, Store};
 use serde::{Deserialize, Serialize};
 
 /// 100 bytes, about half of them random.
@@ -179,7 +181,6 @@ fn main() {
     }
     let expected = map.clone();
     drop((map, store));
-    let _ = limit.file.stream_position();
 
     let mut opened = Vec::new();
     for _ in 0..21 {
@@ -212,5 +213,4 @@ fn main() {
         assert!(map == expected);
     }
     println!("everything (load_all): {:.0} ms", median(&mut all));
-    let _ = Durability::Sync;
 }

@@ -9,6 +9,20 @@
     reason = "the nodes, the log and the checkpointer use what the state does not"
 )]
 
+/// Makes functions `const` where atomics can be made in constants: everywhere but under loom.
+macro_rules! const_fn {
+    ($($(#[$meta:meta])* $visibility:vis const fn $name:ident($($parameters:tt)*) -> $result:ty $body:block)+) => {$(
+        #[cfg(not(loom))]
+        $(#[$meta])*
+        $visibility const fn $name($($parameters)*) -> $result $body
+
+        #[cfg(loom)]
+        $(#[$meta])*
+        $visibility fn $name($($parameters)*) -> $result $body
+    )+};
+}
+pub(crate) use const_fn;
+
 #[cfg(loom)]
 pub(crate) use self::model::*;
 #[cfg(not(loom))]

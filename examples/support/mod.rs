@@ -57,7 +57,7 @@ impl Progress {
             }
         } else {
             self.bar.set_position(position);
-            if position % 16 == 0 {
+            if position.is_multiple_of(16) {
                 self.bar.set_message(message());
             }
         }

@@ -97,7 +97,7 @@ impl<'a, K: Hash + Eq + Clone, V: Clone, S: BuildHasher> OccupiedEntry<'a, K, V,
 
     /// The value. **O(log n)**.
     pub fn get(&self) -> &V {
-        &self.map.get_key_value(&self.key).expect(FOUND).1
+        self.map.get_key_value(&self.key).expect(FOUND).1
     }
 
     /// The value, to change it; its leaf is copied if a snapshot holds it. **O(log n)**.

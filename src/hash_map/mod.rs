@@ -18,6 +18,7 @@ pub use iter::{IntoIter, Iter, IterMut, Keys, TryIter, Values, ValuesMut};
 
 use crate::error::Result;
 use crate::node::{IntoItems, Items, LeavesMut, NodeRef, load_all};
+use crate::sync::const_fn;
 use node::{Inserted, Prefix, ROOT, Tree};
 
 /// A hash map whose clones share what they have in common.
@@ -77,13 +78,15 @@ impl<K, V> HashMap<K, V> {
 }
 
 impl<K, V, S> HashMap<K, V, S> {
-    /// Makes an empty map with this hasher. **O(1)**, allocates nothing.
-    pub const fn with_hasher(hash_builder: S) -> Self {
-        Self {
-            tree: Tree::empty(),
-            len: 0,
-            leaf_capacity: node::leaf_capacity::<(K, V)>() as u32,
-            hash_builder,
+    const_fn! {
+        /// Makes an empty map with this hasher. **O(1)**, allocates nothing.
+        pub const fn with_hasher(hash_builder: S) -> Self {
+            Self {
+                tree: Tree::empty(),
+                len: 0,
+                leaf_capacity: node::leaf_capacity::<(K, V)>() as u32,
+                hash_builder,
+            }
         }
     }
 

@@ -43,7 +43,7 @@ impl Shape for Prefix {
 
     fn rebuild<T>(level: u8, starts: u16, _: u16, place: Place, _: &[u64; SLOTS]) -> Option<Self> {
         let aligned =
-            |start: usize, end: usize| (end - start).is_power_of_two() && start % (end - start) == 0;
+            |start: usize, end: usize| (end - start).is_power_of_two() && start.is_multiple_of(end - start);
         let mut ends = Ranges(starts).skip(1).chain([SLOTS]);
         let ranges = Ranges(starts).all(|start| ends.next().is_some_and(|end| aligned(start, end)));
         (ranges && BITS * u32::from(level) == place.depth && place.depth < 64).then_some(Self(place.what))

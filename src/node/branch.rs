@@ -53,12 +53,7 @@ impl<T, X: Shape> Branch<T, X> {
         let mut header = Header::fresh();
         header.level = level;
         header.starts = starts;
-        Box::new(Self {
-            header,
-            source: None,
-            slots: [const { AtomicPtr::new(std::ptr::null_mut()) }; SLOTS],
-            extra,
-        })
+        Box::new(Self { header, source: None, slots: no_slots(), extra })
     }
 
     /// The node's header.
@@ -353,7 +348,7 @@ impl<T, X: Shape> Branch<T, X> {
         let mut copy = Box::new(Self {
             header: self.header.copied(),
             source: None,
-            slots: [const { AtomicPtr::new(std::ptr::null_mut()) }; SLOTS],
+            slots: no_slots(),
             extra: self.extra,
         });
         let mut lazy = false;
@@ -445,14 +440,14 @@ impl<T, X: Shape> Drop for Branch<T, X> {
         struct Rest<'a, T, X: Shape>(&'a Branch<T, X>, Ranges);
         impl<T, X: Shape> Drop for Rest<'_, T, X> {
             fn drop(&mut self) {
-                while let Some(start) = self.1.next() {
+                for start in self.1.by_ref() {
                     // SAFETY: the start owns its reference, and the branch is not used again.
                     unsafe { self.0.word(start).drop_owned::<T, X>() };
                 }
             }
         }
         let mut rest = Rest(self, self.ranges());
-        while let Some(start) = rest.1.next() {
+        for start in rest.1.by_ref() {
             // SAFETY: as above.
             unsafe { rest.0.word(start).drop_owned::<T, X>() };
         }
@@ -523,4 +518,8 @@ pub(super) fn same_word<T, X: Shape>(
 #[inline]
 pub(crate) fn loaded<T>(result: Result<T>) -> T {
     result.unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn no_slots() -> [AtomicPtr<()>; SLOTS] {
+    std::array::from_fn(|_| AtomicPtr::new(std::ptr::null_mut()))
 }

@@ -9,7 +9,7 @@ use super::branch::{Branch, loaded, same_word, settle};
 use super::link::{Node, NodeMut, NodeRef, Word};
 use super::source::{Place, Source};
 use crate::error::Result;
-use crate::sync::{AtomicPtr, Ordering};
+use crate::sync::{AtomicPtr, Ordering, const_fn};
 
 /// The root link of a collection.
 pub(crate) struct Root<T, X: Shape> {
@@ -23,9 +23,11 @@ unsafe impl<T: Send + Sync, X: Shape> Send for Root<T, X> {}
 unsafe impl<T: Send + Sync, X: Shape> Sync for Root<T, X> {}
 
 impl<T, X: Shape> Root<T, X> {
-    /// A tree without nodes.
-    pub(crate) const fn empty() -> Self {
-        Self { slot: AtomicPtr::new(std::ptr::null_mut()), source: None }
+    const_fn! {
+        /// A tree without nodes.
+        pub(crate) const fn empty() -> Self {
+            Self { slot: AtomicPtr::new(std::ptr::null_mut()), source: None }
+        }
     }
 
     /// A tree whose root is only in the log.

@@ -790,7 +790,7 @@ fn a_vector_of_shorter_lives_goes_where_one_of_longer_does() {
     fn shorter<'a>(long: Vector<&'static str>, _: &'a str) -> Vector<&'a str> {
         long
     }
-    assert_eq!(shorter(Vector::from(["a"]), &String::new()), ["a"]);
+    assert_eq!(shorter(Vector::from(["a"]), ""), ["a"]);
     fn send<T: Send + Sync>() {}
     send::<Vector<u8>>();
 }

@@ -22,6 +22,7 @@ pub use iter_mut::IterMut;
 
 use crate::error::Result;
 use crate::node::{NodeRef, Place, Root, load_all};
+use crate::sync::const_fn;
 use node::Counts;
 use tree::Tree;
 
@@ -99,13 +100,15 @@ pub(crate) enum Part {
 }
 
 impl<T> Vector<T> {
-    /// Makes an empty vector. **O(1)**, allocates nothing.
-    ///
-    /// ```
-    /// assert!(perennial::Vector::<u8>::new().is_empty());
-    /// ```
-    pub const fn new() -> Self {
-        Self { head: Root::empty(), tree: Tree::empty(), tail: Root::empty(), head_len: 0, tail_len: 0 }
+    const_fn! {
+        /// Makes an empty vector. **O(1)**, allocates nothing.
+        ///
+        /// ```
+        /// assert!(perennial::Vector::<u8>::new().is_empty());
+        /// ```
+        pub const fn new() -> Self {
+            Self { head: Root::empty(), tree: Tree::empty(), tail: Root::empty(), head_len: 0, tail_len: 0 }
+        }
     }
 
     /// Loads everything that a restored vector has not loaded yet, in the order of the log and on all cores. **O(n)**.

@@ -15,6 +15,7 @@ use crate::error::Result;
 use crate::node::{
     BITS, Branch, Child, LeafMut, Node, NodeMut, NodeRef, OwnedLeaf, Place, Root, SLOTS, loaded,
 };
+use crate::sync::const_fn;
 
 /// Which end of the tree.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -57,8 +58,11 @@ impl<T> Clone for Tree<T> {
 }
 
 impl<T> Tree<T> {
-    pub(super) const fn empty() -> Self {
-        Self { root: Root::empty(), len: 0, height: 0, regular: false }
+    const_fn! {
+        /// A tree without nodes.
+        pub(super) const fn empty() -> Self {
+            Self { root: Root::empty(), len: 0, height: 0, regular: false }
+        }
     }
 
     pub(super) fn of(node: Option<Link<T>>) -> Self {
