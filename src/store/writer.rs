@@ -374,6 +374,11 @@ impl Writer {
             move |e: io::Error| directory.io_error(action, name, e)
         };
         let storage = &directory.storage;
+        if !self.begun {
+            // The first segment. Whoever made the store may have died before its manifest's name was durable, and a
+            // segment without a manifest would be no store at all.
+            storage.sync_dir().map_err(io_error("sync the directory of"))?;
+        }
         let created = match storage.create(&name, entry.len_bytes.into()) {
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
                 check_unborn(directory, opening.store_id, entry.number)?;

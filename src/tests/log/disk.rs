@@ -150,8 +150,23 @@ struct PowerState {
     /// The durable names, and those a running process sees.
     durable_names: BTreeMap<String, u64>,
     names: BTreeMap<String, u64>,
-    /// Names after each change that no sync of the directory followed yet.
-    later_names: Vec<BTreeMap<String, u64>>,
+    /// Changes of names that no sync of the directory followed yet: what goes, what comes.
+    name_changes: Vec<NameChange>,
+}
+
+#[derive(Clone)]
+struct NameChange {
+    goes: Option<String>,
+    comes: Option<(String, u64)>,
+}
+
+impl NameChange {
+    fn apply(self, names: &mut BTreeMap<String, u64>) {
+        if let Some(name) = self.goes {
+            names.remove(&name);
+        }
+        names.extend(self.comes);
+    }
 }
 
 impl Power {
@@ -211,21 +226,26 @@ impl PowerStorage {
                 at = end;
             }
         }
-        // Changes of names land in order, as far as they do.
-        let landed = noise.next(state.later_names.len() as u64 + 1) as usize;
-        let names = if landed == 0 { &state.durable_names } else { &state.later_names[landed - 1] };
+        // Each change of a name lands or not, whatever the ones before it did.
+        let mut names = state.durable_names.clone();
+        state
+            .name_changes
+            .iter()
+            .filter(|_| noise.next(2) == 0)
+            .for_each(|change| change.clone().apply(&mut names));
         let disk = MemoryStorage::new();
         for (name, file) in names {
-            disk.create(name, 0).unwrap().write_all_at(&files[file], 0).unwrap();
+            disk.create(&name, 0).unwrap().write_all_at(&files[&file], 0).unwrap();
         }
         disk
     }
 
-    fn change_names(&self, change: impl FnOnce(&mut BTreeMap<String, u64>)) {
+    fn change_names(&self, goes: Option<&str>, comes: Option<(&str, u64)>) {
         let mut state = self.power.state.lock().unwrap();
-        change(&mut state.names);
-        let names = state.names.clone();
-        state.later_names.push(names);
+        let comes = comes.map(|(name, number)| (name.to_owned(), number));
+        let change = NameChange { goes: goes.map(str::to_owned), comes };
+        change.clone().apply(&mut state.names);
+        state.name_changes.push(change);
     }
 
     fn wrap(&self, name: &str, file: Arc<dyn StorageFile>) -> Arc<dyn StorageFile> {
@@ -247,9 +267,7 @@ impl Storage for PowerStorage {
             state.pending.push((number, 0, vec![0; len_bytes as usize]));
             number
         };
-        self.change_names(|names| {
-            names.insert(name.into(), number);
-        });
+        self.change_names(None, Some((name, number)));
         Ok(self.wrap(name, file))
     }
 
@@ -268,25 +286,21 @@ impl Storage for PowerStorage {
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         self.power.pass(|_| Ok(()))?;
         self.seen.rename(from, to)?;
-        self.change_names(|names| {
-            let number = names.remove(from).unwrap();
-            names.insert(to.into(), number);
-        });
+        let number = self.power.state.lock().unwrap().names[from];
+        self.change_names(Some(from), Some((to, number)));
         Ok(())
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
         self.power.pass(|_| Ok(()))?;
         self.seen.remove(name)?;
-        self.change_names(|names| {
-            names.remove(name);
-        });
+        self.change_names(Some(name), None);
         Ok(())
     }
 
     fn sync_dir(&self) -> io::Result<()> {
         self.power.pass(|state| {
-            state.later_names.clear();
+            state.name_changes.clear();
             state.durable_names = state.names.clone();
             Ok(())
         })

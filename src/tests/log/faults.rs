@@ -226,7 +226,11 @@ fn a_flip_anywhere_in_a_closed_store_is_an_error_or_harmless() {
 
 /// A run of commits over several segments, until it ends or fails.
 fn run(log: &Log, model: &mut Model, noise: &mut Noise) -> Result<()> {
-    for round in 0..12 {
+    run_rounds(log, model, noise, 12)
+}
+
+fn run_rounds(log: &Log, model: &mut Model, noise: &mut Noise, rounds: u64) -> Result<()> {
+    for round in 0..rounds {
         model.append(log, noise, round % 5 * 8, 120)?;
         if round % 3 == 1 {
             log.writer()?.make_readable()?;
@@ -234,6 +238,9 @@ fn run(log: &Log, model: &mut Model, noise: &mut Noise) -> Result<()> {
         }
         if round % 4 == 2 {
             model.commit(log, Durability::Buffered)?;
+            if rounds < 12 && noise.next(2) == 0 {
+                continue;
+            }
             model.durable = log.sync()?;
         } else {
             model.commit(log, Durability::Sync)?;
@@ -311,22 +318,29 @@ fn kills_and_power_cuts_at_any_call_leave_whole_commits_not_older_than_the_last_
         let mut only_killed = false;
         // One after the other on the same store, some of them during recovery.
         for _ in 0..8 {
-            disk.lose_power_after(noise.next(80));
+            let most_calls = [12, 80][noise.next(2) as usize];
+            disk.lose_power_after(noise.next(most_calls));
             let log = Log::open(Arc::clone(&disk) as Arc<dyn Storage>, &small(), Path::new("store"));
             match log {
                 Ok(log) => {
                     // What a killed process had written is still there, synced or not.
                     let expected = if only_killed { model.newest() } else { model.durable };
-                    assert!(log.latest().map_or(0, |commit| commit.id) >= expected, "seed {seed}");
+                    let newest = log.latest().map_or(0, |commit| commit.id);
+                    assert!(
+                        newest >= expected,
+                        "seed {seed}: {newest} < {expected} (only killed: {only_killed})"
+                    );
                     check_reopened(&log, &mut model);
-                    let _ = run(&log, &mut model, &mut noise);
+                    let rounds = noise.next(12);
+                    let _ = run_rounds(&log, &mut model, &mut noise, rounds);
+                    only_killed = true;
                     // A killed process never gets to its destructors.
                     if noise.next(4) > 0 { std::mem::forget(log) } else { drop(log) }
                 }
                 Err(e) => assert!(disk.is_off(), "seed {seed}: {e}"),
             }
-            only_killed = noise.next(2) == 0;
-            if !only_killed {
+            if noise.next(2) == 0 {
+                only_killed = false;
                 disk = Arc::new(PowerStorage::new(disk.after_the_cut(&mut noise), u64::MAX));
             }
         }
