@@ -45,7 +45,7 @@ macro_rules! peer {
 }
 
 type Imbl = imbl::GenericHashMap<u64, u64, SeededState, imbl::shared_ptr::DefaultSharedPtr>;
-type Rpds = rpds::HashTrieMap<u64, u64, rpds::ArcTK, SeededState>;
+type Rpds = rpds::HashTrieMapSync<u64, u64, SeededState>;
 
 peer!(perennial::HashMap<u64, u64>, "perennial", Self::new(), insert, remove, true);
 peer!(Imbl, "imbl", Self::with_hasher(SeededState::default()), insert, remove, true);

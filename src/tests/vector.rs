@@ -367,7 +367,9 @@ impl Log {
     }
 
     fn flush(&mut self, vector: &Vector<u64>) {
-        Self::roots(vector).for_each(|root| drop(self.flush_node(root)));
+        Self::roots(vector).for_each(|root| {
+            self.flush_node(root);
+        });
     }
 
     fn flush_node(&mut self, node: NodeRef<'_, u64, Counts>) -> Address {

@@ -1,0 +1,77 @@
+//! Any sequence of operations on a map and its versions, against std, with checkpoints and reopenings between.
+#![no_main]
+
+use std::collections::HashMap as Model;
+use std::sync::Arc;
+
+use arbitrary::Arbitrary;
+use libfuzzer_sys::fuzz_target;
+use perennial::HashMap;
+use perennial::storage::MemoryStorage;
+use perennial::store::{Options, Store};
+
+#[derive(Arbitrary, Debug)]
+enum Op {
+    Insert(u16, String),
+    Remove(u16),
+    Change(u16),
+    Entry(u16),
+    Retain(u8),
+    Keep,
+    GoBack(u8),
+    Checkpoint,
+    Reopen,
+}
+
+fuzz_target!(|ops: Vec<Op>| {
+    let storage = Arc::new(MemoryStorage::new());
+    let open =
+        || Options::new().segment_bytes(64 << 10).open_storage(storage.clone()).expect("a sound store");
+    let mut store: Option<Store> = Some(open());
+    let (mut map, mut model) = (HashMap::<u16, String>::new(), Model::new());
+    let mut kept = vec![(map.clone(), model.clone())];
+    let mut saved = Vec::new();
+    for op in ops {
+        match op {
+            Op::Insert(key, value) => assert_eq!(map.insert(key, value.clone()), model.insert(key, value)),
+            Op::Remove(key) => assert_eq!(map.remove(&key), model.remove(&key)),
+            Op::Change(key) => {
+                map.get_mut(&key).into_iter().for_each(|value| value.push('x'));
+                model.get_mut(&key).into_iter().for_each(|value| value.push('x'));
+            }
+            Op::Entry(key) => {
+                map.entry(key).or_default().push('y');
+                model.entry(key).or_default().push('y');
+            }
+            Op::Retain(bits) => {
+                map.retain(|key, _| key & u16::from(bits) == 0);
+                model.retain(|key, _| key & u16::from(bits) == 0);
+            }
+            Op::Keep => kept.push((map.clone(), model.clone())),
+            Op::GoBack(index) => (map, model) = kept[usize::from(index) % kept.len()].clone(),
+            Op::Checkpoint => {
+                let id = store.as_ref().map(|store| store.checkpoint(&map).expect("a checkpoint").id);
+                saved.push((id.expect("an open store"), model.clone()));
+            }
+            Op::Reopen => {
+                store = None;
+                let opened = store.insert(open());
+                if let Some((id, saved)) = saved.last() {
+                    (map, model) = (opened.restore(*id).expect("a sound checkpoint"), saved.clone());
+                }
+            }
+        }
+        assert_eq!(map.len(), model.len());
+    }
+    kept.push((map, model));
+    for (map, model) in &kept {
+        assert_eq!(map.len(), model.len());
+        assert!(map.iter().all(|(key, value)| model.get(key) == Some(value)));
+    }
+    for (id, model) in saved {
+        let map: HashMap<u16, String> =
+            store.as_ref().expect("an open store").restore(id).expect("a sound checkpoint");
+        assert_eq!(map.len(), model.len());
+        assert!(map.iter().all(|(key, value)| model.get(key) == Some(value)));
+    }
+});
