@@ -1,5 +1,6 @@
 //! What the examples share: random numbers from a seed, tables, progress, memory as the system counts it.
 
+use std::cell::Cell;
 use std::io::{IsTerminal, stdout};
 use std::time::Duration;
 
@@ -30,6 +31,8 @@ pub struct Progress {
     total: u64,
     what: &'static str,
     plain: bool,
+    /// The quarter that was last said, where that is plain.
+    quarter: Cell<u64>,
 }
 
 impl Progress {
@@ -45,14 +48,14 @@ impl Progress {
         let style = ProgressStyle::with_template("{prefix} [{bar:40}] {pos}/{len} {msg}");
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
         bar.set_prefix(what);
-        Self { bar, total, what, plain }
+        Self { bar, total, what, plain, quarter: Cell::new(0) }
     }
 
     /// Says how far the work is, and something about it.
     pub fn advance_to(&self, position: u64, message: impl FnOnce() -> String) {
         if self.plain {
-            let quarter = |position: u64| position * 4 / self.total.max(1);
-            if position > 0 && quarter(position) > quarter(position - 1) {
+            let quarter = position * 4 / self.total.max(1);
+            if self.quarter.replace(quarter) < quarter {
                 println!("{}: {position} of {}, {}", self.what, self.total, message());
             }
         } else {
