@@ -50,14 +50,7 @@ type Rpds = rpds::HashTrieMapSync<u64, u64, SeededState>;
 peer!(perennial::HashMap<u64, u64>, "perennial", Self::new(), insert, remove, true);
 peer!(Imbl, "imbl", Self::with_hasher(SeededState::default()), insert, remove, true);
 peer!(im::HashMap<u64, u64, SeededState>, "im", Self::with_hasher(SeededState::default()), insert, remove, true);
-peer!(
-    Rpds,
-    "rpds",
-    Self::new_with_hasher_with_ptr_kind(SeededState::default()),
-    insert_mut,
-    remove_mut,
-    true
-);
+peer!(Rpds, "rpds", Self::new_with_hasher_and_ptr_kind(SeededState::default()), insert_mut, remove_mut, true);
 peer!(
     StdHashMap<u64, u64, SeededState>,
     "std",

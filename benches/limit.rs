@@ -2,7 +2,8 @@
 //! preallocated file and synced once. No store that keeps every version can do with less work.
 //!
 //! `cargo bench --bench limit -- [ENTRIES] [CHECKPOINTS] [UPDATES]` (1,000,000, 2,000 and 1,000). Both run in turns,
-//! iteration by iteration, on the same disk; an iteration is the updates, the encoding and the sync.
+//! iteration by iteration, on the same disk; an iteration is the updates, the encoding and the sync. The environment
+//! variables COMPRESSION (none, lz4, zstd), BLOCK_BYTES and DIR choose what else there is to choose.
 
 #![expect(clippy::unwrap_used, reason = "a bench stops where something fails")]
 
@@ -127,7 +128,12 @@ fn main() {
     let mut random = Random(0x9e37_79b9_7f4a_7c15);
     let initial: Vec<(u64, Entry)> = (0..entries as u64).map(|key| (key, random.entry())).collect();
 
-    let store = Store::options().compression(compression).open(&path).unwrap();
+    let block_bytes = std::env::var("BLOCK_BYTES").ok().and_then(|bytes| bytes.parse().ok());
+    let mut options = Store::options().compression(compression);
+    if let Some(bytes) = block_bytes {
+        options = options.block_bytes(bytes);
+    }
+    let store = options.open(&path).unwrap();
     let mut map: HashMap<u64, Entry> = initial.iter().copied().collect();
     let (full, full_ms) = time(|| store.checkpoint(&map).unwrap());
     let mut limit = Limit::new(&dir.path().join("limit"), &initial);

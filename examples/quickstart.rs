@@ -186,7 +186,7 @@ struct Changes {
 fn changes(older: &World, newer: &World) -> Result<Changes> {
     let mut changes = Changes { players: 0, raw_bytes: 0, gold_made: 0 };
     let size = |entry: &_| Ok::<_, Box<dyn Error>>(postcard::to_slice(entry, &mut [0; 512])?.len());
-    for change in newer.players.diff(&older.players) {
+    for change in older.players.diff(&newer.players) {
         let DiffItem::Changed { key, old, new } = change else {
             return Err("an iteration added or removed a player".into());
         };

@@ -267,7 +267,7 @@ where
         self.get(key).is_some()
     }
 
-    /// What changed from `older` to this map, without order. **O(d log n)** for d differences: what the two share is
+    /// What changed from this map to `newer`, without order. **O(d log n)** for d differences: what the two share is
     /// passed over, also what neither has loaded.
     ///
     /// Maps of different seeds have no nodes in common and are compared key by key, **O(n)**.
@@ -278,14 +278,14 @@ where
     /// let old: HashMap<u32, u32> = (0..1000).map(|n| (n, n)).collect();
     /// let mut new = old.clone();
     /// new.insert(7, 70);
-    /// let changes: Vec<_> = new.diff(&old).collect();
+    /// let changes: Vec<_> = old.diff(&new).collect();
     /// assert_eq!(changes, [DiffItem::Changed { key: &7, old: &7, new: &70 }]);
     /// ```
-    pub fn diff<'a>(&'a self, older: &'a Self) -> Diff<'a, K, V, S>
+    pub fn diff<'a>(&'a self, newer: &'a Self) -> Diff<'a, K, V, S>
     where
         V: PartialEq,
     {
-        Diff::new(older, self)
+        Diff::new(self, newer)
     }
 
     /// Whether keys lie at the same places in both maps.

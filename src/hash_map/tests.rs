@@ -1,3 +1,5 @@
+//! Model tests of the hash map: against std and imbl, with snapshots held, with colliding hashes, through a log.
+
 use std::collections::HashMap as Model;
 use std::hash::{BuildHasher, BuildHasherDefault, Hasher};
 
@@ -117,7 +119,7 @@ fn run<S: BuildHasher + Default + Clone>(preload: u16, ops: &[Op]) {
         for (two, two_model) in &kept {
             assert_eq!(one == two, one_model == two_model);
             let mut patched = two_model.clone();
-            for change in one.diff(two) {
+            for change in two.diff(one) {
                 match change {
                     DiffItem::Added(&key, &value) => assert_eq!(patched.insert(key, value), None),
                     DiffItem::Removed(key, value) => assert_eq!(patched.remove(key), Some(*value)),

@@ -34,9 +34,9 @@ use super::{Address, Place, Shape};
 use crate::error::Result;
 
 /// Deltas in a row after which a leaf is written in full. See `docs::design` for the measurements.
-pub(super) const LEAF_HOPS: u8 = 8;
+pub(super) const LEAF_HOPS: u8 = 10;
 /// Deltas in a row after which a branch is written in full.
-pub(super) const BRANCH_HOPS: u8 = 6;
+pub(super) const BRANCH_HOPS: u8 = 8;
 
 /// First byte of a set of changes that is not a single one.
 pub(super) const MANY: u8 = 32;

@@ -38,11 +38,21 @@ impl FileStorage {
             }),
             Err(e) if e.kind() == io::ErrorKind::NotFound && create => {
                 let io_error = |action, source| Error::Io { action, path: path.clone(), source };
-                fs::create_dir(&path).map_err(|e| io_error("create the directory", e))?;
                 let parent = match path.parent() {
                     Some(parent) if !parent.as_os_str().is_empty() => parent,
                     _ => Path::new("."),
                 };
+                if !parent.is_dir() {
+                    return Err(Error::NotAStore {
+                        found: format!(
+                            "nothing is there, and its parent {} is no directory",
+                            parent.display()
+                        ),
+                        advice: "check the path, or create the parent directory first",
+                        path,
+                    });
+                }
+                fs::create_dir(&path).map_err(|e| io_error("create the directory", e))?;
                 sync_directory(parent).map_err(|e| io_error("sync the parent directory of", e))?;
                 Ok(Self { path })
             }
@@ -259,6 +269,9 @@ mod tests {
             FileStorage::open(directory.path().join("no"), false),
             Err(Error::NotAStore { .. })
         ));
-        assert!(matches!(FileStorage::open(directory.path().join("no/no"), true), Err(Error::Io { .. })));
+        assert!(matches!(
+            FileStorage::open(directory.path().join("no/no"), true),
+            Err(Error::NotAStore { .. })
+        ));
     }
 }

@@ -27,8 +27,14 @@ pub enum Durability {
 
 /// How a store is opened.
 ///
-/// ```ignore
-/// let options = Options::new().compression(Compression::Zstd).cache_bytes(8 << 20);
+/// ```
+/// use perennial::store::{Compression, Store};
+///
+/// # let dir = tempfile::tempdir().unwrap();
+/// let options = Store::options().compression(Compression::Zstd).cache_bytes(8 << 20);
+/// let store = options.open(dir.path().join("world"))?;
+/// assert_eq!(store.checkpoints().count(), 0);
+/// # Ok::<(), perennial::Error>(())
 /// ```
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -43,7 +49,7 @@ pub struct Options {
 
 impl Options {
     /// Size of a block before compression, unless the options say otherwise.
-    pub(crate) const BLOCK_BYTES: u32 = 8 << 10;
+    pub(crate) const BLOCK_BYTES: u32 = 4 << 10;
     /// Size of a segment, unless the options say otherwise.
     pub(crate) const SEGMENT_BYTES: u32 = 8 << 20;
     /// Bounds of the size of a segment.
@@ -51,7 +57,7 @@ impl Options {
     /// Bounds of the size of a block.
     const BLOCK_BOUNDS: (u32, u32) = (256, 1 << 20);
 
-    /// The defaults: LZ4, segments of 8 MiB, blocks of 8 KiB, a cache of 32 MiB, create, read and write, `Sync`.
+    /// The defaults: LZ4, segments of 8 MiB, blocks of 4 KiB, a cache of 32 MiB, create, read and write, `Sync`.
     pub fn new() -> Self {
         Self {
             compression: Compression::default(),
@@ -80,7 +86,7 @@ impl Options {
         self
     }
 
-    /// Sets the size at which a block is closed, before compression, clamped to 256 B – 1 MiB. Default: 8 KiB.
+    /// Sets the size at which a block is closed, before compression, clamped to 256 B – 1 MiB. Default: 4 KiB.
     ///
     /// Larger blocks compress better; a cold read decodes a whole block.
     #[must_use]

@@ -109,7 +109,12 @@ fn nothing_acknowledged_is_lost_to_kills() {
         let store = open(&path);
         let found: Option<World> = store.latest().unwrap();
         let found = found.unwrap_or_default();
-        assert!(found.tick >= acknowledged.1, "tick {} after {} was acknowledged", found.tick, acknowledged.1);
+        assert!(
+            found.tick >= acknowledged.1,
+            "tick {} after {} was acknowledged",
+            found.tick,
+            acknowledged.1
+        );
         assert!(found.tick <= acknowledged.1 + 1, "at most one checkpoint was in flight");
         assert_eq!(found, World::at(found.tick), "a state that never was");
         let newest = store.checkpoints().next().map_or(0, |newest| newest.unwrap().id.0);
