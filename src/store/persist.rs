@@ -22,7 +22,7 @@ impl<T: Serialize + DeserializeOwned + 'static> Persist for T {}
 pub(super) mod sealed {
     use super::*;
 
-    /// The work behind [`Persist`](super::Persist).
+    /// The work behind [`Persist`].
     pub trait Encode {
         #[doc(hidden)]
         fn type_of(&self) -> (TypeId, &'static str);

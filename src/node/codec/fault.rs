@@ -5,7 +5,7 @@ use std::fmt;
 use crate::error::Error;
 use crate::node::Address;
 
-/// The serde error of [`Writer`](super::writer::Writer) and [`Reader`](super::reader::Reader).
+/// The serde error of [`Writer`](super::writer::Writer) and the reader.
 ///
 /// One pointer wide, so that the results of infallible steps stay in registers.
 pub(super) struct Fault(Box<Kind>);
