@@ -79,12 +79,13 @@ fn load<T: Send + Sync, X: Shape>(missing: &[Missing<'_, T, X>]) -> Result<()> {
 fn sweep<T, X: Shape>(missing: &[Missing<'_, T, X>]) -> Result<()> {
     let Some(first) = missing.first() else { return Ok(()) };
     let mut log = first.source.backing.sweep();
-    let mut begun = Begun::default();
+    let above = missing.last().map_or(0, |last| last.address.segment() as usize + 1);
+    let mut begun = Begun { lowest: above, ..Begun::default() };
     let mut rest = missing.len();
     loop {
         let next = rest.checked_sub(1).map(|index| missing[index].address);
         // What was begun and needs a record further back than the next node has comes later.
-        let (address, index, mut chain) = match (begun.highest(), next) {
+        let (address, index, mut chain) = match (begun.highest(next), next) {
             (Some(needed), next) if next.is_none_or(|next| needed > next) => begun.pop(),
             (_, Some(next)) => {
                 rest -= 1;
@@ -108,17 +109,32 @@ fn sweep<T, X: Shape>(missing: &[Missing<'_, T, X>]) -> Result<()> {
 }
 
 /// Nodes of which newer records were read, by the address they need next.
+///
+/// Most need one far back, so only those of the segments at hand are kept in order: the others wait
+/// unsorted, segment by segment.
 #[derive(Default)]
 struct Begun {
     /// Small entries, because they move: the address and a place in `chains`.
-    heap: BinaryHeap<(Address, u32)>,
+    ordered: BinaryHeap<(Address, u32)>,
+    /// The lowest segment whose entries are ordered.
+    lowest: usize,
+    /// Entries of lower segments, by segment.
+    waiting: Vec<Vec<(Address, u32)>>,
     chains: Vec<(usize, Chain)>,
     free: Vec<u32>,
 }
 
 impl Begun {
-    fn highest(&self) -> Option<Address> {
-        self.heap.peek().map(|&(address, _)| address)
+    /// The highest address needed, if it may be above `next`.
+    fn highest(&mut self, next: Option<Address>) -> Option<Address> {
+        let down_to = next.map_or(0, |next| next.segment() as usize);
+        while self.ordered.is_empty() && self.lowest > down_to {
+            self.lowest -= 1;
+            if let Some(entries) = self.waiting.get_mut(self.lowest) {
+                self.ordered = std::mem::take(entries).into();
+            }
+        }
+        self.ordered.peek().map(|&(address, _)| address)
     }
 
     fn push(&mut self, needs: Address, index: usize, chain: Chain) {
@@ -132,12 +148,20 @@ impl Begun {
                 (self.chains.len() - 1) as u32
             }
         };
-        self.heap.push((needs, place));
+        let segment = needs.segment() as usize;
+        if segment >= self.lowest {
+            self.ordered.push((needs, place));
+            return;
+        }
+        if self.waiting.len() <= segment {
+            self.waiting.resize_with(segment + 1, Vec::new);
+        }
+        self.waiting[segment].push((needs, place));
     }
 
     /// Takes the highest; there must be one.
     fn pop(&mut self) -> (Address, usize, Chain) {
-        let (address, place) = self.heap.pop().expect("a node was begun");
+        let (address, place) = self.ordered.pop().expect("a node was begun");
         self.free.push(place);
         let (index, chain) = std::mem::take(&mut self.chains[place as usize]);
         (address, index, chain)
