@@ -195,6 +195,105 @@ fn one_hash_for_all_keys_still_works() {
     assert!(map.is_empty());
 }
 
+mod panics {
+    use std::cell::Cell;
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use super::*;
+
+    thread_local! {
+        /// Calls of user code until one panics.
+        static FUSE: Cell<usize> = const { Cell::new(usize::MAX) };
+        static LIVE: Cell<isize> = const { Cell::new(0) };
+    }
+
+    fn burn() {
+        let left = FUSE.get();
+        FUSE.set(left.saturating_sub(if left == usize::MAX { 0 } else { 1 }));
+        assert!(left != 0, "the fuse blew");
+    }
+
+    /// Counts its instances; hashing, comparing and cloning may panic.
+    struct Touchy(u32);
+
+    impl Touchy {
+        fn new(number: u32) -> Self {
+            LIVE.set(LIVE.get() + 1);
+            Self(number)
+        }
+    }
+
+    impl Drop for Touchy {
+        fn drop(&mut self) {
+            LIVE.set(LIVE.get() - 1);
+        }
+    }
+
+    impl Clone for Touchy {
+        fn clone(&self) -> Self {
+            burn();
+            Self::new(self.0)
+        }
+    }
+
+    impl PartialEq for Touchy {
+        fn eq(&self, other: &Self) -> bool {
+            burn();
+            self.0 == other.0
+        }
+    }
+
+    impl Eq for Touchy {}
+
+    impl Hash for Touchy {
+        fn hash<H: Hasher>(&self, state: &mut H) {
+            burn();
+            // Few hashes, so that leaves fill, split and merge often.
+            state.write_u32(self.0 % 40);
+        }
+    }
+
+    #[test]
+    fn user_code_may_panic_at_every_call() {
+        let mut blown = 0;
+        for fuse in 0..160 {
+            for shared in [false, true] {
+                let mut map: HashMap<Touchy, Touchy> =
+                    (0..120).map(|n| (Touchy::new(n), Touchy::new(n))).collect();
+                let before = shared.then(|| map.clone());
+                let mut keys: std::collections::BTreeSet<u32> = (0..120).collect();
+                for step in 0..12u32 {
+                    let number = step * 23 % 130;
+                    let key = Touchy::new(number);
+                    FUSE.set(fuse);
+                    let done = catch_unwind(AssertUnwindSafe(|| match step % 3 {
+                        0 => drop(map.remove(&key)),
+                        1 => drop(map.insert(Touchy::new(number), Touchy::new(number))),
+                        _ => {
+                            *map.entry(Touchy::new(number)).or_insert_with(|| Touchy::new(number)) =
+                                Touchy::new(number)
+                        }
+                    }));
+                    FUSE.set(usize::MAX);
+                    blown += usize::from(done.is_err());
+                    map.check();
+                    let found: std::collections::BTreeSet<u32> = map.keys().map(|key| key.0).collect();
+                    let mut after = keys.clone();
+                    let _ = if step % 3 == 0 { after.remove(&number) } else { after.insert(number) };
+                    assert!(found == after || done.is_err() && found == keys, "step {step}, fuse {fuse}");
+                    keys = found;
+                }
+                if let Some(before) = before {
+                    before.check();
+                    assert_eq!(before.len(), 120);
+                }
+            }
+        }
+        assert!(blown > 500, "hardly any call panicked: {blown}");
+        assert_eq!(LIVE.get(), 0, "entries leaked or were dropped twice");
+    }
+}
+
 mod persist {
     use std::cell::RefCell;
     use std::rc::Rc;
