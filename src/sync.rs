@@ -35,8 +35,43 @@ mod real {
     pub(crate) use std::hint::spin_loop;
     pub(crate) use std::sync::Arc;
     pub(crate) use std::sync::atomic::{
-        AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
+        AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
     };
+    use std::time::Duration;
+
+    /// Lets threads that hold a mutex wait for one another.
+    #[derive(Default)]
+    pub(crate) struct Condvar(parking_lot::Condvar);
+
+    impl Condvar {
+        /// Gives the lock back, waits for a notification, takes the lock again. May wake without one.
+        pub(crate) fn wait<'a, T>(&self, mut guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
+            self.0.wait(&mut guard);
+            guard
+        }
+
+        /// The same, for at most `timeout`.
+        pub(crate) fn wait_for<'a, T>(
+            &self,
+            mut guard: MutexGuard<'a, T>,
+            timeout: Duration,
+        ) -> MutexGuard<'a, T> {
+            self.0.wait_for(&mut guard, timeout);
+            guard
+        }
+
+        pub(crate) fn notify_all(&self) {
+            self.0.notify_all();
+        }
+    }
+
+    /// A thread that was started by [`spawn`].
+    pub(crate) type JoinHandle = std::thread::JoinHandle<()>;
+
+    /// Starts a thread of this name.
+    pub(crate) fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> std::io::Result<JoinHandle> {
+        std::thread::Builder::new().name(name.to_owned()).spawn(body)
+    }
 
     /// A lock held by value, for as long as its owner lives.
     pub(crate) type OwnedGuard<T> = parking_lot::ArcMutexGuard<parking_lot::RawMutex, T>;
@@ -44,6 +79,11 @@ mod real {
     /// Locks a mutex and keeps it alive.
     pub(crate) fn lock_arc<T>(mutex: &Arc<Mutex<T>>) -> OwnedGuard<T> {
         mutex.lock_arc()
+    }
+
+    /// Takes the value out of the last pointer to it; drops the pointer if it is not the last.
+    pub(crate) fn into_inner<T>(shared: Arc<T>) -> Option<T> {
+        Arc::into_inner(shared)
     }
 
     /// Tells the running thread from every other one alive: the address of a variable of its own, never 0.
@@ -86,9 +126,10 @@ mod model {
 
     pub(crate) use loom::hint::spin_loop;
     pub(crate) use loom::sync::atomic::{
-        AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
+        AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
     };
     pub(crate) use loom::sync::{Arc, MutexGuard, RwLockReadGuard, RwLockWriteGuard};
+    use std::time::Duration;
 
     const POISONED: &str = "a lock of a loom model is not poisoned: models do not panic while they hold one";
 
@@ -106,6 +147,31 @@ mod model {
         }
     }
 
+    /// loom's condition variable with the signatures above. No time passes in a model: a wait with a timeout ends by
+    /// a notification too, so that no timeout can hide a lost one.
+    #[derive(Default)]
+    pub(crate) struct Condvar(loom::sync::Condvar);
+
+    impl Condvar {
+        pub(crate) fn wait<'a, T>(&self, guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
+            self.0.wait(guard).expect(POISONED)
+        }
+
+        pub(crate) fn wait_for<'a, T>(&self, guard: MutexGuard<'a, T>, _: Duration) -> MutexGuard<'a, T> {
+            self.wait(guard)
+        }
+
+        pub(crate) fn notify_all(&self) {
+            self.0.notify_all();
+        }
+    }
+
+    pub(crate) type JoinHandle = loom::thread::JoinHandle<()>;
+
+    pub(crate) fn spawn(_name: &str, body: impl FnOnce() + Send + 'static) -> std::io::Result<JoinHandle> {
+        Ok(loom::thread::spawn(body))
+    }
+
     /// loom's reader-writer lock with parking_lot's signature.
     pub(crate) struct RwLock<T>(loom::sync::RwLock<T>);
 
@@ -121,6 +187,10 @@ mod model {
         pub(crate) fn write(&self) -> RwLockWriteGuard<'_, T> {
             self.0.write().expect(POISONED)
         }
+    }
+
+    pub(crate) fn into_inner<T>(shared: Arc<T>) -> Option<T> {
+        Arc::try_unwrap(shared).ok()
     }
 
     /// The same for loom's threads, which share one thread of the system.

@@ -176,7 +176,7 @@ impl<T> History<T> {
     /// If called from within an update of `state`, or as [`record`](Self::record).
     pub fn undo(&mut self, state: &State<T>) -> Option<Snapshot<T>>
     where
-        T: Clone,
+        T: Clone + Send + Sync + 'static,
     {
         self.go(state, |history| history.position.checked_sub(1))
     }
@@ -188,7 +188,7 @@ impl<T> History<T> {
     /// As [`undo`](Self::undo).
     pub fn redo(&mut self, state: &State<T>) -> Option<Snapshot<T>>
     where
-        T: Clone,
+        T: Clone + Send + Sync + 'static,
     {
         self.go(state, |history| Some(history.position + 1))
     }
@@ -219,7 +219,7 @@ impl<T> History<T> {
     /// As [`undo`](Self::undo).
     pub fn jump(&mut self, state: &State<T>, version: u64) -> Option<Snapshot<T>>
     where
-        T: Clone,
+        T: Clone + Send + Sync + 'static,
     {
         self.go(state, |history| history.entries.binary_search_by_key(&version, Entry::version).ok())
     }
@@ -265,7 +265,7 @@ impl<T> History<T> {
 
     fn push(&mut self, state: &State<T>, label: Option<Box<str>>) -> bool {
         let snapshot = state.snapshot();
-        if self.standing.as_ref().is_some_and(|standing| standing.is(&snapshot.shared)) {
+        if self.standing.as_ref().is_some_and(|standing| standing.is(snapshot.shared())) {
             return false;
         }
         if let Some(newest) = self.entries.back() {
@@ -289,7 +289,7 @@ impl<T> History<T> {
     /// Records what is not recorded, then moves to the entry that `target` picks.
     fn go(&mut self, state: &State<T>, target: impl Fn(&Self) -> Option<usize>) -> Option<Snapshot<T>>
     where
-        T: Clone,
+        T: Clone + Send + Sync + 'static,
     {
         // Another round only if another thread published between the recording and the rollback: its change is
         // recorded as well, never overwritten.

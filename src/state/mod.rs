@@ -6,8 +6,17 @@
 
 mod cell;
 mod history;
+mod reclaim;
 mod snapshot;
+mod watch;
 
 pub use cell::State;
 pub use history::{Depth, Entry, History};
 pub use snapshot::{Guard, Snapshot};
+pub(crate) use watch::Watch;
+
+/// Waits for what the thread that drops versions is about to do.
+#[cfg(test)]
+fn soon(holds: impl Fn() -> bool) -> bool {
+    (0..10_000).any(|_| holds() || (std::thread::sleep(std::time::Duration::from_millis(1)), false).1)
+}

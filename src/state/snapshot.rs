@@ -3,18 +3,29 @@
 use std::fmt;
 use std::ops::Deref;
 
-use crate::sync::{self, Arc};
+use super::reclaim::reclaim;
+use crate::sync::{self, Arc, into_inner};
 
 /// A value and the number it was published under. Never changes once it is shared.
 pub(super) struct Version<T> {
     pub(super) number: u64,
     pub(super) value: T,
+    /// Drops a version that nobody holds any more without keeping its last holder waiting. Made where it is known
+    /// that another thread may do it.
+    reclaim: fn(Self),
+}
+
+impl<T: Send + 'static> Version<T> {
+    pub(super) fn new(number: u64, value: T) -> Self {
+        Self { number, value, reclaim: reclaim::<Self> }
+    }
 }
 
 /// One version of a [`State`](super::State), immutable, kept for as long as this is held.
 ///
 /// Cloning is **O(1)**. It dereferences to `T`. What a snapshot costs is the nodes that later versions no longer
-/// share with it; dropping the last snapshot of a version frees them.
+/// share with it. Dropping the last snapshot of a version is **O(1)** too, however large it is: a thread of the
+/// process (one for all states, started when it is first needed) drops the value soon after.
 ///
 /// ```
 /// use perennial::State;
@@ -27,14 +38,31 @@ pub(super) struct Version<T> {
 /// assert!(before.version() < state.version());
 /// ```
 pub struct Snapshot<T> {
-    pub(super) shared: Arc<Version<T>>,
+    /// `None` while the snapshot is taken apart only.
+    shared: Option<Arc<Version<T>>>,
 }
 
 impl<T> Snapshot<T> {
+    pub(super) fn new(shared: Arc<Version<T>>) -> Self {
+        Self { shared: Some(shared) }
+    }
+
+    pub(super) fn shared(&self) -> &Arc<Version<T>> {
+        match &self.shared {
+            Some(shared) => shared,
+            None => unreachable!("a snapshot is taken apart by value"),
+        }
+    }
+
+    /// Drops the snapshot, and whatever it alone holds, before it returns: for threads that nobody waits for.
+    pub(crate) fn drop_here(mut self) {
+        self.shared = None;
+    }
+
     /// Tells the number this version was published under: unique within its state, and higher than those before.
     #[must_use]
     pub fn version(&self) -> u64 {
-        self.shared.number
+        self.shared().number
     }
 
     /// Takes the value out, cloning it if the version is held elsewhere (by the state itself, to begin with).
@@ -46,11 +74,12 @@ impl<T> Snapshot<T> {
     /// assert_eq!(state.load().len(), 1);
     /// ```
     #[must_use]
-    pub fn into_inner(self) -> T
+    pub fn into_inner(mut self) -> T
     where
         T: Clone,
     {
-        match Arc::try_unwrap(self.shared) {
+        let Some(shared) = self.shared.take() else { unreachable!("a snapshot is taken apart by value") };
+        match Arc::try_unwrap(shared) {
             Ok(version) => version.value,
             Err(shared) => shared.value.clone(),
         }
@@ -58,13 +87,21 @@ impl<T> Snapshot<T> {
 
     /// Tells whether this is that very version, of that very state.
     pub(super) fn is(&self, version: &Version<T>) -> bool {
-        std::ptr::eq(&*self.shared, version)
+        std::ptr::eq(&**self.shared(), version)
     }
 }
 
 impl<T> Clone for Snapshot<T> {
     fn clone(&self) -> Self {
-        Self { shared: Arc::clone(&self.shared) }
+        Self::new(Arc::clone(self.shared()))
+    }
+}
+
+impl<T> Drop for Snapshot<T> {
+    fn drop(&mut self) {
+        if let Some(version) = self.shared.take().and_then(into_inner) {
+            (version.reclaim)(version);
+        }
     }
 }
 
@@ -72,7 +109,7 @@ impl<T> Deref for Snapshot<T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        &self.shared.value
+        &self.shared().value
     }
 }
 
@@ -91,7 +128,8 @@ impl<T: fmt::Debug> fmt::Debug for Snapshot<T> {
 /// The version that [`State::load`](super::State::load) found, borrowed for a moment.
 ///
 /// Dereferences to `T`. Cheaper than a [`Snapshot`], since it leaves the reference count alone, but each thread
-/// has only a handful of places to note its guards: keep what must live longer with [`snapshot`](Self::snapshot).
+/// has only a handful of places to note its guards, and a guard that outlives its version by chance drops it on the
+/// spot: keep what must live longer with [`snapshot`](Self::snapshot).
 #[must_use = "a guard that is dropped reads nothing"]
 pub struct Guard<T> {
     pub(super) borrowed: sync::Guard<Version<T>>,
@@ -114,7 +152,7 @@ impl<T> Guard<T> {
     /// ```
     #[must_use = "a snapshot that is dropped keeps nothing"]
     pub fn snapshot(&self) -> Snapshot<T> {
-        Snapshot { shared: Arc::clone(&self.borrowed) }
+        Snapshot::new(Arc::clone(&self.borrowed))
     }
 }
 
