@@ -142,6 +142,34 @@ pub enum Error {
         cause: String,
     },
 
+    /// A checkpoint that was asked for was not begun.
+    #[error("no checkpoint was made: {what}")]
+    Refused {
+        /// Why, and what to do.
+        what: String,
+    },
+
+    /// Code of the user (`Serialize`, `Deserialize`, `Clone` …) panicked while a checkpoint was made in the background.
+    /// Nothing was committed, and the store goes on.
+    #[error(
+        "code of the state's own types panicked while it was checkpointed: {message}; nothing was committed, mend it and ask again"
+    )]
+    Panicked {
+        /// What it said.
+        message: String,
+    },
+
+    /// Not every worker passed the barrier of an aligned checkpoint. Nothing was committed.
+    #[error(
+        "barrier {number} failed: {reason}; nothing was committed, ask again when all workers pass barriers"
+    )]
+    BarrierFailed {
+        /// The number of the barrier, counted from 1.
+        number: u64,
+        /// Who failed it and why.
+        reason: String,
+    },
+
     /// A limit of the format was reached.
     #[error("{what}")]
     Limit {

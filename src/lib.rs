@@ -94,6 +94,8 @@
     allow(dead_code, unused_imports, reason = "the store, which uses the rest, is not modelled")
 )]
 
+#[cfg(not(loom))]
+pub mod checkpointer;
 mod error;
 pub mod hash_map;
 mod node;
@@ -117,6 +119,8 @@ pub mod docs {
     pub mod durability {}
 }
 
+#[cfg(not(loom))]
+pub use checkpointer::Checkpointer;
 pub use error::Error;
 pub use hash_map::{HashMap, SeededState};
 pub use state::{History, Snapshot, State};

@@ -15,7 +15,7 @@ use crate::node::{Address, Backing};
 ///
 /// Any serde type will do. Collections of this crate in it, at any depth, are written node by node and only where
 /// they changed; everything else in it (a `Vec` or `HashMap` of std, a `String`) is written whole, each time.
-pub trait Persist: sealed::Encode {}
+pub trait Persist: sealed::Encode + 'static {}
 
 impl<T: Serialize + DeserializeOwned + 'static> Persist for T {}
 

@@ -1,0 +1,201 @@
+//! The answer to a request that is still being worked on.
+
+use std::fmt;
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use crate::error::Error;
+use crate::store::Checkpoint;
+use crate::sync::{Condvar, Mutex};
+
+/// What became durable.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct Saved {
+    /// The checkpoint in the store.
+    pub checkpoint: Checkpoint,
+    /// The version of each state in it, in the order of [`Checkpoint::roots`].
+    pub versions: Vec<u64>,
+}
+
+impl Saved {
+    /// The version that became durable; of several states, that of the first.
+    #[must_use]
+    pub fn version(&self) -> u64 {
+        self.versions.first().copied().unwrap_or(0)
+    }
+
+    /// The version of the state of this name that became durable.
+    #[must_use]
+    pub fn version_of(&self, name: &str) -> Option<u64> {
+        let index = self.checkpoint.roots.iter().position(|root| root == name)?;
+        self.versions.get(index).copied()
+    }
+}
+
+/// How a request ended. The error is shared by all tickets that it answers.
+pub type Outcome = Result<Saved, Arc<Error>>;
+
+/// The answer to [`Checkpointer::request`](super::Checkpointer::request): wait for it, look at it now and then, or
+/// `.await` it.
+///
+/// Tickets of requests that were answered by one checkpoint share its answer. Dropping a ticket changes nothing: the
+/// checkpoint is made all the same.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use perennial::{Checkpointer, HashMap, State, storage::MemoryStorage, store::Store};
+/// # let store = Arc::new(Store::options().open_storage(Arc::new(MemoryStorage::new()))?);
+/// let state = Arc::new(State::new(HashMap::from([(1u32, 'a')])));
+/// let checkpointer = Checkpointer::start(&state, &store)?;
+/// state.update(|map| map.insert(2, 'b'));
+///
+/// let ticket = checkpointer.request();
+/// // … the application goes on, and later:
+/// let saved = ticket.wait()?;
+/// assert_eq!(saved.version(), 1);
+/// assert_eq!(store.restore::<HashMap<u32, char>>(saved.checkpoint.id)?.len(), 2);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+#[must_use = "a ticket that is dropped tells nobody whether the checkpoint was made"]
+pub struct Ticket {
+    answer: Arc<Answer>,
+}
+
+/// Where the answer will be.
+#[derive(Default)]
+struct Answer {
+    progress: Mutex<Progress>,
+    arrived: Condvar,
+}
+
+#[derive(Default)]
+struct Progress {
+    outcome: Option<Outcome>,
+    wakers: Vec<Waker>,
+}
+
+impl Answer {
+    /// Gives the answer; the first one counts.
+    fn give(&self, outcome: Outcome) {
+        let mut progress = self.progress.lock();
+        if progress.outcome.is_none() {
+            progress.outcome = Some(outcome);
+        }
+        let wakers = std::mem::take(&mut progress.wakers);
+        drop(progress);
+        self.arrived.notify_all();
+        for waker in wakers {
+            // User code. Its panic was reported by the panic hook; the others are woken all the same.
+            let _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));
+        }
+    }
+}
+
+/// The other end of a ticket: who holds it owes an answer, and gives one in any case.
+#[derive(Default)]
+pub(super) struct Promise(Arc<Answer>);
+
+impl Promise {
+    /// Another ticket for the answer.
+    pub(super) fn ticket(&self) -> Ticket {
+        Ticket { answer: Arc::clone(&self.0) }
+    }
+
+    /// Gives the answer. Wakers run here, which are user code: hold no lock.
+    pub(super) fn give(self, outcome: Outcome) {
+        self.0.give(outcome);
+    }
+}
+
+impl Drop for Promise {
+    fn drop(&mut self) {
+        if self.0.progress.lock().outcome.is_none() {
+            let what = "the checkpointer ended before it came to this request; start another one";
+            self.0.give(Err(Arc::new(Error::Refused { what: what.to_owned() })));
+        }
+    }
+}
+
+impl Ticket {
+    /// A ticket that was answered at once.
+    pub(super) fn answered(outcome: Outcome) -> Self {
+        let promise = Promise::default();
+        let ticket = promise.ticket();
+        promise.give(outcome);
+        ticket
+    }
+
+    /// Waits until the checkpoint is as durable as was asked for, or failed.
+    ///
+    /// # Errors
+    ///
+    /// Why it was not made: what [`Store::checkpoint`](crate::store::Store::checkpoint) answered,
+    /// [`Error::Panicked`] if user code panicked, [`Error::Refused`] if the queue was full or the checkpointer closed,
+    /// [`Error::BarrierFailed`] if not every worker passed.
+    pub fn wait(&self) -> Outcome {
+        let mut progress = self.answer.progress.lock();
+        loop {
+            if let Some(outcome) = &progress.outcome {
+                return outcome.clone();
+            }
+            progress = self.answer.arrived.wait(progress);
+        }
+    }
+
+    /// Waits, but no longer than `timeout`; `None` if there is no answer by then.
+    pub fn wait_for(&self, timeout: Duration) -> Option<Outcome> {
+        let end = Instant::now().checked_add(timeout);
+        let mut progress = self.answer.progress.lock();
+        loop {
+            if let Some(outcome) = &progress.outcome {
+                return Some(outcome.clone());
+            }
+            let left = match end {
+                Some(end) => end.saturating_duration_since(Instant::now()),
+                None => timeout,
+            };
+            if left.is_zero() {
+                return None;
+            }
+            progress = self.answer.arrived.wait_for(progress, left);
+        }
+    }
+
+    /// The answer, if there is one by now. Never waits.
+    pub fn try_wait(&self) -> Option<Outcome> {
+        self.answer.progress.lock().outcome.clone()
+    }
+
+    /// Tells whether there is an answer.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        self.answer.progress.lock().outcome.is_some()
+    }
+}
+
+impl Future for Ticket {
+    type Output = Outcome;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Outcome> {
+        let mut progress = self.answer.progress.lock();
+        if let Some(outcome) = &progress.outcome {
+            return Poll::Ready(outcome.clone());
+        }
+        if !progress.wakers.iter().any(|waker| waker.will_wake(context.waker())) {
+            progress.wakers.push(context.waker().clone());
+        }
+        Poll::Pending
+    }
+}
+
+impl fmt::Debug for Ticket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ticket").field("outcome", &self.try_wait()).finish()
+    }
+}

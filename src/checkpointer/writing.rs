@@ -1,0 +1,221 @@
+//! The write step: what to write next, capturing it, encoding it.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::Step;
+use super::barrier::Gathered;
+use super::core::{Closing, Core, Inner, Job, Version, Written, guarded};
+use super::options::Durability;
+use super::policy::{Due, Measured, Trigger};
+use super::ticket::Saved;
+use crate::error::Error;
+use crate::store::{self, Persist};
+use crate::sync::Ordering;
+
+/// Checkpoints that may be written and not yet synced: one is synced while the next is encoded, and one in between.
+const DOUBLE_BUFFER: usize = 2;
+/// The same where a group is waited for: they hold no memory to speak of.
+pub(super) const GROUP: usize = 1_024;
+
+/// What to do next.
+enum Next {
+    Write(Job),
+    /// Look at the barrier.
+    Gather,
+    Wait(Option<Instant>),
+    End,
+}
+
+impl Core {
+    /// Writes the next checkpoint, if there is something to do.
+    pub(super) fn write_step(&self, now: Instant) -> Step {
+        let next = self.next(&mut self.inner.lock(), now);
+        match (next, &self.gate) {
+            (Next::Write(job), _) => self.write(job, now),
+            (Next::Gather, Some(gate)) => match gate.look(&self.sources, now) {
+                Gathered::Waiting(until) => return Step::Idle(Some(until)),
+                gathered => self.gathered(gathered, now),
+            },
+            (Next::Wait(until), _) => return Step::Idle(until),
+            (Next::Gather | Next::End, _) => return Step::Idle(None),
+        }
+        Step::Worked
+    }
+
+    /// The writing thread.
+    pub(super) fn run_writer(&self) {
+        let mut inner = self.inner.lock();
+        loop {
+            let now = Instant::now();
+            match (self.next(&mut inner, now), &self.gate) {
+                (Next::Wait(None), _) => inner = self.for_writer.wait(inner),
+                (Next::Wait(Some(until)), _) => {
+                    inner = self.for_writer.wait_for(inner, until.saturating_duration_since(now));
+                }
+                (Next::Write(job), _) => {
+                    drop(inner);
+                    self.write(job, now);
+                    inner = self.inner.lock();
+                }
+                (Next::Gather, Some(gate)) => {
+                    drop(inner);
+                    self.gathered(gate.wait(&self.sources), now);
+                    inner = self.inner.lock();
+                }
+                (Next::Gather | Next::End, _) => break,
+            }
+        }
+        inner.closing = Some(Closing::Written);
+        drop(inner);
+        self.for_syncer.notify_all();
+    }
+
+    fn next(&self, inner: &mut Inner, now: Instant) -> Next {
+        if inner.gathering.is_some() {
+            return Next::Gather;
+        }
+        let most = match self.options.durability {
+            Durability::Group(_) => GROUP,
+            _ => DOUBLE_BUFFER,
+        };
+        if inner.is_writing || inner.written.len() >= most {
+            return Next::Wait(None);
+        }
+        let job = match inner.queue.pop_front() {
+            Some(job) => job,
+            None => match self.unasked(inner, now) {
+                Ok(trigger) => Job::unasked(trigger),
+                Err(next) => return next,
+            },
+        };
+        // Who waits for room in the queue looks again when the lock is free.
+        self.for_application.notify_all();
+        inner.stats.last_trigger = Some(job.trigger);
+        match &self.gate {
+            Some(gate) => {
+                // Before any worker's version is taken: what comes after counts as unsaved.
+                let mark = self.pressure.capture();
+                gate.open(now, self.options.barrier_timeout);
+                inner.gathering = Some((job, mark));
+                Next::Gather
+            }
+            None => {
+                inner.is_writing = true;
+                Next::Write(job)
+            }
+        }
+    }
+
+    /// Whether a checkpoint is due that nobody asked for.
+    fn unasked(&self, inner: &mut Inner, now: Instant) -> Result<Trigger, Next> {
+        let policy = &self.options.policy;
+        let is_automatic = policy.is_automatic() && !inner.is_poisoned;
+        if let Some(closing) = inner.closing {
+            inner.closing = Some(Closing::Last);
+            let is_unsaved = inner.last_mark.is_none() || self.pressure.unsaved().0 > 0;
+            return match closing == Closing::Asked && is_automatic && is_unsaved {
+                true => Ok(Trigger::Close),
+                false => Err(Next::End),
+            };
+        }
+        if !is_automatic {
+            return Err(Next::Wait(None));
+        }
+        // Before counting: a writer who passes a mark from here on tells us again.
+        self.signalled.store(false, Ordering::Relaxed);
+        let (updates, dirty_bytes) = self.pressure.uncaptured();
+        let measured = Measured {
+            now,
+            last: inner.last,
+            is_changed: updates > 0 || inner.last_mark.is_none(),
+            updates,
+            dirty_bytes,
+            latency: inner.stats.latency,
+            checkpoint_bytes: inner.checkpoint_bytes,
+        };
+        match policy.due(&measured) {
+            Due::Now(trigger) => Ok(trigger),
+            Due::Unknown => Err(Next::Wait(None)),
+            Due::At(at) => {
+                if !measured.is_changed {
+                    inner.last = now;
+                }
+                Err(Next::Wait(Some(at)))
+            }
+        }
+    }
+
+    /// Goes on with a barrier that is whole or failed.
+    fn gathered(&self, gathered: Gathered, began: Instant) {
+        let mut inner = self.inner.lock();
+        let Some((mut job, mark)) = inner.gathering.take() else { return };
+        inner.is_writing = true;
+        drop(inner);
+        match gathered {
+            Gathered::Whole(states) => {
+                job.version = Some(Version { states, mark });
+                self.write(job, began);
+            }
+            Gathered::Failed(number, reason) => {
+                self.fail(job.promise, Error::BarrierFailed { number, reason });
+            }
+            Gathered::Waiting(_) => unreachable!("a barrier that is waited for is not taken"),
+        }
+    }
+
+    /// Encodes and writes one checkpoint.
+    fn write(&self, job: Job, began: Instant) {
+        let Version { states, mark } = job.version.unwrap_or_else(|| self.capture());
+        let how = job.how.unwrap_or_default().durability(store::Durability::Buffered);
+        let result = guarded(|| {
+            let roots: Vec<(&str, &dyn Persist)> = self
+                .sources
+                .iter()
+                .zip(&states)
+                .map(|(source, captured)| (source.name.as_str(), captured.value()))
+                .collect();
+            self.store.checkpoint_with(&roots, &how)
+        });
+        let versions = states.iter().map(|captured| captured.version).collect();
+        // Nobody waits for this thread, so it frees what it alone holds itself.
+        for captured in states {
+            if let Err(error) = guarded(|| Ok(captured.drop_here())) {
+                self.report(&Arc::new(error));
+            }
+        }
+        match result {
+            Ok(checkpoint) => {
+                let saved = Saved { checkpoint, versions };
+                self.wrote(Written { promise: job.promise, saved, mark, began, written: Instant::now() });
+            }
+            Err(error) => self.fail(job.promise, error),
+        }
+    }
+
+    fn wrote(&self, written: Written) {
+        let mut inner = self.inner.lock();
+        let (bytes, node_bytes) = (written.saved.checkpoint.bytes, written.saved.checkpoint.node_bytes);
+        // The first one may be a whole state, which says nothing about updates.
+        if let Some(last_mark) = inner.last_mark {
+            self.pressure.learn(written.mark.saturating_sub(last_mark), node_bytes);
+            inner.checkpoint_bytes = match inner.checkpoint_bytes {
+                0 => bytes,
+                known => (3 * known + bytes) / 4,
+            };
+        }
+        inner.last_mark = Some(written.mark);
+        inner.last = written.began;
+        inner.stats.bytes += bytes;
+        inner.is_writing = false;
+        if self.options.durability == Durability::Buffered {
+            let (promise, outcome) = self.saved(&mut inner, written);
+            drop(inner);
+            promise.give(outcome);
+        } else {
+            inner.written.push_back(written);
+            drop(inner);
+        }
+        self.notify();
+    }
+}
