@@ -65,9 +65,10 @@
 //! | [`vector`] | [`Vector`]: cheap at both ends, insertion, removal, splitting and joining anywhere in O(log n) |
 //! | [`state`] | [`State`], [`Snapshot`], [`History`]: versions in memory, rollback, undo |
 //! | [`store`] | [`Store`](store::Store): checkpoints on disk; [`Options`](store::Options), [`Durability`](store::Durability), [`Compression`](store::Compression) |
+//! | [`checkpointer`] | [`Checkpointer`]: checkpoints in the background, by policy; barriers over several states |
 //! | [`storage`] | what a store writes to: a directory, or memory for tests |
 //! | [`Error`] | everything that can go wrong between the two, with what to do about it |
-//! | [`docs`] | how it works: design, format, durability |
+//! | [`docs`] | how it works: design, format, durability, background checkpoints |
 //!
 //! # What it costs
 //!
@@ -110,13 +111,16 @@ mod tests;
 pub mod vector;
 
 pub mod docs {
-    //! How the crate works, in pages: design, format, durability.
+    //! How the crate works, in pages: design, format, durability, background checkpoints.
     #[doc = include_str!("docs/design.md")]
     pub mod design {}
     #[doc = include_str!("docs/format.md")]
     pub mod format {}
     #[doc = include_str!("docs/durability.md")]
     pub mod durability {}
+    #[cfg(not(loom))]
+    #[doc = include_str!("docs/checkpointer.md")]
+    pub mod checkpointer {}
 }
 
 #[cfg(not(loom))]

@@ -14,8 +14,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::braking::follow;
-use super::core::Core;
+use super::braking::{Follow, follow};
 use super::source::{Captured, Source};
 use crate::state::State;
 use crate::store::Persist;
@@ -56,7 +55,7 @@ use crate::sync::{AtomicU64, Condvar, Mutex, Ordering};
 pub struct Workers {
     gate: Arc<Gate>,
     pub(super) sources: Vec<Arc<Source>>,
-    pub(super) follow: Vec<Box<dyn Fn(&Arc<Core>) + Send>>,
+    pub(super) follow: Vec<Follow>,
 }
 
 impl Workers {

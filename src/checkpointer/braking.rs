@@ -8,6 +8,9 @@ use super::pressure::Brake;
 use crate::state::{State, Watch};
 use crate::sync::Ordering;
 
+/// Lets a core follow one state, whose type it has forgotten.
+pub(super) type Follow = Box<dyn Fn(&Arc<Core>) + Send>;
+
 /// Lets a checkpointer follow a state for as long as both live.
 pub(super) fn follow<T>(state: &State<T>, core: &Arc<Core>) {
     let watcher: Weak<dyn Watch> = Arc::<Core>::downgrade(core);

@@ -1,6 +1,6 @@
 //! Checkpoints in the background: a thread that makes versions of a state durable while the application runs on.
 //!
-//! A [`Checkpointer`] takes O(1) snapshots of a [`State`] and writes them to a [`Store`]. What it was told by
+//! A [`Checkpointer`] takes O(1) snapshots of a [`State`](crate::State) and writes them to a [`Store`]. What it was told by
 //! [`Options`] decides when (on request, by count, by time, by bytes, by objectives), what happens to requests that come
 //! too fast, how durable they are when their [`Ticket`] is answered, and how writers are slowed when the disk cannot keep
 //! up. Several states of several threads are captured at one moment with [`Workers`].
@@ -14,9 +14,10 @@ mod options;
 mod policy;
 mod pressure;
 mod source;
+mod states;
 mod stats;
 mod syncing;
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
 mod tests;
 mod ticket;
 mod writing;
@@ -28,23 +29,20 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use self::core::{Core, message_of};
-use self::source::Source;
+use self::states::Parts;
 use crate::error::{Error, Result};
-use crate::state::State;
-use crate::store::{CheckpointOptions, Persist, Store};
+use crate::store::{CheckpointOptions, Store};
 use crate::sync::{JoinHandle, spawn};
 pub use barrier::{Worker, Workers};
 pub use options::{Durability, Options, Overflow};
 pub use policy::Trigger;
+pub use states::States;
 pub use stats::Stats;
 pub use ticket::{Outcome, Saved, Ticket};
 
-/// The name of the root, as [`Store::checkpoint`] has it.
-const STATE: &str = "state";
-
 /// Makes versions of one or several states durable in the background.
 ///
-/// The application publishes versions with [`State::update`] and goes on; asking for a checkpoint costs it about a
+/// The application publishes versions with [`State::update`](crate::State::update) and goes on; asking for a checkpoint costs it about a
 /// microsecond, and the disk never. Two threads do the work: one encodes and writes what changed, the other syncs, so
 /// that one checkpoint is encoded while the one before is synced.
 ///
@@ -78,47 +76,6 @@ pub struct Checkpointer {
     core: Arc<Core>,
     /// Empty where the application runs the steps.
     threads: Vec<JoinHandle>,
-}
-
-/// What a [`Checkpointer`] can take versions of: `&Arc<State<T>>`, or [`Workers`].
-pub trait States: sealed::States {}
-
-impl<S: sealed::States> States for S {}
-
-mod sealed {
-    use super::*;
-
-    pub trait States {
-        #[doc(hidden)]
-        #[expect(private_interfaces, reason = "sealed: nobody outside can call it")]
-        fn into_parts(self) -> Parts;
-    }
-
-    impl<T: Persist + Send + Sync> States for &Arc<State<T>> {
-        #[expect(private_interfaces, reason = "sealed: nobody outside can call it")]
-        fn into_parts(self) -> Parts {
-            let state = Arc::clone(self);
-            Parts {
-                sources: vec![Arc::new(Source::new(STATE.to_owned(), self))],
-                gate: None,
-                follow: vec![Box::new(move |core| braking::follow(&state, core))],
-            }
-        }
-    }
-
-    impl States for Workers {
-        #[expect(private_interfaces, reason = "sealed: nobody outside can call it")]
-        fn into_parts(self) -> Parts {
-            Parts { gate: Some(self.gate()), sources: self.sources, follow: self.follow }
-        }
-    }
-}
-
-/// What a core is made of.
-struct Parts {
-    sources: Vec<Arc<Source>>,
-    gate: Option<Arc<barrier::Gate>>,
-    follow: Vec<Box<dyn Fn(&Arc<Core>) + Send>>,
 }
 
 impl Checkpointer {
@@ -227,6 +184,20 @@ impl Checkpointer {
         }
     }
 
+    /// Starts one of the threads. When it fails, dropping the checkpointer ends those that run.
+    fn spawn(&mut self, name: &'static str, body: fn(&Core)) -> Result<()> {
+        let core = Arc::clone(&self.core);
+        let started = spawn(name, move || {
+            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| body(&core))) {
+                core.abandon(message_of(&*panic));
+            }
+        });
+        let failed =
+            |source| Error::Io { action: "start the thread", path: Path::new(name).to_owned(), source };
+        self.threads.push(started.map_err(failed)?);
+        Ok(())
+    }
+
     fn finish(&mut self) {
         self.core.begin_close();
         for thread in self.threads.drain(..) {
@@ -267,23 +238,8 @@ impl Options {
     /// [`Error::Io`] if the system gives no threads.
     pub fn start(self, states: impl States, store: &Arc<Store>) -> Result<Checkpointer> {
         let mut checkpointer = Checkpointer::new(self, states, store, false);
-        let bodies: [(&str, fn(&Core)); 2] =
-            [("perennial-write", Core::run_writer), ("perennial-sync", Core::run_syncer)];
-        for (name, body) in bodies {
-            let core = Arc::clone(&checkpointer.core);
-            let started = spawn(name, move || {
-                if let Err(panic) = catch_unwind(AssertUnwindSafe(|| body(&core))) {
-                    core.abandon(message_of(&*panic));
-                }
-            });
-            match started {
-                Ok(thread) => checkpointer.threads.push(thread),
-                Err(source) => {
-                    let path = Path::new(name).to_owned();
-                    return Err(Error::Io { action: "start the thread", path, source });
-                }
-            }
-        }
+        checkpointer.spawn("perennial-write", Core::run_writer)?;
+        checkpointer.spawn("perennial-sync", Core::run_syncer)?;
         Ok(checkpointer)
     }
 

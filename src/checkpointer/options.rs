@@ -7,6 +7,9 @@ use std::time::Duration;
 use super::policy::Policy;
 use crate::error::Error;
 
+/// What is called with every error.
+pub(super) type Hook = Arc<dyn Fn(&Error) + Send + Sync>;
+
 /// What happens to a request when others wait already.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[non_exhaustive]
@@ -65,7 +68,7 @@ pub struct Options {
     pub(super) hard_unsaved_bytes: Option<u64>,
     pub(super) max_pause: Duration,
     pub(super) barrier_timeout: Duration,
-    pub(super) on_error: Option<Arc<dyn Fn(&Error) + Send + Sync>>,
+    pub(super) on_error: Option<Hook>,
 }
 
 impl Options {

@@ -180,7 +180,11 @@ impl Core {
         let versions = states.iter().map(|captured| captured.version).collect();
         // Nobody waits for this thread, so it frees what it alone holds itself.
         for captured in states {
-            if let Err(error) = guarded(|| Ok(captured.drop_here())) {
+            let dropped = guarded(|| {
+                captured.drop_here();
+                Ok(())
+            });
+            if let Err(error) = dropped {
                 self.report(&Arc::new(error));
             }
         }

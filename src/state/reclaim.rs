@@ -95,7 +95,7 @@ mod thread {
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
 mod tests {
     use std::sync::Arc;
     use std::sync::mpsc;

@@ -3,5 +3,6 @@
 mod kill;
 mod log;
 mod store;
+mod stress;
 mod tidy;
 mod vector;
