@@ -109,6 +109,7 @@ mod sync;
 #[cfg(test)]
 mod tests;
 pub mod vector;
+mod weaken;
 
 pub mod docs {
     //! How the crate works, in pages: design, format, durability, background checkpoints.

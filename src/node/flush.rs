@@ -34,9 +34,12 @@ use super::{Address, Place, Shape};
 use crate::error::Result;
 
 /// Deltas in a row after which a leaf is written in full. See `docs::design` for the measurements.
-pub(super) const LEAF_HOPS: u8 = 10;
+pub(super) const LEAF_HOPS: u8 = if cfg!(loom) { 2 } else { 10 };
 /// Deltas in a row after which a branch is written in full.
-pub(super) const BRANCH_HOPS: u8 = 8;
+pub(super) const BRANCH_HOPS: u8 = if cfg!(loom) { 2 } else { 8 };
+/// The larger of the two.
+pub(crate) const MOST_HOPS: u8 = if LEAF_HOPS > BRANCH_HOPS { LEAF_HOPS } else { BRANCH_HOPS };
+const _: () = assert!(MOST_HOPS <= Header::MOST_HOPS);
 
 /// First byte of a set of changes that is not a single one.
 pub(super) const MANY: u8 = 32;

@@ -8,17 +8,24 @@
 //! *Reference count.* There are no weak references, so one plain load answers "is this node mine alone?" and the
 //! answer cannot change under a `&mut` path: nobody else can reach the node to clone it.
 //!
-//! *Identity* is one word, `address << 22 | tag << 2 | state`: fresh (0), clean or dirty. A flush stores it with
-//! one atomic write while others may be copying the node; the mask is written only under `&mut`, so whoever reads
-//! the identity first and the mask second sees a pair that is true together (invariant 1). A *staged* address is a
+//! *Identity* is one word, `address << 22 | tag << 2 | state`: fresh (0), clean or dirty. A *staged* address is a
 //! clean one above the opening's durable mark: the opening knows the mark, the node need not be visited twice.
+//!
+//! *Hops* are two numbers of four bits: of the base (low) and of the node's own record (high).
+//!
+//! A flush publishes a record with one atomic write of the identity while others may be copying the node. What goes
+//! with a *dirty* identity (mask, hops of the base) is written only under `&mut`, what goes with a *clean* one (hops of
+//! the record) before it and with Release. So whoever reads the identity first takes what is true together with it,
+//! whichever of the two he saw (invariant 1).
 
 use crate::node::address::{Address, Tag};
 use crate::sync::{AtomicU8, AtomicU32, AtomicU64, Ordering, fence};
+use crate::weaken;
 
 /// Set in a branch's mask when ranges, emptiness or number of children changed, and not only a child.
 pub(super) const STRUCTURE: u32 = 1 << 31;
 
+const HOPS_BITS: u32 = 4;
 const STATE_BITS: u32 = 2;
 const CLEAN: u64 = 1;
 const DIRTY: u64 = 2;
@@ -67,6 +74,9 @@ pub(crate) struct Header {
 }
 
 impl Header {
+    /// Most hops that are counted; more are taken for as many.
+    pub(super) const MOST_HOPS: u8 = (1 << HOPS_BITS) - 1;
+
     /// A fresh node, counted once.
     pub(super) fn fresh() -> Self {
         Self {
@@ -83,11 +93,12 @@ impl Header {
     /// The header of a copy that is about to be changed: dirty against the record that `self` stands for.
     pub(super) fn copied(&self) -> Self {
         let word = self.identity.load(Ordering::Acquire);
-        let (word, mask) = match word & 3 {
-            CLEAN => (word ^ CLEAN ^ DIRTY, 0),
-            // The mask is read after the identity: see the module's text.
-            DIRTY => (word, self.mask.load(Ordering::Relaxed)),
-            _ => (0, 0),
+        // Read after the identity: see the module's text.
+        let hops = self.hops.load(Ordering::Relaxed);
+        let (word, mask, hops) = match word & 3 {
+            CLEAN => (word ^ CLEAN ^ DIRTY, 0, hops >> HOPS_BITS),
+            DIRTY => (word, self.mask.load(Ordering::Relaxed), hops & Self::MOST_HOPS),
+            _ => (0, 0, 0),
         };
         Self {
             refs: AtomicU32::new(1),
@@ -95,7 +106,7 @@ impl Header {
             identity: AtomicU64::new(word),
             len: self.len,
             starts: self.starts,
-            hops: AtomicU8::new(self.hops.load(Ordering::Relaxed)),
+            hops: AtomicU8::new(hops),
             level: self.level,
         }
     }
@@ -114,20 +125,22 @@ impl Header {
     #[inline]
     pub(super) fn release(&self) -> bool {
         // A count of one cannot change under us: only a holder can clone. Saves the locked operation.
-        if self.refs.load(Ordering::Acquire) == 1 {
+        if self.refs.load(weaken::ordering("last_holder", Ordering::Acquire)) == 1 {
             return true;
         }
-        if self.refs.fetch_sub(1, Ordering::Release) != 1 {
+        if self.refs.fetch_sub(1, weaken::ordering("release", Ordering::Release)) != 1 {
             return false;
         }
-        fence(Ordering::Acquire);
+        if !weaken::is("release_fence") {
+            fence(Ordering::Acquire);
+        }
         true
     }
 
     /// Whether the caller, who holds a reference, holds the only one.
     #[inline]
     pub(super) fn is_unique(&self) -> bool {
-        self.refs.load(Ordering::Acquire) == 1
+        self.refs.load(weaken::ordering("unique", Ordering::Acquire)) == 1
     }
 
     /// Whether some other holder exists just now.
@@ -152,15 +165,23 @@ impl Header {
         self.mask.load(Ordering::Relaxed)
     }
 
-    /// Deltas between this node's record and the full record under it.
+    /// Deltas between the base and the full record under it; meaningful after `identity()` answered `Dirty`.
     pub(crate) fn hops(&self) -> u8 {
-        self.hops.load(Ordering::Relaxed)
+        self.hops.load(Ordering::Relaxed) & Self::MOST_HOPS
     }
 
     /// Says that the record at `address` holds this node, `hops` deltas above a full one.
     pub(crate) fn set_clean(&self, tag: Tag, address: Address, hops: u8) {
-        self.hops.store(hops, Ordering::Relaxed);
-        self.identity.store(clean_word(tag, address), Ordering::Release);
+        let of_base = self.hops();
+        let of_record = hops.min(Self::MOST_HOPS);
+        if weaken::is("hops_of_base") {
+            self.hops.store(of_record << HOPS_BITS | of_record, Ordering::Relaxed);
+        } else {
+            // Raised, never lowered: of flushes to two stores at once, whose identity stays nobody knows, and a
+            // chain taken for longer than it is ends early, no more.
+            self.hops.fetch_max(of_record << HOPS_BITS | of_base, Ordering::Relaxed);
+        }
+        self.identity.store(clean_word(tag, address), weaken::ordering("identity", Ordering::Release));
     }
 
     /// Marks the items of `bits` changed: no record holds this node any more (invariant 1).
@@ -172,6 +193,7 @@ impl Header {
             CLEAN => {
                 self.identity.store(identity ^ CLEAN ^ DIRTY, Ordering::Relaxed);
                 self.mask.store(bits, Ordering::Relaxed);
+                self.hops.store(self.hops.load(Ordering::Relaxed) >> HOPS_BITS, Ordering::Relaxed);
             }
             DIRTY => self.mask.store(self.mask.load(Ordering::Relaxed) | bits, Ordering::Relaxed),
             _ => {}
@@ -183,5 +205,39 @@ impl Header {
         self.identity.store(from.identity.load(Ordering::Relaxed), Ordering::Relaxed);
         self.mask.store(from.mask.load(Ordering::Relaxed), Ordering::Relaxed);
         self.hops.store(from.hops.load(Ordering::Relaxed), Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_published_record_leaves_the_hops_of_the_base() {
+        let tag = Tag::next().unwrap();
+        let (base, record) = (Address::new(0, 1), Address::new(0, 2));
+        let mut header = Header::fresh();
+        header.set_clean(tag, base, 9);
+        header.touch(1);
+        assert_eq!((header.hops(), header.copied().hops()), (9, 9));
+
+        // A flush writes it in full. Whoever read the identity just before still counts from the base.
+        header.set_clean(tag, record, 0);
+        assert_eq!(header.hops(), 9);
+        assert_eq!(header.copied().identity(), Identity::Dirty(tag.to_bits() as u32, record));
+        assert_eq!(header.copied().hops(), 0);
+        header.touch(1);
+        assert_eq!(header.hops(), 0);
+    }
+
+    #[test]
+    fn of_two_records_published_at_once_the_longer_chain_counts() {
+        let tags = [(); 2].map(|()| Tag::next().unwrap());
+        let header = Header::fresh();
+        header.set_clean(tags[0], Address::new(0, 1), 7);
+        header.set_clean(tags[1], Address::new(0, 2), 0);
+        assert_eq!(header.copied().hops(), 7);
+        header.set_clean(tags[0], Address::new(0, 3), u8::MAX);
+        assert_eq!(header.copied().hops(), Header::MOST_HOPS);
     }
 }

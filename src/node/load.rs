@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 /// Most records of one node: no writer makes longer chains, so a longer one is damage.
 const MAX_CHAIN: usize = 256;
 /// Hops of a node whose next record must be full.
-const NO_DELTA: u8 = u8::MAX;
+const NO_DELTA: u8 = Header::MOST_HOPS;
 
 /// The records of one node, from the newest back to a full one.
 #[derive(Default)]
@@ -60,7 +60,7 @@ pub(crate) fn load<T: DeserializeOwned, X: Shape>(
     tag: impl FnMut(&T) -> Result<u8>,
 ) -> Result<Node<T, X>> {
     let Some(newest) = chain.0.first() else { unreachable!("a chain has a record") };
-    let hops = (chain.0.len() - 1) as u8;
+    let hops = (chain.0.len() - 1).min(usize::from(NO_DELTA)) as u8;
     match newest.head.kind {
         RecordKind::Leaf => load_leaf(backing, &chain.0, place, tag, hops),
         RecordKind::Branch => load_branch::<T, X>(backing, &chain.0, place, hops),
