@@ -90,20 +90,17 @@
 //! before anything is acknowledged: `untagged`, `tag = ".."`, `flatten`, `skip_serializing_if`, and types such as
 //! `serde_json::Value`. A checkpoint records the shape of its types (names of fields and variants, in order); restoring it
 //! into another shape is an [error](Error::ShapeMismatch) that shows the difference, never a misreading.
-#![cfg_attr(
-    loom,
-    allow(dead_code, unused_imports, reason = "the store, which uses the rest, is not modelled")
-)]
 
 #[cfg(not(loom))]
 pub mod checkpointer;
 mod error;
 pub mod hash_map;
+#[cfg(any(loom, internals))]
+#[doc(hidden)]
+pub mod internals;
 mod node;
 pub mod state;
-#[cfg(not(loom))]
 pub mod storage;
-#[cfg(not(loom))]
 pub mod store;
 mod sync;
 #[cfg(test)]

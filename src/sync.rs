@@ -9,6 +9,8 @@
     reason = "the nodes, the log and the checkpointer use what the state does not"
 )]
 
+use std::cell::Cell;
+
 /// Makes functions `const` where atomics can be made in constants: everywhere but under loom.
 macro_rules! const_fn {
     ($($(#[$meta:meta])* $visibility:vis const fn $name:ident($($parameters:tt)*) -> $result:ty $body:block)+) => {$(
@@ -23,20 +25,37 @@ macro_rules! const_fn {
 }
 pub(crate) use const_fn;
 
+/// Declares a variable that every thread has of its own: also loom's threads, which share one thread of the system.
+/// Use it through `with` alone.
+macro_rules! per_thread {
+    (static $name:ident: $of:ty = $init:expr) => {
+        #[cfg(not(loom))]
+        std::thread_local!(static $name: $of = const { $init });
+        #[cfg(loom)]
+        loom::thread_local!(static $name: $of = $init);
+    };
+}
+pub(crate) use per_thread;
+
 #[cfg(loom)]
 pub(crate) use self::model::*;
 #[cfg(not(loom))]
 pub(crate) use self::real::*;
 
+/// Tells the running thread from every other one alive: the address of a variable of its own, never 0.
+pub(crate) fn thread_mark() -> usize {
+    per_thread!(static MARK: Cell<u8> = Cell::new(0));
+    MARK.with(|mark| std::ptr::from_ref::<Cell<u8>>(mark).addr())
+}
+
 #[cfg(not(loom))]
 mod real {
     pub(crate) use parking_lot::{Mutex, MutexGuard, RwLock};
-    use std::cell::Cell;
     pub(crate) use std::hint::spin_loop;
-    pub(crate) use std::sync::Arc;
     pub(crate) use std::sync::atomic::{
         AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
     };
+    pub(crate) use std::sync::{Arc, OnceLock};
     use std::time::Duration;
 
     /// Lets threads that hold a mutex wait for one another.
@@ -76,20 +95,22 @@ mod real {
     /// A lock held by value, for as long as its owner lives.
     pub(crate) type OwnedGuard<T> = parking_lot::ArcMutexGuard<parking_lot::RawMutex, T>;
 
-    /// Locks a mutex and keeps it alive.
-    pub(crate) fn lock_arc<T>(mutex: &Arc<Mutex<T>>) -> OwnedGuard<T> {
-        mutex.lock_arc()
+    /// A mutex whose guard keeps it alive.
+    pub(crate) struct OwnedMutex<T>(Arc<Mutex<T>>);
+
+    impl<T> OwnedMutex<T> {
+        pub(crate) fn new(value: T) -> Self {
+            Self(Arc::new(Mutex::new(value)))
+        }
+
+        pub(crate) fn lock(&self) -> OwnedGuard<T> {
+            self.0.lock_arc()
+        }
     }
 
     /// Takes the value out of the last pointer to it; drops the pointer if it is not the last.
     pub(crate) fn into_inner<T>(shared: Arc<T>) -> Option<T> {
         Arc::into_inner(shared)
-    }
-
-    /// Tells the running thread from every other one alive: the address of a variable of its own, never 0.
-    pub(crate) fn thread_mark() -> usize {
-        std::thread_local!(static MARK: Cell<u8> = const { Cell::new(0) });
-        MARK.with(|mark| std::ptr::from_ref::<Cell<u8>>(mark).addr())
     }
 
     /// A shared pointer to the version that [`Swap::load`] found.
@@ -122,8 +143,6 @@ mod real {
 
 #[cfg(loom)]
 mod model {
-    use std::cell::Cell;
-
     pub(crate) use loom::hint::spin_loop;
     pub(crate) use loom::sync::atomic::{
         AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
@@ -168,8 +187,9 @@ mod model {
 
     pub(crate) type JoinHandle = loom::thread::JoinHandle<()>;
 
+    /// With 512 KiB of stack (loom takes words for bytes): what loom gives by default is too little for a checkpoint.
     pub(crate) fn spawn(_name: &str, body: impl FnOnce() + Send + 'static) -> std::io::Result<JoinHandle> {
-        Ok(loom::thread::spawn(body))
+        loom::thread::Builder::new().stack_size((512 << 10) / size_of::<usize>()).spawn(body)
     }
 
     /// loom's reader-writer lock with parking_lot's signature.
@@ -193,10 +213,81 @@ mod model {
         Arc::try_unwrap(shared).ok()
     }
 
-    /// The same for loom's threads, which share one thread of the system.
-    pub(crate) fn thread_mark() -> usize {
-        loom::thread_local!(static MARK: Cell<u8> = Cell::new(0));
-        MARK.with(|mark| std::ptr::from_ref::<Cell<u8>>(mark).addr())
+    /// A value set once: a flag to synchronise by, before std's cell, which cannot block here (loom's threads share
+    /// one thread of the system, and nothing that sets one passes the turn on meanwhile).
+    #[derive(Default)]
+    pub(crate) struct OnceLock<T> {
+        is_set: AtomicBool,
+        value: std::sync::OnceLock<T>,
+    }
+
+    impl<T> OnceLock<T> {
+        pub(crate) fn new() -> Self {
+            Self { is_set: AtomicBool::new(false), value: std::sync::OnceLock::new() }
+        }
+
+        pub(crate) fn get(&self) -> Option<&T> {
+            if self.is_set.load(Ordering::Acquire) { self.value.get() } else { None }
+        }
+
+        pub(crate) fn get_or_init(&self, make: impl FnOnce() -> T) -> &T {
+            let value = self.value.get_or_init(make);
+            // Also by those who come later: their setting it stands for the acquiring end of std's cell.
+            self.is_set.swap(true, Ordering::AcqRel);
+            value
+        }
+    }
+
+    /// A mutex that can be held by value: whoever locks it takes its content away, and brings it back.
+    pub(crate) struct OwnedMutex<T>(std::sync::Arc<Home<T>>);
+
+    struct Home<T> {
+        content: Mutex<Option<Box<T>>>,
+        is_back: Condvar,
+    }
+
+    impl<T> OwnedMutex<T> {
+        pub(crate) fn new(value: T) -> Self {
+            let content = Mutex::new(Some(Box::new(value)));
+            Self(std::sync::Arc::new(Home { content, is_back: Condvar::default() }))
+        }
+
+        pub(crate) fn lock(&self) -> OwnedGuard<T> {
+            let mut content = self.0.content.lock();
+            loop {
+                if let Some(value) = content.take() {
+                    return OwnedGuard { value: Some(value), home: std::sync::Arc::clone(&self.0) };
+                }
+                content = self.0.is_back.wait(content);
+            }
+        }
+    }
+
+    pub(crate) struct OwnedGuard<T> {
+        /// `None` only while it is dropped.
+        value: Option<Box<T>>,
+        home: std::sync::Arc<Home<T>>,
+    }
+
+    impl<T> std::ops::Deref for OwnedGuard<T> {
+        type Target = T;
+
+        fn deref(&self) -> &T {
+            self.value.as_ref().expect("held until it is dropped")
+        }
+    }
+
+    impl<T> std::ops::DerefMut for OwnedGuard<T> {
+        fn deref_mut(&mut self) -> &mut T {
+            self.value.as_mut().expect("held until it is dropped")
+        }
+    }
+
+    impl<T> Drop for OwnedGuard<T> {
+        fn drop(&mut self) {
+            *self.home.content.lock() = self.value.take();
+            self.home.is_back.notify_all();
+        }
     }
 
     pub(crate) type Guard<T> = Arc<T>;

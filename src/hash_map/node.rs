@@ -14,7 +14,9 @@
 use std::hash::{BuildHasher, Hash};
 
 use crate::error::Result;
-use crate::node::{BITS, Branch, Node, NodeMut, NodeRef, OwnedLeaf, Place, Ranges, Root, SLOTS, Shape};
+use crate::node::{
+    BITS, Branch, Node, NodeMut, NodeRef, OwnedLeaf, Place, Ranges, Root, SLOTS, SMALL, Shape,
+};
 
 /// Levels of branches that 64 bits can route.
 pub(super) const LEVELS: u32 = 64 / BITS;
@@ -81,7 +83,7 @@ pub(super) fn lies_under(hash: u64, place: Place) -> bool {
 
 /// Most entries of a leaf for entries of type `T`.
 pub(super) const fn leaf_capacity<T>() -> usize {
-    if cfg!(small_nodes) {
+    if SMALL {
         return 3;
     }
     let fitting = 512 / if size_of::<T>() == 0 { 1 } else { size_of::<T>() };

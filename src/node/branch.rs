@@ -8,17 +8,18 @@
 
 use std::sync::Arc;
 
-use super::Shape;
 use super::address::Address;
 use super::header::{Header, STRUCTURE};
 use super::leaf::LeafRef;
 use super::link::{Node, NodeMut, NodeRef, Word};
 use super::source::{Place, Source};
+use super::{SMALL, Shape};
 use crate::error::Result;
 use crate::sync::{AtomicPtr, Ordering};
+use crate::weaken;
 
 /// Hash bits that a branch routes.
-pub(crate) const BITS: u32 = if cfg!(small_nodes) { 2 } else { 4 };
+pub(crate) const BITS: u32 = if SMALL { 2 } else { 4 };
 /// Slots of a branch.
 pub(crate) const SLOTS: usize = 1 << BITS;
 
@@ -108,7 +109,7 @@ impl<T, X: Shape> Branch<T, X> {
 
     #[inline]
     pub(super) fn word(&self, slot: usize) -> Word {
-        Word(self.slots[slot].load(Ordering::Acquire))
+        Word(self.slots[slot].load(weaken::ordering("slot", Ordering::Acquire)))
     }
 
     /// Whether nothing stands in `slot`.
@@ -222,7 +223,7 @@ impl<T, X: Shape> Branch<T, X> {
         let place = self.extra.place(self, start);
         let word = settle(&self.slots[start], self.source.as_ref(), place)?;
         for alias in start + 1..self.end_of(start) {
-            self.slots[alias].store(word.0, Ordering::Release);
+            self.slots[alias].store(word.0, weaken::ordering("alias", Ordering::Release));
         }
         // SAFETY: as in `peek`.
         Ok(unsafe { word.view() })
@@ -490,7 +491,13 @@ fn publish<T, X: Shape>(slot: &AtomicPtr<()>, node: Node<T, X>) -> Word {
     if Word(current).address().is_none() {
         return Word(current);
     }
-    match slot.compare_exchange(current, node.word().0, Ordering::AcqRel, Ordering::Acquire) {
+    if weaken::is("load_unchecked") {
+        slot.store(node.word().0, Ordering::Release);
+        return node.into_word();
+    }
+    let (won, lost) =
+        (weaken::ordering("load", Ordering::AcqRel), weaken::ordering("load_lost", Ordering::Acquire));
+    match slot.compare_exchange(current, node.word().0, won, lost) {
         Ok(_) => node.into_word(),
         Err(theirs) => Word(theirs),
     }

@@ -20,6 +20,8 @@ pub use address::Address;
 pub(crate) use address::Tag;
 pub(crate) use branch::{BITS, Branch, Child, Ranges, SLOTS, loaded};
 pub(crate) use children::ChildrenMut;
+#[cfg(any(loom, internals))]
+pub(crate) use flush::MOST_HOPS;
 pub(crate) use flush::flush;
 #[cfg(test)]
 pub(crate) use header::{Header, Identity};
@@ -31,6 +33,9 @@ pub(crate) use load_all::load_all;
 pub(crate) use record::{Backing, Record, RecordHead, RecordKind, Sink, Sweep};
 pub(crate) use root::Root;
 pub(crate) use source::{Place, Source};
+
+/// Whether nodes are narrow: few keys reach every shape, and models have few slots to explore.
+pub(crate) const SMALL: bool = cfg!(any(small_nodes, loom));
 
 /// What a collection adds to its nodes.
 pub(crate) trait Shape: Copy + Send + Sync + 'static {

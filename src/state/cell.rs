@@ -19,6 +19,7 @@ use std::sync::Weak;
 use super::snapshot::{Guard, Snapshot, Version};
 use super::watch::{Watch, Watchers};
 use crate::sync::{Arc, AtomicUsize, Mutex, MutexGuard, Ordering, Swap, thread_mark};
+use crate::weaken;
 
 /// A value that is changed version by version while any number of threads read it.
 ///
@@ -177,8 +178,11 @@ impl<T: Send + Sync + 'static> State<T> {
     {
         let published = self.publish(|current| {
             let mut value = current.value.clone();
-            let result = change(&mut value)?;
-            Ok((value, result))
+            let result = change(&mut value);
+            if weaken::is("error_published") && result.is_err() {
+                self.current.swap(Arc::new(Version::new(current.number + 1, value.clone())));
+            }
+            Ok((value, result?))
         })?;
         Ok(published.result)
     }
@@ -214,9 +218,11 @@ impl<T: Send + Sync + 'static> State<T> {
     where
         T: Clone,
     {
-        self.publish(|current| if from.is(current) { Ok((T::clone(to), ())) } else { Err(()) })
-            .ok()
-            .map(|published| Snapshot::new(published.new))
+        self.publish(|current| {
+            if from.is(current) || weaken::is("undo_unchecked") { Ok((T::clone(to), ())) } else { Err(()) }
+        })
+        .ok()
+        .map(|published| Snapshot::new(published.new))
     }
 
     /// Takes the turn, lets `next` make the next value from the current version, publishes it.
@@ -224,13 +230,18 @@ impl<T: Send + Sync + 'static> State<T> {
         &self,
         next: impl FnOnce(&Version<T>) -> Result<(T, R), E>,
     ) -> Result<Published<T, R>, E> {
+        let early = |name| weaken::is(name).then(|| self.current.load_full());
+        let (base, numbered, replaced) =
+            (early("base_before_turn"), early("number_before_turn"), early("replaced_before_turn"));
         let turn = self.turns.take();
-        let current = self.current.load_full();
+        let current = base.unwrap_or_else(|| self.current.load_full());
         let (value, result) = next(&current)?;
-        let new = Arc::new(Version::new(current.number + 1, value));
+        let number = numbered.as_ref().unwrap_or(&current).number + 1;
+        let new = Arc::new(Version::new(number, value));
         self.current.swap(Arc::clone(&new));
         drop(turn);
         self.watchers.published();
+        let current = replaced.unwrap_or(current);
         Ok(Published { old: current, new, result })
     }
 }

@@ -6,6 +6,7 @@ use lz4_flex::block::CompressTable;
 use zstd::bulk;
 
 use super::options::Compression;
+use crate::sync::per_thread;
 
 /// How the bytes of one block are stored.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -82,9 +83,7 @@ impl Compressor {
 
 /// Decompresses `stored` into all of `raw`; false if it does not hold exactly that many bytes.
 pub(crate) fn decompress(codec: Codec, stored: &[u8], raw: &mut [u8]) -> bool {
-    thread_local! {
-        static ZSTD: RefCell<Option<bulk::Decompressor<'static>>> = const { RefCell::new(None) };
-    }
+    per_thread!(static ZSTD: RefCell<Option<bulk::Decompressor<'static>>> = RefCell::new(None));
     match codec {
         Codec::Raw => {
             let same = stored.len() == raw.len();
@@ -94,11 +93,12 @@ pub(crate) fn decompress(codec: Codec, stored: &[u8], raw: &mut [u8]) -> bool {
             same
         }
         Codec::Lz4 => lz4_flex::block::decompress_into(stored, raw).is_ok_and(|len| len == raw.len()),
-        Codec::Zstd => ZSTD.with_borrow_mut(|slot| {
+        Codec::Zstd => ZSTD.with(|slot| {
+            let mut slot = slot.borrow_mut();
             if slot.is_none() {
                 *slot = bulk::Decompressor::new().ok();
             }
-            let Some(decompressor) = slot else { return false };
+            let Some(decompressor) = &mut *slot else { return false };
             decompressor.decompress_to_buffer(stored, raw).is_ok_and(|len| len == raw.len())
         }),
     }

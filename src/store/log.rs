@@ -20,7 +20,7 @@ use super::writer::{Resume, Writer, check_unborn};
 use crate::error::{Error, Result};
 use crate::node::{Address, RecordHead, Sink, Tag};
 use crate::storage::{Lock, Storage};
-use crate::sync::{Mutex, OwnedGuard, lock_arc};
+use crate::sync::{OwnedGuard, OwnedMutex};
 
 /// A reader beside a writer looks this often before it believes that something is damaged.
 const READ_ATTEMPTS: u32 = 5;
@@ -30,7 +30,7 @@ pub(crate) struct Log {
     opening: Arc<Opening>,
     syncer: Arc<Syncer>,
     /// `None`: read-only, or closed.
-    writer: Option<Arc<Mutex<Writer>>>,
+    writer: Option<OwnedMutex<Writer>>,
     /// Released last.
     _lock: Option<Box<dyn Any + Send + Sync>>,
 }
@@ -102,7 +102,7 @@ impl Log {
         let syncer = Arc::new(Syncer::default());
         let resume = Resume { manifest, newest, active, epoch: random_u64(), recovered };
         let writer = Writer::new(Arc::clone(&opening), Arc::clone(&syncer), options, resume);
-        Ok(Self { opening, syncer, writer: Some(Arc::new(Mutex::new(writer))), _lock: Some(lock) })
+        Ok(Self { opening, syncer, writer: Some(OwnedMutex::new(writer)), _lock: Some(lock) })
     }
 
     /// Opens beside a writer: the manifest and the segments may change while they are looked at.
@@ -153,7 +153,7 @@ impl Log {
     /// [`Error::Poisoned`] if the log was opened read-only.
     pub(crate) fn writer(&self) -> Result<Turn> {
         match &self.writer {
-            Some(writer) => Ok(Turn(lock_arc(writer))),
+            Some(writer) => Ok(Turn(writer.lock())),
             None => Err(Error::Poisoned { cause: "it was opened read-only".into() }),
         }
     }

@@ -14,9 +14,9 @@
 //! | 32 | 8 | checksum of the 32 bytes before |
 
 use std::io;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
-use crate::sync::RwLock;
+use crate::sync::{OnceLock, RwLock};
 
 use super::block::{self, Block, BlockKind, corrupt};
 use super::directory::{Directory, segment_name};

@@ -6,12 +6,12 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::OnceLock;
 
-use crate::sync::{AtomicU64, Mutex, Ordering};
+use crate::sync::{AtomicU64, Mutex, OnceLock, Ordering};
 
 use crate::error::{Error, Result};
 use crate::storage::StorageFile;
+use crate::weaken;
 
 /// Durability and failure of one opening's writes.
 #[derive(Default)]
@@ -88,8 +88,9 @@ impl Syncer {
     }
 
     fn sync_unless(&self, is_durable: impl Fn(u64) -> bool) -> Result<u64> {
+        let early = weaken::is("failure_before_turn").then(|| self.check());
         let active = self.active.lock();
-        self.check()?;
+        early.unwrap_or_else(|| self.check())?;
         // Read under the lock and before the sync: a commit written after this may not be covered.
         let written = self.written.load(Ordering::Acquire);
         if is_durable(written) {
@@ -99,7 +100,8 @@ impl Syncer {
             let synced: io::Result<()> = file.sync_data();
             synced.map_err(|source| self.poison(Error::Io { action: "sync", path: path.clone(), source }))?;
         }
-        self.synced.store(written, Ordering::Release);
+        let late = weaken::is("written_after_sync").then(|| self.written.load(Ordering::Acquire));
+        self.synced.store(late.unwrap_or(written), Ordering::Release);
         Ok(written)
     }
 }

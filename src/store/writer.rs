@@ -24,6 +24,7 @@ use super::syncer::Syncer;
 use crate::error::{Error, Result};
 use crate::node::{Address, Backing, RecordHead, Sink, Tag};
 use crate::storage::StorageFile;
+use crate::weaken;
 
 /// A batch is written out in pieces of about this size.
 const WRITE_OUT_BYTES: usize = 1 << 20;
@@ -123,6 +124,7 @@ impl Writer {
         let commit = self.write_commit(draft, durability)?;
         match durability {
             Durability::Buffered => {}
+            Durability::Sync if weaken::is("acknowledged_early") => {}
             Durability::Sync => {
                 self.syncer.sync()?;
             }
@@ -152,7 +154,9 @@ impl Writer {
         if !self.begun && !self.recovered || self.syncer.check().is_err() {
             return Ok(());
         }
-        self.syncer.sync_all()?;
+        if !weaken::is("closed_unsynced") {
+            self.syncer.sync_all()?;
+        }
         self.manifest.clean = true;
         self.manifest.buffered = false;
         self.write_manifest()?;
@@ -199,6 +203,12 @@ impl Writer {
         commit.written_bytes = self.batch.stored_bytes + (self.buffer.len() - start) as u64;
         self.entries.push(BlockEntry { offset, first_ordinal: active.next_ordinal, is_commit: true });
         active.next_ordinal += 1;
+        if weaken::is("written_early") {
+            self.syncer.set_written(commit.id);
+        }
+        if weaken::is("newest_early") {
+            self.opening.set_newest(Some(Arc::new(commit.clone())));
+        }
         self.write_out(durability)?;
         Ok(self.committed(commit))
     }

@@ -11,7 +11,9 @@
 use std::marker::PhantomData;
 
 use crate::error::Result;
-use crate::node::{BITS, Branch, Node, NodeMut, NodeRef, OwnedLeaf, Place, SLOTS, Shape, loaded, mask_shift};
+use crate::node::{
+    BITS, Branch, Node, NodeMut, NodeRef, OwnedLeaf, Place, SLOTS, SMALL, Shape, loaded, mask_shift,
+};
 
 /// A node of a vector.
 pub(crate) type Link<T> = Node<T, Counts>;
@@ -30,7 +32,7 @@ impl<T> Leaf<T> {
         let size = if size_of::<T>() == 0 { 1 } else { size_of::<T>() };
         let fit = 512 / size;
         let fit = if fit < 8 { 8 } else { fit };
-        if cfg!(small_nodes) { 4 } else { 1 << fit.ilog2() }
+        if SMALL { 4 } else { 1 << fit.ilog2() }
     };
     /// Items that every leaf of the tree has at least.
     pub(crate) const LEAST: usize = Self::CAPACITY / 2;

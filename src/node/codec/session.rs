@@ -22,6 +22,7 @@ use serde::ser::{self, Serialize, Serializer};
 use super::writer;
 use crate::error::{Error, Result};
 use crate::node::{Address, Backing, RecordHead, Sink, Tag};
+use crate::sync::per_thread;
 
 /// What the magic names begin with. No serde derive produces it: `$` is not part of a Rust name.
 const PREFIX: &str = "$perennial::";
@@ -185,12 +186,14 @@ enum Slot {
     Failed(Error),
 }
 
-thread_local! {
-    static SLOT: Cell<Slot> = const { Cell::new(Slot::Idle) };
-}
+per_thread!(static SLOT: Cell<Slot> = Cell::new(Slot::Idle));
 
 fn take_slot() -> Slot {
-    SLOT.replace(Slot::Idle)
+    SLOT.with(|slot| slot.replace(Slot::Idle))
+}
+
+fn put_slot(content: Slot) {
+    SLOT.with(|slot| slot.set(content));
 }
 
 /// Empties the slot when an exchange ends, however it ends.
@@ -198,14 +201,14 @@ struct Exchange;
 
 impl Exchange {
     fn arm(slot: Slot) -> Self {
-        SLOT.set(slot);
+        put_slot(slot);
         Self
     }
 }
 
 impl Drop for Exchange {
     fn drop(&mut self) {
-        SLOT.set(Slot::Idle);
+        put_slot(Slot::Idle);
     }
 }
 
@@ -282,12 +285,12 @@ impl<F: Fn(&Rc<Save>) -> Result<Root>, P: Serialize> Serialize for Inner<F, P> {
         let Slot::Save(save) = take_slot() else { return self.plain.serialize(serializer) };
         match (self.flush)(&save) {
             Ok(root) => {
-                SLOT.set(Slot::Saved(root));
+                put_slot(Slot::Saved(root));
                 serializer.serialize_unit()
             }
             Err(error) => {
                 let text = ser::Error::custom(&error);
-                SLOT.set(Slot::Failed(error));
+                put_slot(Slot::Failed(error));
                 Err(text)
             }
         }
@@ -335,7 +338,7 @@ where
         };
         (self.restore)(root, &backing).map_err(|error| {
             let text = de::Error::custom(&error);
-            SLOT.set(Slot::Failed(error));
+            put_slot(Slot::Failed(error));
             text
         })
     }

@@ -1,0 +1,176 @@
+//! What the models of `loom-tests` need of the nodes. No part of the interface: it is there under `--cfg loom` and
+//! `--cfg internals` only, and changes without notice.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+// Std's on purpose: loom does not see it, so the log gives the models no order that the nodes must give themselves.
+// It cannot block them: nothing that holds it passes the turn on.
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::error::{Error, Result};
+use crate::node::codec::Save;
+use crate::node::{
+    Address, Backing, Branch, Chain, Node, NodeMut, NodeRef, OwnedLeaf, Place, Record, RecordHead, Root,
+    SLOTS, Shape, Sink, Source, Sweep, Tag, flush, load, loaded,
+};
+
+/// Most deltas between a record and the full one under it.
+pub const MOST_HOPS: u8 = crate::node::MOST_HOPS;
+
+const HERE: Place = Place { what: 0, depth: 0 };
+
+/// A log that is a list of records.
+#[derive(Clone)]
+pub struct Log {
+    tag: Tag,
+    records: Arc<Mutex<Vec<Record>>>,
+}
+
+impl Log {
+    /// An empty log.
+    ///
+    /// # Panics
+    /// When the process has used up its tags.
+    #[expect(clippy::new_without_default, reason = "nobody needs it")]
+    pub fn new() -> Self {
+        Self { tag: Tag::next().expect("a tag"), records: Arc::default() }
+    }
+
+    fn records(&self) -> MutexGuard<'_, Vec<Record>> {
+        self.records.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether no record stands further above a full one than a flush may put it.
+    pub fn is_within_bounds(&self) -> bool {
+        let records = self.records();
+        let mut hops = Vec::<usize>::new();
+        for record in records.iter() {
+            let base = record.refs.first().filter(|_| record.head.delta);
+            hops.push(base.map_or(0, |base| hops[base.ordinal() as usize] + 1));
+        }
+        hops.into_iter().all(|hops| hops <= MOST_HOPS.into())
+    }
+}
+
+impl Backing for Log {
+    fn tag(&self) -> Tag {
+        self.tag
+    }
+
+    fn read(&self, address: Address) -> Result<Record> {
+        let found = self.records().get(address.ordinal() as usize).cloned();
+        found.ok_or(Error::Decode { address, type_name: "a record", reason: "there is none".into() })
+    }
+
+    fn sweep(&self) -> Box<dyn Sweep + '_> {
+        Box::new(self.clone())
+    }
+}
+
+impl Sweep for Log {
+    fn read(&mut self, address: Address) -> Result<Record> {
+        Backing::read(self, address)
+    }
+}
+
+impl Sink for Log {
+    fn tag(&self) -> Tag {
+        self.tag
+    }
+
+    fn append(&mut self, head: RecordHead, refs: &[Address], payload: &[u8]) -> Result<Address> {
+        let mut records = self.records();
+        let address = Address::new(0, records.len() as u32);
+        let range = 0..payload.len() as u32;
+        records.push(Record { address, head, refs: refs.to_vec(), block: payload.into(), payload: range });
+        Ok(address)
+    }
+}
+
+/// Nothing but slots and items.
+#[derive(Clone, Copy)]
+struct Plain;
+
+impl Shape for Plain {
+    const TAGGED: bool = false;
+    const NUMBERED: bool = false;
+
+    fn shift<T>() -> u32 {
+        0
+    }
+
+    fn place<T>(&self, _: &Branch<T, Self>, _: usize) -> Place {
+        HERE
+    }
+
+    fn number(&self, _: usize) -> Option<u64> {
+        None
+    }
+
+    fn rebuild<T>(_: u8, _: u16, _: u16, _: Place, _: &[u64; SLOTS]) -> Option<Self> {
+        Some(Self)
+    }
+
+    fn leaf_fits(_: Place, _: usize) -> bool {
+        true
+    }
+}
+
+/// A branch over leaves.
+pub struct Tree<T>(Root<T, Plain>);
+
+impl<T> Clone for Tree<T> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<T: Serialize + DeserializeOwned + Clone> Tree<T> {
+    /// A branch whose ranges start at the slots of `starts`; each holds a leaf of the next items.
+    pub fn new<const N: usize>(starts: u16, items: impl IntoIterator<Item = [T; N]>) -> Self {
+        let mut branch = Branch::new(1, starts, Plain);
+        for (start, items) in branch.ranges().zip(items) {
+            let mut leaf = OwnedLeaf::with_capacity(N, false);
+            items.into_iter().for_each(|item| leaf.push(item, None));
+            branch.set(start, Some(Node::from_leaf(leaf)));
+        }
+        Self(Root::from_node(Node::from_branch(branch)))
+    }
+
+    /// A tree of which nothing but the root is loaded.
+    pub fn restore(log: &Log, address: Address) -> Self {
+        let source = Source {
+            backing: Arc::new(log.clone()),
+            context: 0,
+            decode: |backing, _, chain: &Chain, place| load(backing, chain, place, |_| Ok(0)),
+        };
+        let tree = Self(Root::lazy(Arc::new(source), address));
+        tree.0.get(|| HERE);
+        tree
+    }
+
+    /// Writes what is dirty.
+    pub fn flush(&self, log: &Log) -> Address {
+        let save = Save::new(Rc::new(RefCell::new(log.clone())));
+        loaded(flush(&self.0, HERE, &save)).expect("a tree has a root")
+    }
+
+    /// The items of the leaf in `slot`.
+    pub fn get(&self, slot: usize) -> &[T] {
+        match self.0.get(|| HERE) {
+            Some(NodeRef::Branch(branch)) => branch.child_leaf(slot).map_or(&[], |leaf| leaf.items(false)),
+            _ => &[],
+        }
+    }
+
+    /// The item of the leaf in `slot` at `index`, to be changed.
+    pub fn get_mut(&mut self, slot: usize, index: usize) -> &mut T {
+        let Some(NodeMut::Branch(branch)) = self.0.get_mut(|| HERE) else { panic!("the root is a branch") };
+        match branch.child_mut(slot) {
+            Some(NodeMut::Leaf(leaf)) => leaf.item_mut(index, false, 0),
+            _ => panic!("no leaf in slot {slot}"),
+        }
+    }
+}
