@@ -68,7 +68,7 @@
 //! | [`checkpointer`] | [`Checkpointer`]: checkpoints in the background, by policy; barriers over several states |
 //! | [`storage`] | what a store writes to: a directory, or memory for tests |
 //! | [`Error`] | everything that can go wrong between the two, with what to do about it |
-//! | [`docs`] | how it works: design, format, durability, background checkpoints |
+//! | [`docs`] | how it works: design, format, durability, background checkpoints; checking your own code with [`loom`](docs::loom) |
 //!
 //! # What it costs
 //!
@@ -91,7 +91,6 @@
 //! `serde_json::Value`. A checkpoint records the shape of its types (names of fields and variants, in order); restoring it
 //! into another shape is an [error](Error::ShapeMismatch) that shows the difference, never a misreading.
 
-#[cfg(not(loom))]
 pub mod checkpointer;
 mod error;
 pub mod hash_map;
@@ -109,19 +108,19 @@ pub mod vector;
 mod weaken;
 
 pub mod docs {
-    //! How the crate works, in pages: design, format, durability, background checkpoints.
+    //! How the crate works, in pages: design, format, durability, background checkpoints; and how to check code built on it.
     #[doc = include_str!("docs/design.md")]
     pub mod design {}
     #[doc = include_str!("docs/format.md")]
     pub mod format {}
     #[doc = include_str!("docs/durability.md")]
     pub mod durability {}
-    #[cfg(not(loom))]
     #[doc = include_str!("docs/checkpointer.md")]
     pub mod checkpointer {}
+    #[doc = include_str!("docs/loom.md")]
+    pub mod loom {}
 }
 
-#[cfg(not(loom))]
 pub use checkpointer::Checkpointer;
 pub use error::Error;
 pub use hash_map::{HashMap, SeededState};
