@@ -136,6 +136,25 @@ fn a_copy_beside_a_delta_counts_from_the_record_it_took() {
 }
 
 #[test]
+fn of_flushes_to_two_logs_at_once_the_longer_chain_counts() {
+    model(|| {
+        let (log, other) = (Log::new(), Log::new());
+        let mut one = changed(&log, MOST_HOPS - 1);
+        let flusher = thread::spawn({
+            let (other, snapshot) = (other.clone(), one.clone());
+            move || snapshot.flush(&other)
+        });
+        one.flush(&log);
+        let there = flusher.join().unwrap();
+        one.get_mut(0, 0).set(13);
+        let here = one.flush(&log);
+        assert!(log.is_within_bounds(), "a chain has outgrown its bound");
+        assert_eq!(numbers(&Tree::restore(&other, there), 0), [12, 11]);
+        assert_eq!(numbers(&Tree::restore(&log, here), 0), [13, 11]);
+    });
+}
+
+#[test]
 fn a_change_in_place_comes_after_every_read() {
     model(|| {
         let snapshot = tree();

@@ -172,14 +172,15 @@ impl Header {
 
     /// Says that the record at `address` holds this node, `hops` deltas above a full one.
     pub(crate) fn set_clean(&self, tag: Tag, address: Address, hops: u8) {
-        let of_base = self.hops();
-        let of_record = hops.min(Self::MOST_HOPS);
+        let of_record = hops.min(Self::MOST_HOPS) << HOPS_BITS;
         if weaken::is("hops_of_base") {
-            self.hops.store(of_record << HOPS_BITS | of_record, Ordering::Relaxed);
+            self.hops.store(of_record | of_record >> HOPS_BITS, Ordering::Relaxed);
+        } else if weaken::is("hops_lowered") {
+            self.hops.store(of_record | self.hops(), Ordering::Relaxed);
         } else {
             // Raised, never lowered: of flushes to two stores at once, whose identity stays nobody knows, and a
             // chain taken for longer than it is ends early, no more.
-            self.hops.fetch_max(of_record << HOPS_BITS | of_base, Ordering::Relaxed);
+            self.hops.fetch_max(of_record | self.hops(), Ordering::Relaxed);
         }
         self.identity.store(clean_word(tag, address), weaken::ordering("identity", Ordering::Release));
     }
