@@ -195,12 +195,16 @@ fn compare(load: &Load, directory: &Path) {
     let mut rates = [const { Vec::new() }; 4];
     let (mut blocked, mut blocked_whole) = (Vec::new(), Vec::new());
     let (mut made, mut wrote, mut whole) = (0, 0, 0);
+    let mut latencies = Vec::new();
     let rate = |worked: Duration| (load.iterations * load.updates) as f64 / worked.as_secs_f64();
     for round in 0..ROUNDS {
         let (worked, _) = load.run(&mut random, |changes| change(&state, load.is_single, changes), || {});
         rates[0].push(rate(worked));
 
         let checkpointer = Checkpointer::start(&state, &store).unwrap();
+        // What the iterations without checkpoints changed.
+        checkpointer.request().wait().unwrap();
+        let before = checkpointer.stats();
         let (worked, times) = load.run(
             &mut random,
             |changes| change(&state, load.is_single, changes),
@@ -209,7 +213,9 @@ fn compare(load: &Load, directory: &Path) {
         rates[1].push(rate(worked));
         blocked.extend(times);
         let stats = checkpointer.stats();
-        (made, wrote) = (made + stats.checkpoints, wrote + stats.bytes);
+        made += stats.checkpoints - before.checkpoints;
+        wrote += stats.bytes - before.bytes;
+        latencies.push(stats.latency);
         drop(checkpointer);
 
         if !load.is_single {
@@ -255,7 +261,13 @@ fn compare(load: &Load, directory: &Path) {
         median(without),
         median(with)
     );
-    println!("  durable checkpoints: {made}, {} KiB each", wrote / made.max(1) / 1024);
+    println!(
+        "  durable checkpoints: {made} of {} iterations (others coalesced), {} KiB each, at most {} from request to \
+         durable",
+        ROUNDS * load.iterations,
+        wrote / made.max(1) / 1024,
+        us(Times::of(latencies).at(1.0))
+    );
     if !load.is_single {
         let ratio = median(other_with) / median(other_without);
         let (without, with) = (median(other_without), median(other_with));

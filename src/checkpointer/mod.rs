@@ -159,11 +159,27 @@ impl Checkpointer {
     /// # Ok::<(), perennial::Error>(())
     /// ```
     pub fn step(&self, now: Instant) -> Step {
-        match (self.core.write_step(now), self.core.sync_step(now)) {
+        match (self.write_step(now), self.sync_step(now)) {
             (Step::Idle(Some(one)), Step::Idle(Some(other))) => Step::Idle(Some(one.min(other))),
             (Step::Idle(one), Step::Idle(other)) => Step::Idle(one.or(other)),
             _ => Step::Worked,
         }
+    }
+
+    /// The first half of [`step`](Self::step): captures, encodes and writes the next checkpoint, or looks at the barrier.
+    pub fn write_step(&self, now: Instant) -> Step {
+        self.core.write_step(now)
+    }
+
+    /// The second half of [`step`](Self::step): one sync for all that was written, and the answers.
+    pub fn sync_step(&self, now: Instant) -> Step {
+        self.core.sync_step(now)
+    }
+
+    /// Takes no more requests, and does not wait: what was asked for is still written, and what is unsaved where there is
+    /// any trigger. [`close`](Self::close) and dropping wait for it.
+    pub fn begin_close(&self) {
+        self.core.begin_close();
     }
 
     /// Finishes what was asked for and, if any trigger is set, saves what is unsaved; then ends the threads.
@@ -199,7 +215,7 @@ impl Checkpointer {
     }
 
     fn finish(&mut self) {
-        self.core.begin_close();
+        self.begin_close();
         for thread in self.threads.drain(..) {
             // Its panics were caught and reported.
             let _ = thread.join();
