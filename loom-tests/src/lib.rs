@@ -2,7 +2,8 @@
 //!
 //! With `RUSTFLAGS="--cfg loom"`, [`model`] explores every interleaving that the bound on preemptions allows, over
 //! the stand-ins of `perennial/src/sync.rs`. Without it, the same body runs again and again on the real primitives
-//! and real threads. The models of one layer are in one file: `tests/state.rs`, `tests/node.rs`, `tests/store.rs`.
+//! and real threads. The models of one layer are in one file: `tests/state.rs`, `tests/node.rs`, `tests/store.rs`,
+//! `tests/checkpointer.rs`.
 //!
 //! ```sh
 //! bash .ci/models                                                              # all of this, and the weakenings
