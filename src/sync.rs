@@ -92,6 +92,11 @@ mod real {
         std::thread::Builder::new().name(name.to_owned()).spawn(body)
     }
 
+    /// Tells whether it is the running thread.
+    pub(crate) fn is_current(thread: &JoinHandle) -> bool {
+        thread.thread().id() == std::thread::current().id()
+    }
+
     /// A lock held by value, for as long as its owner lives.
     pub(crate) type OwnedGuard<T> = parking_lot::ArcMutexGuard<parking_lot::RawMutex, T>;
 
@@ -190,6 +195,10 @@ mod model {
     /// With 512 KiB of stack (loom takes words for bytes): what loom gives by default is too little for a checkpoint.
     pub(crate) fn spawn(_name: &str, body: impl FnOnce() + Send + 'static) -> std::io::Result<JoinHandle> {
         loom::thread::Builder::new().stack_size((512 << 10) / size_of::<usize>()).spawn(body)
+    }
+
+    pub(crate) fn is_current(thread: &JoinHandle) -> bool {
+        thread.thread().id() == loom::thread::current().id()
     }
 
     /// loom's reader-writer lock with parking_lot's signature.

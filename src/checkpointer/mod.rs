@@ -32,7 +32,7 @@ use self::core::{Core, message_of};
 use self::states::Parts;
 use crate::error::{Error, Result};
 use crate::store::{CheckpointOptions, Store};
-use crate::sync::{JoinHandle, spawn};
+use crate::sync::{JoinHandle, is_current, spawn};
 pub use barrier::{Worker, Workers};
 pub use options::{Durability, Options, Overflow};
 pub use policy::Trigger;
@@ -185,7 +185,7 @@ impl Checkpointer {
     /// Finishes what was asked for and, if any trigger is set, saves what is unsaved; then ends the threads.
     ///
     /// Returns the newest checkpoint that this checkpointer made as durable as asked for; `None` if it made none. With
-    /// [`Workers`], the last barrier is given its time, too.
+    /// [`Workers`] the last barrier is given its time, too: let workers that pass no more retire first.
     ///
     /// # Errors
     ///
@@ -216,9 +216,13 @@ impl Checkpointer {
 
     fn finish(&mut self) {
         self.begin_close();
-        for thread in self.threads.drain(..) {
-            // Its panics were caught and reported.
-            let _ = thread.join();
+        // A thread that was made to drop its own checkpointer, by the hook or a waker, cannot wait for itself.
+        let threads = std::mem::take(&mut self.threads);
+        if !threads.iter().any(is_current) {
+            for thread in threads {
+                // Its panics were caught and reported.
+                let _ = thread.join();
+            }
         }
         if self.core.is_manual {
             let mut now = Instant::now();

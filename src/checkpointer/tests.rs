@@ -568,6 +568,19 @@ fn a_dropped_checkpointer_answers_every_ticket() {
 }
 
 #[test]
+fn a_checkpointer_may_be_dropped_by_its_own_thread() {
+    let (state, store) = (Arc::new(State::new(Fragile(2))), memory());
+    let slot: Arc<Mutex<Option<Checkpointer>>> = Arc::default();
+    let taken = Arc::clone(&slot);
+    let options = Checkpointer::options().on_error(move |_| drop(taken.lock().unwrap().take()));
+    let mut guard = slot.lock().unwrap();
+    let ticket = guard.insert(options.start(&state, &store).unwrap()).request();
+    drop(guard);
+    assert!(ticket.wait().is_err());
+    soon(|| slot.lock().unwrap().is_none());
+}
+
+#[test]
 fn a_state_outlives_its_checkpointer() {
     let (state, store) = (state(), memory());
     let checkpointer = Checkpointer::options().every_updates(1).start(&state, &store).unwrap();
