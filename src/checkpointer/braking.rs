@@ -29,10 +29,10 @@ impl Watch for Core {
             || is_past(policy.soft_unsaved_bytes, dirty_bytes);
         if is_due && !self.signalled.swap(true, Ordering::Relaxed) {
             // The writing thread counts under the lock: it has seen this version, or sleeps and hears of it.
-            if !weaken::is("mark_unlocked") {
-                drop(self.inner.lock());
+            let is_lingering = !weaken::is("mark_unlocked") && self.inner.lock().is_lingering;
+            if !is_lingering {
+                self.for_writer.notify_all();
             }
-            self.for_writer.notify_all();
         }
         if let (Some(soft), Some(hard)) = (policy.soft_unsaved_bytes, self.options.hard_unsaved_bytes)
             && !self.is_failing.load(Ordering::Relaxed)

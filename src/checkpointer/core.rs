@@ -75,6 +75,8 @@ pub(super) struct Inner {
     /// A job whose barrier is open, and the mark of when it was opened.
     pub gathering: Option<(Job, u64)>,
     pub is_writing: bool,
+    /// The writing thread looks again within a [`TICK`](super::writing::TICK): it need not be woken.
+    pub is_lingering: bool,
     pub written: VecDeque<Written>,
     pub closing: Option<Closing>,
     /// The store takes no more: automatic checkpoints are over.
@@ -133,6 +135,7 @@ impl Core {
             queue: VecDeque::new(),
             gathering: None,
             is_writing: false,
+            is_lingering: false,
             written: VecDeque::new(),
             closing: None,
             is_poisoned: false,
@@ -187,8 +190,9 @@ impl Core {
             }
             inner = self.for_application.wait(inner);
         };
+        let is_awake = inner.is_lingering || weaken::is("request_unnotified");
         drop(inner);
-        if !weaken::is("request_unnotified") {
+        if !is_awake {
             self.for_writer.notify_all();
         }
         ticket

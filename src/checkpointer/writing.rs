@@ -1,7 +1,7 @@
 //! The write step: what to write next, capturing it, encoding it.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::Step;
 use super::barrier::Gathered;
@@ -18,6 +18,12 @@ use crate::weaken;
 const DOUBLE_BUFFER: usize = 2;
 /// The same where a group is waited for: they hold no memory to speak of.
 pub(super) const GROUP: usize = 1_024;
+
+/// Waking a thread costs the waker tens of microseconds, and perhaps his turn on the processor. So the writing thread
+/// goes to sleep only when nothing happened for [`TICKS`]; until then it looks by itself every tick.
+pub(super) const TICK: Duration = Duration::from_micros(250);
+/// See [`TICK`]. In a model no time passes.
+const TICKS: u32 = if cfg!(loom) { 0 } else { 40 };
 
 /// What to do next.
 enum Next {
@@ -47,9 +53,17 @@ impl Core {
     /// The writing thread.
     pub(super) fn run_writer(&self) {
         let mut inner = self.inner.lock();
+        let mut ticks = 0;
         loop {
             let now = Instant::now();
             match (self.next(&mut inner, now), &self.gate) {
+                (Next::Wait(until), _) if ticks > 0 => {
+                    ticks -= 1;
+                    inner.is_lingering = true;
+                    let left = until.map_or(TICK, |until| until.saturating_duration_since(now));
+                    inner = self.for_writer.wait_for(inner, left.min(TICK));
+                    inner.is_lingering = false;
+                }
                 (Next::Wait(None), _) => inner = self.for_writer.wait(inner),
                 (Next::Wait(Some(until)), _) => {
                     inner = self.for_writer.wait_for(inner, until.saturating_duration_since(now));
@@ -58,11 +72,13 @@ impl Core {
                     drop(inner);
                     self.write(job, now);
                     inner = self.inner.lock();
+                    ticks = TICKS;
                 }
                 (Next::Gather, Some(gate)) => {
                     drop(inner);
                     self.gathered(gate.wait(&self.sources), now);
                     inner = self.inner.lock();
+                    ticks = TICKS;
                 }
                 (Next::Gather | Next::End, _) => break,
             }
