@@ -97,6 +97,8 @@
 mod error;
 pub mod hash_map;
 mod node;
+pub mod ord_map;
+pub mod ord_set;
 pub mod state;
 #[cfg(not(loom))]
 pub mod storage;
@@ -119,6 +121,8 @@ pub mod docs {
 
 pub use error::Error;
 pub use hash_map::{HashMap, SeededState};
+pub use ord_map::OrdMap;
+pub use ord_set::OrdSet;
 pub use state::{History, Snapshot, State};
 pub use vector::Vector;
 

@@ -34,9 +34,9 @@ pub(crate) struct Branch<T, X: Shape> {
 
 // SAFETY: a branch owns its children as an Arc does; slots change under `&` only from an address to the node that
 // the address stands for.
-unsafe impl<T: Send + Sync, X: Shape> Send for Branch<T, X> {}
+unsafe impl<T: Send + Sync, X: Shape + Send + Sync> Send for Branch<T, X> {}
 // SAFETY: as above.
-unsafe impl<T: Send + Sync, X: Shape> Sync for Branch<T, X> {}
+unsafe impl<T: Send + Sync, X: Shape + Send + Sync> Sync for Branch<T, X> {}
 
 /// A child: in memory, or known by its address only.
 pub(crate) enum Child<'a, T, X: Shape> {
@@ -266,6 +266,7 @@ impl<T, X: Shape> Branch<T, X> {
     pub(crate) fn child_mut(&mut self, slot: usize) -> Option<NodeMut<'_, T, X>>
     where
         T: Clone,
+        X: Clone,
     {
         let start = self.start_of(slot);
         let mut word = self.word(start);
@@ -344,12 +345,15 @@ impl<T, X: Shape> Branch<T, X> {
     }
 
     /// Copies the branch; children are shared.
-    pub(super) fn copied(&self) -> Box<Self> {
+    pub(super) fn copied(&self) -> Box<Self>
+    where
+        X: Clone,
+    {
         let mut copy = Box::new(Self {
             header: self.header.copied(),
             source: None,
             slots: no_slots(),
-            extra: self.extra,
+            extra: self.extra.clone(),
         });
         let mut lazy = false;
         for start in self.ranges() {
@@ -407,6 +411,22 @@ impl<T, X: Shape> Branch<T, X> {
                 }
             }
         }
+    }
+
+    /// Sees to it that [`move_slots`](Self::move_slots) between two branches cannot fail: where their lazy links belong to
+    /// different openings, loads them.
+    ///
+    /// # Errors
+    /// What loading a child answered.
+    pub(crate) fn admit_both(&self, other: &Self) -> Result<()> {
+        if let (Some(mine), Some(theirs)) = (&self.source, &other.source)
+            && !mine.same_opening(theirs)
+        {
+            for branch in [self, other] {
+                branch.ranges().try_for_each(|start| branch.try_child(start).map(drop))?;
+            }
+        }
+        Ok(())
     }
 
     /// Moves children within the branch, `from..from + count` to `to..`; what is left behind holds nothing.

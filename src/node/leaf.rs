@@ -215,6 +215,15 @@ impl<'a, T> LeafMut<'a, T> {
         unsafe { std::slice::from_raw_parts_mut(items_ptr(this.head, tagged), this.as_ref().len()) }
     }
 
+    /// The items `from..to`, marked changed (leaves without tags).
+    pub(crate) fn into_range_mut(self, from: usize, to: usize, shift: u32) -> &'a mut [T] {
+        let mut this = self;
+        assert!(from <= to && to <= this.as_ref().len());
+        this.touch(from, to, shift);
+        // SAFETY: items 0..len are initialised, and exclusively ours for 'a.
+        unsafe { std::slice::from_raw_parts_mut(items_ptr::<T>(this.head, false).add(from), to - from) }
+    }
+
     /// Inserts `item` at `index` and moves those after it; there must be room. `tag` is kept by tagged leaves,
     /// which only ever append.
     pub(crate) fn insert(&mut self, index: usize, item: T, tag: Option<u8>, shift: u32) {
