@@ -349,21 +349,21 @@ impl<T, X: Shape> Branch<T, X> {
     where
         X: Clone,
     {
-        let mut copy = Box::new(Self {
-            header: self.header.copied(),
-            source: None,
-            slots: no_slots(),
-            extra: self.extra.clone(),
-        });
-        let mut lazy = false;
-        for start in self.ranges() {
-            let word = self.word(start);
-            lazy |= word.address().is_some();
-            if word.resident().is_some() {
-                // SAFETY: resident and alive while `self` is borrowed.
-                unsafe { word.header() }.retain();
+        // The user's code first: if cloning the extra panics, nothing was counted.
+        let extra = self.extra.clone();
+        let mut copy =
+            Box::new(Self { header: self.header.copied(), source: None, slots: no_slots(), extra });
+        let (mut word, mut lazy) = (Word::NOTHING, false);
+        for (slot, place) in copy.slots.iter_mut().enumerate() {
+            if self.header.starts & 1 << slot != 0 {
+                word = self.word(slot);
+                lazy |= word.address().is_some();
+                if word.resident().is_some() {
+                    // SAFETY: resident and alive while `self` is borrowed.
+                    unsafe { word.header() }.retain();
+                }
             }
-            copy.fill(start, self.end_of(start), word);
+            *place = AtomicPtr::new(word.0);
         }
         if lazy {
             copy.source.clone_from(&self.source);
@@ -466,6 +466,7 @@ impl<T, X: Shape> Drop for Branch<T, X> {
                 }
             }
         }
+
         let mut rest = Rest(self, self.ranges());
         for start in rest.1.by_ref() {
             // SAFETY: as above.

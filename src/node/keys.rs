@@ -76,8 +76,8 @@ impl<K: Clone> Clone for Keys<K> {
     fn clone(&self) -> Self {
         let mut copy = Self::new();
         // If a clone panics, `copy` drops those made so far.
-        for key in self.as_slice() {
-            copy.keys[copy.len].write(key.clone());
+        for (place, key) in copy.keys.iter_mut().zip(self.as_slice()) {
+            place.write(key.clone());
             copy.len += 1;
         }
         copy

@@ -471,16 +471,22 @@ impl<T> OwnedLeaf<T> {
     where
         T: Clone,
     {
-        let copy = Self::with_capacity(leaf.capacity(), tagged);
-        // If a clone panics, `copy` drops those made so far; the original was only read.
-        for item in leaf.items(tagged) {
-            let len = copy.as_ref().len();
-            // SAFETY: same capacity, so item `len` has room; counted right after it is written.
-            unsafe {
-                items_ptr::<T>(copy.head, tagged).add(len).write(item.clone());
-                (*copy.head.as_ptr()).header.len += 1;
+        /// Counts what was cloned, also when the next clone panics: the leaf then drops just these.
+        struct Made(NonNull<LeafHead>, usize);
+        impl Drop for Made {
+            fn drop(&mut self) {
+                // SAFETY: the copy outlives this guard; only its head is touched.
+                unsafe { (*self.0.as_ptr()).header.len = self.1 as u32 }
             }
         }
+        let copy = Self::with_capacity(leaf.capacity(), tagged);
+        let mut made = Made(copy.head, 0);
+        for (index, item) in leaf.items(tagged).iter().enumerate() {
+            // SAFETY: same capacity, so there is room for every item; counted right after it is written.
+            unsafe { items_ptr::<T>(copy.head, tagged).add(index).write(item.clone()) };
+            made.1 = index + 1;
+        }
+        drop(made);
         // SAFETY: both tag areas have the same size; a live head is replaced by a plain value.
         unsafe {
             if tagged {

@@ -398,7 +398,7 @@ impl<'a, K, V> IntoIterator for &'a OrdMap<K, V> {
 
 /// An iterator that hands on one side of another's pairs.
 macro_rules! projection {
-    ($name:ident<$($life:lifetime)?>, $item:ty, |$pair:pat_param| $side:expr $(, $bound:ident)?) => {
+    ([$($life:lifetime)?] $name:ident, $item:ty, |$pair:pat_param| $side:expr $(, $bound:ident)?) => {
         impl<$($life,)? K $(: $bound)?, V $(: $bound)?> Iterator for $name<$($life,)? K, V> {
             type Item = $item;
 
@@ -435,10 +435,10 @@ macro_rules! projection {
 }
 pub(super) use projection;
 
-projection!(Keys<'a>, &'a K, |(key, _)| key);
-projection!(Values<'a>, &'a V, |(_, value)| value);
-projection!(IntoKeys, K, |(key, _)| key, Clone);
-projection!(IntoValues, V, |(_, value)| value, Clone);
+projection!(['a] Keys, &'a K, |(key, _)| key);
+projection!(['a] Values, &'a V, |(_, value)| value);
+projection!([] IntoKeys, K, |(key, _)| key, Clone);
+projection!([] IntoValues, V, |(_, value)| value, Clone);
 
 impl<K, V> Clone for Keys<'_, K, V> {
     fn clone(&self) -> Self {

@@ -154,7 +154,7 @@ impl<K: Clone, V: Clone> DoubleEndedIterator for IterMut<'_, K, V> {
 impl<K: Clone, V: Clone> ExactSizeIterator for IterMut<'_, K, V> {}
 impl<K: Clone, V: Clone> FusedIterator for IterMut<'_, K, V> {}
 
-projection!(ValuesMut<'a>, &'a mut V, |(_, value)| value, Clone);
+projection!(['a] ValuesMut, &'a mut V, |(_, value)| value, Clone);
 
 impl<K, V> fmt::Debug for IterMut<'_, K, V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

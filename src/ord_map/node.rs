@@ -58,6 +58,19 @@ fn bits(from: usize, to: usize) -> u16 {
     (((1u32 << to) - 1) & !((1u32 << from) - 1)) as u16
 }
 
+/// The number of items for which `is_low`, which must be so for the first ones. Where the keys are `K`.
+///
+/// Of keys that are as cheap as a number all are asked: nothing waits for the answer of another, be it for a comparison
+/// or for a line of memory, and there is no branch to mispredict.
+#[inline]
+pub(super) fn count_low<K, T>(items: &[T], is_low: impl Fn(&T) -> bool) -> usize {
+    if size_of::<K>() <= size_of::<u64>() && !std::mem::needs_drop::<K>() {
+        items.iter().map(|item| usize::from(is_low(item))).sum()
+    } else {
+        items.partition_point(is_low)
+    }
+}
+
 /// The separators of a branch, and how many entries each child has.
 #[derive(Clone)]
 #[repr(C)]
@@ -73,7 +86,7 @@ impl<K> Order<K> {
     where
         K: Borrow<Q>,
     {
-        self.keys.as_slice().partition_point(|separator| separator.borrow() <= key)
+        count_low::<K, K>(self.keys.as_slice(), |separator| separator.borrow() <= key)
     }
 
     /// The slot of the child in which the entry at position `index` lies, and its position there.

@@ -12,7 +12,9 @@
 
 use std::borrow::Borrow;
 
-use super::node::{Inner, LEAST_CHILDREN, Leaf, Link, LinkRef, Order, entries_of, fill_of, level_of};
+use super::node::{
+    Inner, LEAST_CHILDREN, Leaf, Link, LinkRef, Order, count_low, entries_of, fill_of, level_of,
+};
 use crate::error::Result;
 use crate::node::{Branch, LeafMut, MAX_DEPTH, Node, NodeMut, NodeRef, OwnedLeaf, Place, Root, SLOTS, Shape};
 use crate::sync::const_fn;
@@ -105,7 +107,7 @@ impl<K, V> Tree<K, V> {
                 NodeRef::Branch(branch) => node = branch.child(branch.extra.slot_of(key))?,
                 NodeRef::Leaf(leaf) => {
                     let entries = leaf.items(false);
-                    let entry = entries.get(entries.partition_point(|entry| entry.0.borrow() < key))?;
+                    let entry = entries.get(count_low::<K, _>(entries, |entry| entry.0.borrow() < key))?;
                     return (entry.0.borrow() == key).then_some(entry);
                 }
             }
@@ -140,7 +142,7 @@ impl<K, V> Tree<K, V> {
         }
         let Some(NodeRef::Leaf(leaf)) = node else { return (path, None) };
         let entries = leaf.items(false);
-        path.index = entries.partition_point(|entry| entry.0.borrow() < key);
+        path.index = count_low::<K, _>(entries, |entry| entry.0.borrow() < key);
         (path, entries.get(path.index).filter(|entry| entry.0.borrow() == key))
     }
 
@@ -149,14 +151,14 @@ impl<K, V> Tree<K, V> {
         let (mut rank, mut above) = (0, None);
         let mut node = self.node();
         while let Some(NodeRef::Branch(branch)) = node {
-            let slot = branch.extra.keys().partition_point(&is_low);
+            let slot = count_low::<K, _>(branch.extra.keys(), &is_low);
             rank += branch.extra.before(slot);
             above = Some((branch, slot));
             node = branch.child(slot);
         }
         let Some(NodeRef::Leaf(leaf)) = node else { return (rank, None) };
         let entries = leaf.items(false);
-        let index = entries.partition_point(|entry| is_low(&entry.0));
+        let index = count_low::<K, _>(entries, |entry| is_low(&entry.0));
         (rank + index, Some(Spot { entries, index, above }))
     }
 
