@@ -105,7 +105,7 @@ impl<K: Ord + Clone, V> FromIterator<(K, V)> for OrdMap<K, V> {
         if !entries.is_sorted_by(|one, two| one.0 < two.0) {
             entries.sort_by(|one, two| one.0.cmp(&two.0));
             entries.dedup_by(|later, kept| {
-                let same = later.0 == kept.0;
+                let same = later.0.cmp(&kept.0).is_eq();
                 if same {
                     mem::swap(later, kept);
                 }

@@ -108,7 +108,7 @@ impl<K, V> Tree<K, V> {
                 NodeRef::Leaf(leaf) => {
                     let entries = leaf.items(false);
                     let entry = entries.get(count_low::<K, _>(entries, |entry| entry.0.borrow() < key))?;
-                    return (entry.0.borrow() == key).then_some(entry);
+                    return entry.0.borrow().cmp(key).is_eq().then_some(entry);
                 }
             }
         }
@@ -143,7 +143,7 @@ impl<K, V> Tree<K, V> {
         let Some(NodeRef::Leaf(leaf)) = node else { return (path, None) };
         let entries = leaf.items(false);
         path.index = count_low::<K, _>(entries, |entry| entry.0.borrow() < key);
-        (path, entries.get(path.index).filter(|entry| entry.0.borrow() == key))
+        (path, entries.get(path.index).filter(|entry| entry.0.borrow().cmp(key).is_eq()))
     }
 
     /// How many entries have keys for which `is_low`, which must be so for the first ones; and the spot behind them.
