@@ -114,6 +114,18 @@ pub enum Error {
         address: Address,
     },
 
+    /// Keys lie in an order that they do not have: the `Ord` implementation of the key is not the one that wrote the
+    /// checkpoint.
+    #[error(
+        "the order of keys of {type_name} changed since the record at {address} was written; restore with the old Ord implementation, iterate, and collect into a new collection"
+    )]
+    OrderChanged {
+        /// The key type.
+        type_name: &'static str,
+        /// Where the record lies.
+        address: Address,
+    },
+
     /// The store has no such checkpoint.
     #[error("no checkpoint {id} in this store; `checkpoints()` lists those it has")]
     UnknownCheckpoint {

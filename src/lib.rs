@@ -98,6 +98,8 @@ pub mod hash_map;
 #[doc(hidden)]
 pub mod internals;
 mod node;
+pub mod ord_map;
+pub mod ord_set;
 pub mod state;
 pub mod storage;
 pub mod store;
@@ -124,6 +126,8 @@ pub mod docs {
 pub use checkpointer::Checkpointer;
 pub use error::Error;
 pub use hash_map::{HashMap, SeededState};
+pub use ord_map::OrdMap;
+pub use ord_set::OrdSet;
 pub use state::{History, Snapshot, State};
 pub use vector::Vector;
 

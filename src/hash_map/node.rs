@@ -26,6 +26,8 @@ pub(super) const LEVELS: u32 = 64 / BITS;
 pub(crate) struct Prefix(pub(super) u64);
 
 impl Shape for Prefix {
+    type Key = ();
+
     const TAGGED: bool = true;
     const NUMBERED: bool = false;
 

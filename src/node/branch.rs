@@ -35,9 +35,9 @@ pub(crate) struct Branch<T, X: Shape> {
 
 // SAFETY: a branch owns its children as an Arc does; slots change under `&` only from an address to the node that
 // the address stands for.
-unsafe impl<T: Send + Sync, X: Shape> Send for Branch<T, X> {}
+unsafe impl<T: Send + Sync, X: Shape + Send + Sync> Send for Branch<T, X> {}
 // SAFETY: as above.
-unsafe impl<T: Send + Sync, X: Shape> Sync for Branch<T, X> {}
+unsafe impl<T: Send + Sync, X: Shape + Send + Sync> Sync for Branch<T, X> {}
 
 /// A child: in memory, or known by its address only.
 pub(crate) enum Child<'a, T, X: Shape> {
@@ -267,6 +267,7 @@ impl<T, X: Shape> Branch<T, X> {
     pub(crate) fn child_mut(&mut self, slot: usize) -> Option<NodeMut<'_, T, X>>
     where
         T: Clone,
+        X: Clone,
     {
         let start = self.start_of(slot);
         let mut word = self.word(start);
@@ -345,22 +346,25 @@ impl<T, X: Shape> Branch<T, X> {
     }
 
     /// Copies the branch; children are shared.
-    pub(super) fn copied(&self) -> Box<Self> {
-        let mut copy = Box::new(Self {
-            header: self.header.copied(),
-            source: None,
-            slots: no_slots(),
-            extra: self.extra,
-        });
-        let mut lazy = false;
-        for start in self.ranges() {
-            let word = self.word(start);
-            lazy |= word.address().is_some();
-            if word.resident().is_some() {
-                // SAFETY: resident and alive while `self` is borrowed.
-                unsafe { word.header() }.retain();
+    pub(super) fn copied(&self) -> Box<Self>
+    where
+        X: Clone,
+    {
+        // The user's code first: if cloning the extra panics, nothing was counted.
+        let extra = self.extra.clone();
+        let mut copy =
+            Box::new(Self { header: self.header.copied(), source: None, slots: no_slots(), extra });
+        let (mut word, mut lazy) = (Word::NOTHING, false);
+        for (slot, place) in copy.slots.iter_mut().enumerate() {
+            if self.header.starts & 1 << slot != 0 {
+                word = self.word(slot);
+                lazy |= word.address().is_some();
+                if word.resident().is_some() {
+                    // SAFETY: resident and alive while `self` is borrowed.
+                    unsafe { word.header() }.retain();
+                }
             }
-            copy.fill(start, self.end_of(start), word);
+            *place = AtomicPtr::new(word.0);
         }
         if lazy {
             copy.source.clone_from(&self.source);
@@ -410,6 +414,22 @@ impl<T, X: Shape> Branch<T, X> {
         }
     }
 
+    /// Sees to it that [`move_slots`](Self::move_slots) between two branches cannot fail: where their lazy links belong to
+    /// different openings, loads them.
+    ///
+    /// # Errors
+    /// What loading a child answered.
+    pub(crate) fn admit_both(&self, other: &Self) -> Result<()> {
+        if let (Some(mine), Some(theirs)) = (&self.source, &other.source)
+            && !mine.same_opening(theirs)
+        {
+            for branch in [self, other] {
+                branch.ranges().try_for_each(|start| branch.try_child(start).map(drop))?;
+            }
+        }
+        Ok(())
+    }
+
     /// Moves children within the branch, `from..from + count` to `to..`; what is left behind holds nothing.
     pub(crate) fn shift_slots(&mut self, from: usize, to: usize, count: usize) {
         let words: [Word; SLOTS] = std::array::from_fn(|slot| self.word(slot));
@@ -447,6 +467,7 @@ impl<T, X: Shape> Drop for Branch<T, X> {
                 }
             }
         }
+
         let mut rest = Rest(self, self.ranges());
         for start in rest.1.by_ref() {
             // SAFETY: as above.

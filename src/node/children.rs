@@ -18,20 +18,31 @@ pub(crate) struct ChildrenMut<'a, T, X: Shape> {
 }
 
 // SAFETY: stands for a `&mut Branch`, which may be sent where `T` may (a shared child is also read elsewhere).
-unsafe impl<T: Send + Sync, X: Shape> Send for ChildrenMut<'_, T, X> {}
+unsafe impl<T: Send + Sync, X: Shape + Send + Sync> Send for ChildrenMut<'_, T, X> {}
 // SAFETY: nothing can be reached through `&ChildrenMut`.
-unsafe impl<T: Send + Sync, X: Shape> Sync for ChildrenMut<'_, T, X> {}
+unsafe impl<T: Send + Sync, X: Shape + Send + Sync> Sync for ChildrenMut<'_, T, X> {}
 
 impl<'a, T, X: Shape> ChildrenMut<'a, T, X> {
     /// All children of `branch`.
     pub(crate) fn new(branch: &'a mut Branch<T, X>) -> Self {
         let slots = 0..branch.count();
+        Self::within(branch, slots)
+    }
+
+    /// The children of `branch` in `slots`, which must be some of `0..count`.
+    pub(crate) fn within(branch: &'a mut Branch<T, X>, slots: Range<usize>) -> Self {
         Self { branch: NonNull::from(branch), slots, _life: PhantomData }
+    }
+
+    /// Whether all children were reached.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.slots.is_empty()
     }
 
     fn reach(&mut self, slot: usize) -> Option<NodeMut<'a, T, X>>
     where
         T: Clone,
+        X: Clone,
     {
         // SAFETY: the branch is exclusively ours for 'a. This reference lives only for the call, and children are
         // allocations of their own, so it invalidates none that was handed out.
@@ -43,7 +54,7 @@ impl<'a, T, X: Shape> ChildrenMut<'a, T, X> {
     }
 }
 
-impl<'a, T: Clone, X: Shape> Iterator for ChildrenMut<'a, T, X> {
+impl<'a, T: Clone, X: Shape + Clone> Iterator for ChildrenMut<'a, T, X> {
     type Item = NodeMut<'a, T, X>;
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -52,7 +63,7 @@ impl<'a, T: Clone, X: Shape> Iterator for ChildrenMut<'a, T, X> {
     }
 }
 
-impl<T: Clone, X: Shape> DoubleEndedIterator for ChildrenMut<'_, T, X> {
+impl<T: Clone, X: Shape + Clone> DoubleEndedIterator for ChildrenMut<'_, T, X> {
     fn next_back(&mut self) -> Option<Self::Item> {
         let slot = self.slots.next_back()?;
         self.reach(slot)

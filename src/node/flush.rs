@@ -5,13 +5,14 @@
 //! ```text
 //! leaf, full      shift u8, number of items, every group: length in bytes, bytes
 //! leaf, delta     changed groups, number of items, every changed group: length in bytes, bytes
-//! branch, full    level u8, range starts, vacant starts, [a number for every child]
-//! branch, delta   changed slots, [range starts, vacant starts,] [a number for every changed child]
+//! branch, full    level u8, range starts, vacant starts, [a number for every child,] [separators]
+//! branch, delta   changed slots, [range starts, vacant starts,] [a number for every changed child,] [separators]
 //! ```
 //!
 //! A *group* is what one bit of the mask stands for: one item where a leaf has at most 32, else 2^shift neighbours,
 //! encoded as one sequence. A set of changes is one byte below 32 when it is a single one, else the byte 32 and the
-//! bits (of a branch, bit 16 says that starts follow). A full branch refers to its children in slot order, a delta
+//! bits (of a branch, bit 16 says that starts follow, and separators where the collection keeps them, as one sequence).
+//! A full branch refers to its children in slot order, a delta
 //! to its base and then to the changed children.
 //!
 //! The walk has two passes: leaves are written on the way down, branches are listed on the way up and written after
@@ -54,7 +55,7 @@ pub(super) const STARTS_FOLLOW: u64 = 1 << 16;
 /// # Errors
 /// What encoding an item or appending a record answered; what loading answered, where a lazy part belongs to another
 /// store and must be written again.
-pub(crate) fn flush<T: Serialize, X: Shape>(
+pub(crate) fn flush<T: Serialize, X: Shape<Key: Serialize>>(
     root: &Root<T, X>,
     place: Place,
     save: &Rc<Save>,
@@ -105,7 +106,7 @@ struct Flush<'a, T, X: Shape> {
     seen: HashSet<*const Branch<T, X>>,
 }
 
-impl<'a, T: Serialize, X: Shape> Flush<'a, T, X> {
+impl<'a, T: Serialize, X: Shape<Key: Serialize>> Flush<'a, T, X> {
     fn clean(&self, header: &Header) -> Option<Address> {
         match header.identity() {
             Identity::Clean(tag, address) if tag == self.tag => Some(address),
@@ -227,7 +228,7 @@ impl<'a, T: Serialize, X: Shape> Flush<'a, T, X> {
             .filter(|&(_, mask)| 2 * (mask as u16 & occupied).count_ones() <= occupied.count_ones());
         let mut buffers = self.save.buffers();
         let Buffers { bytes, refs } = &mut buffers;
-        let written = match base {
+        let (written, structure) = match base {
             Some((address, mask)) => {
                 refs.push(address);
                 let (slots, structure) = (mask as u16 & occupied, mask & STRUCTURE != 0);
@@ -236,13 +237,13 @@ impl<'a, T: Serialize, X: Shape> Flush<'a, T, X> {
                     varint::push(bytes, u64::from(starts));
                     varint::push(bytes, u64::from(vacant));
                 }
-                slots
+                (slots, structure)
             }
             None => {
                 bytes.push(branch.level());
                 varint::push(bytes, u64::from(starts));
                 varint::push(bytes, u64::from(vacant));
-                occupied
+                (occupied, true)
             }
         };
         for start in branch.ranges().filter(|&start| written & 1 << start != 0) {
@@ -258,6 +259,9 @@ impl<'a, T: Serialize, X: Shape> Flush<'a, T, X> {
             if let Some(number) = branch.extra.number(start) {
                 varint::push(bytes, number);
             }
+        }
+        if X::KEYED && structure {
+            self.save.encode(branch.extra.keys(), bytes, refs)?;
         }
         let hops = if base.is_some() { branch.header().hops() + 1 } else { 0 };
         self.append(RecordKind::Branch, branch.header(), hops, buffers)

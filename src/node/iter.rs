@@ -88,11 +88,11 @@ pub(crate) struct LeavesMut<'a, T, X: Shape> {
 }
 
 // SAFETY: the raw pointers stand for `&'a mut Branch`, which may be sent when its items may.
-unsafe impl<T: Send + Sync, X: Shape> Send for LeavesMut<'_, T, X> {}
+unsafe impl<T: Send + Sync, X: Shape + Send + Sync> Send for LeavesMut<'_, T, X> {}
 // SAFETY: shared access to the walk gives no access to items.
-unsafe impl<T: Send + Sync, X: Shape> Sync for LeavesMut<'_, T, X> {}
+unsafe impl<T: Send + Sync, X: Shape + Send + Sync> Sync for LeavesMut<'_, T, X> {}
 
-impl<'a, T: Clone, X: Shape> LeavesMut<'a, T, X> {
+impl<'a, T: Clone, X: Shape + Clone> LeavesMut<'a, T, X> {
     /// Starts at the first leaf under `root`.
     pub(crate) fn new(root: Option<NodeMut<'a, T, X>>) -> Self {
         let mut walk = Self { stack: [const { None }; MAX_DEPTH], depth: 0, first: None, _life: PhantomData };
@@ -110,7 +110,7 @@ impl<'a, T: Clone, X: Shape> LeavesMut<'a, T, X> {
     }
 }
 
-impl<'a, T: Clone, X: Shape> Iterator for LeavesMut<'a, T, X> {
+impl<'a, T: Clone, X: Shape + Clone> Iterator for LeavesMut<'a, T, X> {
     type Item = LeafMut<'a, T>;
 
     fn next(&mut self) -> Option<LeafMut<'a, T>> {

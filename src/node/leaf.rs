@@ -215,6 +215,15 @@ impl<'a, T> LeafMut<'a, T> {
         unsafe { std::slice::from_raw_parts_mut(items_ptr(this.head, tagged), this.as_ref().len()) }
     }
 
+    /// The items `from..to`, marked changed (leaves without tags).
+    pub(crate) fn into_range_mut(self, from: usize, to: usize, shift: u32) -> &'a mut [T] {
+        let mut this = self;
+        assert!(from <= to && to <= this.as_ref().len());
+        this.touch(from, to, shift);
+        // SAFETY: items 0..len are initialised, and exclusively ours for 'a.
+        unsafe { std::slice::from_raw_parts_mut(items_ptr::<T>(this.head, false).add(from), to - from) }
+    }
+
     /// Inserts `item` at `index` and moves those after it; there must be room. `tag` is kept by tagged leaves,
     /// which only ever append.
     pub(crate) fn insert(&mut self, index: usize, item: T, tag: Option<u8>, shift: u32) {
@@ -462,16 +471,22 @@ impl<T> OwnedLeaf<T> {
     where
         T: Clone,
     {
-        let copy = Self::with_capacity(leaf.capacity(), tagged);
-        // If a clone panics, `copy` drops those made so far; the original was only read.
-        for item in leaf.items(tagged) {
-            let len = copy.as_ref().len();
-            // SAFETY: same capacity, so item `len` has room; counted right after it is written.
-            unsafe {
-                items_ptr::<T>(copy.head, tagged).add(len).write(item.clone());
-                (*copy.head.as_ptr()).header.len += 1;
+        /// Counts what was cloned, also when the next clone panics: the leaf then drops just these.
+        struct Made(NonNull<LeafHead>, usize);
+        impl Drop for Made {
+            fn drop(&mut self) {
+                // SAFETY: the copy outlives this guard; only its head is touched.
+                unsafe { (*self.0.as_ptr()).header.len = self.1 as u32 }
             }
         }
+        let copy = Self::with_capacity(leaf.capacity(), tagged);
+        let mut made = Made(copy.head, 0);
+        for (index, item) in leaf.items(tagged).iter().enumerate() {
+            // SAFETY: same capacity, so there is room for every item; counted right after it is written.
+            unsafe { items_ptr::<T>(copy.head, tagged).add(index).write(item.clone()) };
+            made.1 = index + 1;
+        }
+        drop(made);
         // SAFETY: both tag areas have the same size; a live head is replaced by a plain value.
         unsafe {
             if tagged {

@@ -116,7 +116,7 @@ impl Word {
     /// The word must be resident and own a reference to a node of these types. If the result differs, it owns the
     /// copy's reference and this word must not be used again.
     #[inline]
-    pub(super) unsafe fn into_unique<T: Clone, X: Shape>(self) -> Self {
+    pub(super) unsafe fn into_unique<T: Clone, X: Shape + Clone>(self) -> Self {
         // SAFETY: resident.
         if unsafe { self.header() }.is_unique() {
             return self;
@@ -131,7 +131,7 @@ impl Word {
     /// As there.
     #[cold]
     #[inline(never)]
-    unsafe fn into_copy<T: Clone, X: Shape>(self) -> Self {
+    unsafe fn into_copy<T: Clone, X: Shape + Clone>(self) -> Self {
         // SAFETY: resident and kept alive by the reference that the word owns.
         let copy = Node::copy_of(unsafe { self.view::<T, X>() });
         // SAFETY: the caller stops using the word.
@@ -202,9 +202,9 @@ pub(crate) enum NodeOwned<T, X: Shape> {
 }
 
 // SAFETY: a Node is an Arc: sharing it gives `&T` to other threads, and the last to drop it drops the `T`s.
-unsafe impl<T: Send + Sync, X: Shape> Send for Node<T, X> {}
+unsafe impl<T: Send + Sync, X: Shape + Send + Sync> Send for Node<T, X> {}
 // SAFETY: as above.
-unsafe impl<T: Send + Sync, X: Shape> Sync for Node<T, X> {}
+unsafe impl<T: Send + Sync, X: Shape + Send + Sync> Sync for Node<T, X> {}
 
 impl<T, X: Shape> Node<T, X> {
     /// # Safety
@@ -260,6 +260,7 @@ impl<T, X: Shape> Node<T, X> {
     pub(crate) fn make_mut(&mut self) -> NodeMut<'_, T, X>
     where
         T: Clone,
+        X: Clone,
     {
         // SAFETY: `self` owns its word's reference, and takes over the result.
         unsafe {
@@ -272,6 +273,7 @@ impl<T, X: Shape> Node<T, X> {
     fn copy_of(node: NodeRef<'_, T, X>) -> Self
     where
         T: Clone,
+        X: Clone,
     {
         match node {
             NodeRef::Leaf(leaf) => Self::from_leaf(OwnedLeaf::copy_of(leaf, X::TAGGED)),

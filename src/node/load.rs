@@ -53,7 +53,7 @@ impl Chain {
 /// # Errors
 /// `Error::Decode` where a record does not say what a node of these types says, or not what its parent expects; what
 /// `tag` answered.
-pub(crate) fn load<T: DeserializeOwned, X: Shape>(
+pub(crate) fn load<T: DeserializeOwned, X: Shape<Key: DeserializeOwned>>(
     backing: &Arc<dyn Backing>,
     chain: &Chain,
     place: Place,
@@ -240,7 +240,7 @@ fn take_starts(bytes: &mut &[u8]) -> Option<(u16, u16)> {
         .then_some((starts, vacant))
 }
 
-fn load_branch<T, X: Shape>(
+fn load_branch<T, X: Shape<Key: DeserializeOwned>>(
     backing: &Arc<dyn Backing>,
     chain: &[Record],
     place: Place,
@@ -250,23 +250,24 @@ fn load_branch<T, X: Shape>(
         unreachable!("a chain has a record")
     };
     let level = *full.payload().first().ok_or_else(|| cut::<T>(full.address))?;
-    let (mut structure, mut children, mut numbers) = (None, [None; SLOTS], [0; SLOTS]);
+    let (mut structure, mut keys) = (None, None);
+    let (mut children, mut numbers) = ([None; SLOTS], [0; SLOTS]);
     for record in chain {
         let (mut bytes, mut refs) = (record.payload(), record.refs.iter());
         let cut = || cut::<T>(record.address);
-        let slots = if record.head.delta {
+        let (slots, structured) = if record.head.delta {
             refs.next();
             let changes = take_changes(&mut bytes).ok_or_else(cut)?;
             if changes & STARTS_FOLLOW != 0 {
                 let found = take_starts(&mut bytes).ok_or_else(cut)?;
                 structure = structure.or(Some(found));
             }
-            changes as u16
+            (changes as u16, changes & STARTS_FOLLOW != 0)
         } else {
             take_byte(&mut bytes).ok_or_else(cut)?;
             let (starts, vacant) = take_starts(&mut bytes).ok_or_else(cut)?;
             structure = structure.or(Some((starts, vacant)));
-            starts & !vacant
+            (starts & !vacant, true)
         };
         for slot in (0..SLOTS).filter(|slot| slots & 1 << slot != 0) {
             let address = *refs.next().ok_or_else(cut)?;
@@ -275,13 +276,19 @@ fn load_branch<T, X: Shape>(
                 (children[slot], numbers[slot]) = (Some(address), number);
             }
         }
-        if refs.next().is_some() || !bytes.is_empty() {
+        if X::KEYED && structured {
+            // The newest that has any has all. They may refer to records themselves.
+            if keys.is_none() {
+                keys = Some(codec::decode(backing, record.address, bytes, &record.refs)?);
+            }
+        } else if refs.next().is_some() || !bytes.is_empty() {
             return Err(bad::<T>(record.address, "bytes are left over at its end"));
         }
     }
     let (starts, vacant) = structure.ok_or_else(|| cut::<T>(full.address))?;
     let occupied = starts & !vacant;
     let extra = X::rebuild::<T>(level, starts, occupied, place, &numbers)
+        .and_then(|mut extra| extra.set_keys(keys.unwrap_or_default()).then_some(extra))
         .ok_or_else(|| bad::<T>(newest.address, "a branch that is not what the branch above expects"))?;
     let mut branch = Branch::new(level, starts, extra);
     for start in branch.ranges().filter(|&start| occupied & 1 << start != 0) {

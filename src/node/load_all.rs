@@ -32,7 +32,10 @@ struct Missing<'a, T, X: Shape> {
 ///
 /// # Errors
 /// The first that reading or decoding answered; what could be loaded is loaded.
-pub(crate) fn load_all<T: Send + Sync, X: Shape>(root: &Root<T, X>, place: Place) -> Result<()> {
+pub(crate) fn load_all<T: Send + Sync, X: Shape + Send + Sync>(
+    root: &Root<T, X>,
+    place: Place,
+) -> Result<()> {
     let Some(NodeRef::Branch(root)) = root.try_get(|| place)? else { return Ok(()) };
     let mut level = vec![root];
     while !level.is_empty() {
@@ -59,7 +62,7 @@ pub(crate) fn load_all<T: Send + Sync, X: Shape>(root: &Root<T, X>, place: Place
     Ok(())
 }
 
-fn load<T: Send + Sync, X: Shape>(missing: &[Missing<'_, T, X>]) -> Result<()> {
+fn load<T: Send + Sync, X: Shape + Send + Sync>(missing: &[Missing<'_, T, X>]) -> Result<()> {
     let threads = thread::available_parallelism().map_or(1, usize::from).min(missing.len() / LEAST_NODES);
     // Under loom, threads of the system could not touch the slots.
     if threads < 2 || cfg!(loom) {

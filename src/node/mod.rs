@@ -7,6 +7,7 @@ pub(crate) mod codec;
 mod flush;
 mod header;
 mod iter;
+mod keys;
 mod leaf;
 mod link;
 mod load;
@@ -25,9 +26,10 @@ pub(crate) use flush::MOST_HOPS;
 pub(crate) use flush::flush;
 #[cfg(test)]
 pub(crate) use header::{Header, Identity};
-pub(crate) use iter::{IntoItems, Items, LeavesMut};
+pub(crate) use iter::{IntoItems, Items, LeavesMut, MAX_DEPTH};
+pub(crate) use keys::Keys;
 pub(crate) use leaf::{LeafMut, LeafRef, OwnedLeaf, mask_shift};
-pub(crate) use link::{Node, NodeMut, NodeRef};
+pub(crate) use link::{Node, NodeMut, NodeOwned, NodeRef};
 pub(crate) use load::{Chain, load};
 pub(crate) use load_all::load_all;
 pub(crate) use record::{Backing, Record, RecordHead, RecordKind, Sink, Sweep};
@@ -38,7 +40,13 @@ pub(crate) use source::{Place, Source};
 pub(crate) const SMALL: bool = cfg!(any(small_nodes, loom));
 
 /// What a collection adds to its nodes.
-pub(crate) trait Shape: Copy + Send + Sync + 'static {
+pub(crate) trait Shape: Sized {
+    /// What separates the children of a branch, where branches keep separators; else `()`.
+    type Key;
+
+    /// Whether branches keep a separator between every two children.
+    const KEYED: bool = false;
+
     /// Whether leaves keep a byte of hash beside every item.
     const TAGGED: bool;
 
@@ -53,6 +61,16 @@ pub(crate) trait Shape: Copy + Send + Sync + 'static {
 
     /// The number kept for the child at `slot`, where branches keep one.
     fn number(&self, slot: usize) -> Option<u64>;
+
+    /// The separators, in order.
+    fn keys(&self) -> &[Self::Key] {
+        &[]
+    }
+
+    /// Takes over separators that a record says; whether there are as many as there should be.
+    fn set_keys(&mut self, keys: Vec<Self::Key>) -> bool {
+        keys.is_empty()
+    }
 
     /// Makes what a branch keeps from what its records say; `None` if that is not what `place` expects. It checks
     /// all that the collection relies on: bytes that pass the checksum may still be of another structure.

@@ -18,9 +18,9 @@ pub(crate) struct Root<T, X: Shape> {
 }
 
 // SAFETY: as for Node: a counted reference, or an address that becomes one.
-unsafe impl<T: Send + Sync, X: Shape> Send for Root<T, X> {}
+unsafe impl<T: Send + Sync, X: Shape + Send + Sync> Send for Root<T, X> {}
 // SAFETY: as above.
-unsafe impl<T: Send + Sync, X: Shape> Sync for Root<T, X> {}
+unsafe impl<T: Send + Sync, X: Shape + Send + Sync> Sync for Root<T, X> {}
 
 impl<T, X: Shape> Root<T, X> {
     const_fn! {
@@ -104,6 +104,7 @@ impl<T, X: Shape> Root<T, X> {
     pub(crate) fn get_mut(&mut self, place: impl Fn() -> Place) -> Option<NodeMut<'_, T, X>>
     where
         T: Clone,
+        X: Clone,
     {
         let mut word = self.word();
         if word.resident().is_none() {

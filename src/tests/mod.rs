@@ -2,6 +2,7 @@
 
 mod kill;
 mod log;
+mod ord_map;
 mod store;
 mod stress;
 mod tidy;

@@ -99,6 +99,8 @@ impl Counts {
 }
 
 impl Shape for Counts {
+    type Key = ();
+
     const TAGGED: bool = false;
     const NUMBERED: bool = true;
 

@@ -1,0 +1,80 @@
+//! What changed from one version of a map to another.
+
+use std::fmt;
+use std::iter::FusedIterator;
+
+use super::node::Order;
+use super::tree::Tree;
+use super::walk::{Part, Step, Walk};
+use crate::node::Items;
+
+/// One difference between two maps, the old and the new.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum DiffItem<'a, K, V> {
+    /// Only the new map has the key.
+    Added(&'a K, &'a V),
+    /// Only the old map has the key.
+    Removed(&'a K, &'a V),
+    /// Both have the key, with different values.
+    Changed {
+        /// The key, as the new map has it.
+        key: &'a K,
+        /// The value in the old map.
+        old: &'a V,
+        /// The value in the new map.
+        new: &'a V,
+    },
+}
+
+/// Walks over the differences of two maps in order of the keys; see [`OrdMap::diff`](super::OrdMap::diff).
+pub struct Diff<'a, K, V> {
+    walk: Walk<'a, K, V>,
+    /// The entries of a node that only one of the two has.
+    removed: Items<'a, (K, V), Order<K>>,
+    added: Items<'a, (K, V), Order<K>>,
+}
+
+impl<'a, K: Ord, V: PartialEq> Diff<'a, K, V> {
+    pub(super) fn new(old: &'a Tree<K, V>, new: &'a Tree<K, V>) -> Self {
+        Self { walk: Walk::new(old, new), removed: Items::new(None), added: Items::new(None) }
+    }
+}
+
+impl<'a, K: Ord, V: PartialEq> Iterator for Diff<'a, K, V> {
+    type Item = DiffItem<'a, K, V>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            if let Some((key, value)) = self.removed.next() {
+                return Some(DiffItem::Removed(key, value));
+            }
+            if let Some((key, value)) = self.added.next() {
+                return Some(DiffItem::Added(key, value));
+            }
+            match self.walk.next()? {
+                Step::Old(Part::Entry((key, value))) => return Some(DiffItem::Removed(key, value)),
+                Step::New(Part::Entry((key, value))) => return Some(DiffItem::Added(key, value)),
+                Step::Both((_, old), (key, new)) if old != new => {
+                    return Some(DiffItem::Changed { key, old, new });
+                }
+                Step::Both(..) | Step::Shared(_) => {}
+                Step::Old(part) => self.removed = Items::new(part.node()),
+                Step::New(part) => self.added = Items::new(part.node()),
+            }
+        }
+    }
+}
+
+impl<K: Ord, V: PartialEq> FusedIterator for Diff<'_, K, V> {}
+
+impl<K, V> Clone for Diff<'_, K, V> {
+    fn clone(&self) -> Self {
+        Self { walk: self.walk.clone(), removed: self.removed.clone(), added: self.added.clone() }
+    }
+}
+
+impl<K: Ord + fmt::Debug, V: PartialEq + fmt::Debug> fmt::Debug for Diff<'_, K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.clone()).finish()
+    }
+}

@@ -1,0 +1,351 @@
+//! Edits of a map: one entry, a range, a predicate.
+
+use std::borrow::Borrow;
+use std::fmt;
+use std::iter::FusedIterator;
+use std::mem;
+use std::ops::RangeBounds;
+
+use super::OrdMap;
+use super::algebra::Pick;
+use super::entry::{Entry, OccupiedEntry, VacantEntry};
+use super::iter::{Iter, positions};
+use super::tree::Tree;
+
+impl<K: Clone, V: Clone> OrdMap<K, V> {
+    /// Inserts an entry; the value that the key had. **O(log n)**. As in std, a key that is there is kept.
+    ///
+    /// ```
+    /// let mut map = perennial::OrdMap::new();
+    /// assert_eq!(map.insert("ada", 1), None);
+    /// assert_eq!(map.insert("ada", 2), Some(1));
+    /// ```
+    #[inline]
+    pub fn insert(&mut self, key: K, value: V) -> Option<V>
+    where
+        K: Ord,
+    {
+        let (path, found) = self.tree.find(&key);
+        if found.is_none() {
+            self.tree.insert(&path, (key, value));
+            return None;
+        }
+        self.tree.entry_mut(&path).map(|entry| mem::replace(&mut entry.1, value))
+    }
+
+    /// Removes a key; its value. **O(log n)**. If the key is absent nothing is copied or marked changed.
+    ///
+    /// ```
+    /// let mut map = perennial::OrdMap::from([("ada", 1)]);
+    /// assert_eq!((map.remove("ada"), map.remove("ada")), (Some(1), None));
+    /// ```
+    pub fn remove<Q>(&mut self, key: &Q) -> Option<V>
+    where
+        K: Borrow<Q>,
+        Q: Ord + ?Sized,
+    {
+        self.remove_entry(key).map(|(_, value)| value)
+    }
+
+    /// Removes a key; its entry. See [`remove`](Self::remove).
+    ///
+    /// ```
+    /// assert_eq!(perennial::OrdMap::from([(1, 'a')]).remove_entry(&1), Some((1, 'a')));
+    /// ```
+    pub fn remove_entry<Q>(&mut self, key: &Q) -> Option<(K, V)>
+    where
+        K: Borrow<Q>,
+        Q: Ord + ?Sized,
+    {
+        let (path, found) = self.tree.find(key);
+        found?;
+        Some(self.tree.remove(&path))
+    }
+
+    /// The value of a key, to change it. **O(log n)**. If the key is absent nothing is copied or marked changed.
+    ///
+    /// ```
+    /// let mut map = perennial::OrdMap::from([("ada", 1)]);
+    /// *map.get_mut("ada").unwrap() += 1;
+    /// assert_eq!(map["ada"], 2);
+    /// ```
+    pub fn get_mut<Q>(&mut self, key: &Q) -> Option<&mut V>
+    where
+        K: Borrow<Q>,
+        Q: Ord + ?Sized,
+    {
+        let (path, found) = self.tree.find(key);
+        found?;
+        self.tree.entry_mut(&path).map(|entry| &mut entry.1)
+    }
+
+    /// Puts a key in the place of one that equals it, which comes back; the key, if there is none.
+    pub(crate) fn replace_key(&mut self, key: K) -> Result<K, K>
+    where
+        K: Ord,
+    {
+        match self.tree.find(&key) {
+            (path, Some(_)) => match self.tree.entry_mut(&path) {
+                Some(entry) => Ok(mem::replace(&mut entry.0, key)),
+                None => Err(key),
+            },
+            (_, None) => Err(key),
+        }
+    }
+
+    /// The place of a key, for changes that depend on whether it is there. **O(log n)**. Looking copies nothing.
+    ///
+    /// ```
+    /// let mut visits = perennial::OrdMap::new();
+    /// for name in ["ada", "bob", "ada"] {
+    ///     *visits.entry(name).or_insert(0) += 1;
+    /// }
+    /// assert_eq!((visits["ada"], visits["bob"]), (2, 1));
+    /// ```
+    pub fn entry(&mut self, key: K) -> Entry<'_, K, V>
+    where
+        K: Ord,
+    {
+        match self.tree.find(&key) {
+            (path, Some(_)) => Entry::Occupied(OccupiedEntry { map: self, path }),
+            (path, None) => Entry::Vacant(VacantEntry { map: self, path, key }),
+        }
+    }
+
+    /// The place of the lowest key. **O(log n)**.
+    ///
+    /// ```
+    /// let mut map = perennial::OrdMap::from([(1, 'a'), (2, 'b')]);
+    /// assert_eq!(map.first_entry().unwrap().remove(), 'a');
+    /// ```
+    pub fn first_entry(&mut self) -> Option<OccupiedEntry<'_, K, V>> {
+        self.index_entry(0)
+    }
+
+    /// The place of the highest key. **O(log n)**.
+    ///
+    /// ```
+    /// let mut map = perennial::OrdMap::from([(1, 'a'), (2, 'b')]);
+    /// assert_eq!(map.last_entry().unwrap().remove(), 'b');
+    /// ```
+    pub fn last_entry(&mut self) -> Option<OccupiedEntry<'_, K, V>> {
+        self.index_entry(self.len().checked_sub(1)?)
+    }
+
+    /// The place of the entry at a position in the order of the keys. **O(log n)**.
+    ///
+    /// ```
+    /// let mut map = perennial::OrdMap::from([(1, 'a'), (2, 'b')]);
+    /// *map.index_entry(1).unwrap().get_mut() = 'c';
+    /// assert_eq!(map[&2], 'c');
+    /// ```
+    pub fn index_entry(&mut self, index: usize) -> Option<OccupiedEntry<'_, K, V>> {
+        if index >= self.len() {
+            return None;
+        }
+        let path = self.tree.path_to(index);
+        Some(OccupiedEntry { map: self, path })
+    }
+
+    /// Takes the entry with the lowest key out. **O(log n)**.
+    ///
+    /// ```
+    /// assert_eq!(perennial::OrdMap::from([(1, 'a'), (2, 'b')]).pop_first(), Some((1, 'a')));
+    /// ```
+    pub fn pop_first(&mut self) -> Option<(K, V)> {
+        self.first_entry().map(OccupiedEntry::remove_entry)
+    }
+
+    /// Takes the entry with the highest key out. **O(log n)**.
+    ///
+    /// ```
+    /// assert_eq!(perennial::OrdMap::from([(1, 'a'), (2, 'b')]).pop_last(), Some((2, 'b')));
+    /// ```
+    pub fn pop_last(&mut self) -> Option<(K, V)> {
+        self.last_entry().map(OccupiedEntry::remove_entry)
+    }
+
+    /// Takes out the entry at a position in the order of the keys, `None` past the end. **O(log n)**.
+    ///
+    /// ```
+    /// assert_eq!(perennial::OrdMap::from([(1, 'a'), (2, 'b')]).remove_index(1), Some((2, 'b')));
+    /// ```
+    pub fn remove_index(&mut self, index: usize) -> Option<(K, V)> {
+        self.index_entry(index).map(OccupiedEntry::remove_entry)
+    }
+
+    /// Keeps the entries below `key` and returns the others. **O(log n)**. If cloning panics, nothing has changed.
+    ///
+    /// ```
+    /// let mut map: perennial::OrdMap<u32, ()> = (0..10).map(|n| (n, ())).collect();
+    /// let high = map.split_off(&7);
+    /// assert_eq!((map.len(), high.first_key_value()), (7, Some((&7, &()))));
+    /// ```
+    pub fn split_off<Q>(&mut self, key: &Q) -> Self
+    where
+        K: Borrow<Q>,
+        Q: Ord + ?Sized,
+    {
+        let at = self.tree.seek(|other| other.borrow() < key).0;
+        let (low, high) = self.tree.clone().cut(at);
+        self.tree = low;
+        Self { tree: high }
+    }
+
+    /// The maps of the entries below and above `key`, and the value of `key` itself. **O(log n)**: they share nodes with
+    /// this one.
+    ///
+    /// ```
+    /// let map = perennial::OrdMap::from([(1, 'a'), (2, 'b'), (3, 'c')]);
+    /// let (low, value, high) = map.split_at_key(&2);
+    /// assert_eq!((low, value, high), ([(1, 'a')].into(), Some('b'), [(3, 'c')].into()));
+    /// ```
+    pub fn split_at_key<Q>(&self, key: &Q) -> (Self, Option<V>, Self)
+    where
+        K: Borrow<Q>,
+        Q: Ord + ?Sized,
+    {
+        let value = self.tree.get(key).map(|entry| entry.1.clone());
+        let at = self.tree.seek(|other| other.borrow() < key).0;
+        let (low, rest) = self.tree.clone().cut(at);
+        let (_, high) = rest.cut(usize::from(value.is_some()));
+        (Self { tree: low }, value, Self { tree: high })
+    }
+
+    /// Moves all entries of `other` here; of keys that both have, the value of `other` stays. If cloning panics, nothing
+    /// has changed. **O(log n)** if all keys of one lie above those of the other; else as [`union`](Self::union).
+    ///
+    /// ```
+    /// let mut low = perennial::OrdMap::from([(1, 'a'), (2, 'b')]);
+    /// let mut high = perennial::OrdMap::from([(2, 'x'), (3, 'c')]);
+    /// low.append(&mut high);
+    /// assert_eq!(low, [(1, 'a'), (2, 'x'), (3, 'c')].into());
+    /// assert!(high.is_empty());
+    /// ```
+    pub fn append(&mut self, other: &mut Self)
+    where
+        K: Ord,
+    {
+        let above = |one: &Self, two: &Self| match (one.last_key_value(), two.first_key_value()) {
+            (Some((last, _)), Some((first, _))) => last < first,
+            _ => true,
+        };
+        self.tree = if above(self, other) {
+            Tree::join(self.tree.clone(), other.tree.clone())
+        } else if above(other, self) {
+            Tree::join(other.tree.clone(), self.tree.clone())
+        } else {
+            Pick::UNION.combine(&self.tree, &other.tree, |_, theirs| Some(theirs.clone()))
+        };
+        other.clear();
+    }
+
+    /// Takes out the entries whose keys are in `range`. **O(log n)**. If cloning panics, nothing has changed.
+    ///
+    /// # Panics
+    /// As [`range`](Self::range).
+    ///
+    /// ```
+    /// let mut map: perennial::OrdMap<u32, ()> = (0..1000).map(|n| (n, ())).collect();
+    /// assert_eq!(map.remove_range(10..990).len(), 980);
+    /// assert_eq!(map.len(), 20);
+    /// ```
+    pub fn remove_range<Q, R>(&mut self, range: R) -> Self
+    where
+        K: Borrow<Q>,
+        Q: Ord + ?Sized,
+        R: RangeBounds<Q>,
+    {
+        let (from, to, _) = positions(&self.tree, &range);
+        if from == to {
+            return Self::new();
+        }
+        let (low, rest) = self.tree.clone().cut(from);
+        let (tree, high) = rest.cut(to - from);
+        self.tree = Tree::join(low, high);
+        Self { tree }
+    }
+
+    /// Keeps the entries for which `keep` answers true; it sees each once, in order. **O(n)**, and **O(log n)** for each
+    /// one that goes. What is kept is not copied, so `keep` sees values and cannot change them; for that there is
+    /// [`iter_mut`](Self::iter_mut).
+    ///
+    /// If `keep` panics, what it refused before is gone.
+    ///
+    /// ```
+    /// let mut map: perennial::OrdMap<u32, u32> = (0..10).map(|n| (n, n * n)).collect();
+    /// map.retain(|_, square| square % 2 == 0);
+    /// assert!(map.keys().eq(&[0, 2, 4, 6, 8]));
+    /// ```
+    pub fn retain(&mut self, mut keep: impl FnMut(&K, &V) -> bool) {
+        self.extract(0, self.len(), |key, value| !keep(key, value)).for_each(drop);
+    }
+
+    /// Takes out, as it is iterated, the entries whose keys are in `range` and for which `goes` answers true. **O(n)**,
+    /// and **O(log n)** for each one that goes; what stays is not copied. Those not iterated over stay.
+    ///
+    /// # Panics
+    /// As [`range`](Self::range).
+    ///
+    /// ```
+    /// let mut map: perennial::OrdMap<u32, u32> = (0..10).map(|n| (n, n)).collect();
+    /// assert!(map.extract_if(4.., |key, _| key % 3 == 0).eq([(6, 6), (9, 9)]));
+    /// assert_eq!(map.len(), 8);
+    /// ```
+    pub fn extract_if<Q, R, F>(&mut self, range: R, goes: F) -> ExtractIf<'_, K, V, F>
+    where
+        K: Borrow<Q>,
+        Q: Ord + ?Sized,
+        R: RangeBounds<Q>,
+        F: FnMut(&K, &V) -> bool,
+    {
+        let (from, to, _) = positions(&self.tree, &range);
+        self.extract(from, to, goes)
+    }
+
+    fn extract<F: FnMut(&K, &V) -> bool>(
+        &mut self,
+        from: usize,
+        to: usize,
+        goes: F,
+    ) -> ExtractIf<'_, K, V, F> {
+        ExtractIf { map: self, from, to, goes }
+    }
+}
+
+/// Takes entries out of an [`OrdMap`]. See [`OrdMap::extract_if`].
+pub struct ExtractIf<'a, K, V, F> {
+    map: &'a mut OrdMap<K, V>,
+    from: usize,
+    to: usize,
+    goes: F,
+}
+
+impl<K: Clone, V: Clone, F: FnMut(&K, &V) -> bool> Iterator for ExtractIf<'_, K, V, F> {
+    type Item = (K, V);
+
+    fn next(&mut self) -> Option<(K, V)> {
+        let stay = Iter::new(&self.map.tree, self.from, self.to)
+            .take_while(|(key, value)| !(self.goes)(key, value))
+            .count();
+        self.from += stay;
+        if self.from == self.to {
+            return None;
+        }
+        let entry = self.map.remove_index(self.from)?;
+        self.to -= 1;
+        Some(entry)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (0, Some(self.to - self.from))
+    }
+}
+
+impl<K: Clone, V: Clone, F: FnMut(&K, &V) -> bool> FusedIterator for ExtractIf<'_, K, V, F> {}
+
+impl<K, V, F> fmt::Debug for ExtractIf<'_, K, V, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ExtractIf").field("left", &(self.to - self.from)).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,465 @@
+//! Shared and owned iteration: positions at either end, and what is left of the leaves that lie there.
+//!
+//! A leaf is found by its position, or beside the one before it while both have one parent. So an iterator is small,
+//! allocates nothing, starts anywhere and jumps in O(log n).
+
+use std::borrow::Borrow;
+use std::collections::VecDeque;
+use std::fmt;
+use std::iter::FusedIterator;
+use std::ops::{Bound, RangeBounds};
+use std::slice;
+
+use super::OrdMap;
+use super::node::{Inner, Link, Order};
+use super::tree::{Spot, Tree};
+use crate::error::Result;
+use crate::node::{Items, NodeOwned, NodeRef, OwnedLeaf};
+
+/// Entries of an [`OrdMap`] in order. See [`OrdMap::iter`].
+pub struct Iter<'a, K, V> {
+    tree: &'a Tree<K, V>,
+    front: slice::Iter<'a, (K, V)>,
+    /// Positions of the entries between front and back.
+    left: std::ops::Range<usize>,
+    back: slice::Iter<'a, (K, V)>,
+    /// Where the leaf after `front` stands, if that was looked at and has the same parent.
+    next: Option<(&'a Inner<K, V>, usize)>,
+}
+
+/// Entries of an [`OrdMap`] whose keys lie in a range, in order. See [`OrdMap::range`].
+pub type Range<'a, K, V> = Iter<'a, K, V>;
+
+impl<'a, K, V> Iter<'a, K, V> {
+    pub(super) fn new(tree: &'a Tree<K, V>, from: usize, to: usize) -> Self {
+        Self { tree, front: [].iter(), left: from..to, back: [].iter(), next: None }
+    }
+
+    pub(super) fn between<Q, R>(tree: &'a Tree<K, V>, range: &R) -> Self
+    where
+        K: Borrow<Q>,
+        Q: Ord + ?Sized,
+        R: RangeBounds<Q>,
+    {
+        let (from, to, spot) = positions(tree, range);
+        let mut iter = Self::new(tree, from, to);
+        if let Some(spot) = spot {
+            let entries = &spot.entries[spot.index..];
+            iter.take_front(entries, spot.above);
+        }
+        iter
+    }
+
+    /// Lets `entries`, which come next, be the front, as far as they are not behind the end.
+    fn take_front(&mut self, entries: &'a [(K, V)], above: Option<(&'a Inner<K, V>, usize)>) {
+        let entries = &entries[..entries.len().min(self.left.len())];
+        self.left.start += entries.len();
+        self.front = entries.iter();
+        self.next = above.map(|(branch, slot)| (branch, slot + 1));
+    }
+
+    /// Fills the front from the next leaf, if there is one before the back.
+    #[cold]
+    #[inline(never)]
+    fn advance(&mut self) -> bool {
+        if self.left.is_empty() {
+            return false;
+        }
+        if let Some((branch, slot)) = self.next
+            && slot < branch.count()
+            && let Some(leaf) = branch.child_leaf(slot)
+        {
+            self.take_front(leaf.items(false), self.next);
+        } else if let Some(Spot { entries, index, above }) = self.tree.spot(self.left.start) {
+            self.take_front(&entries[index..], above);
+        }
+        true
+    }
+
+    fn advance_back(&mut self) -> bool {
+        if self.left.is_empty() {
+            return false;
+        }
+        if let Some(spot) = self.tree.spot(self.left.end - 1) {
+            let entries = &spot.entries[(spot.index + 1).saturating_sub(self.left.len())..=spot.index];
+            self.left.end -= entries.len();
+            self.back = entries.iter();
+        }
+        true
+    }
+
+    #[inline]
+    fn next_entry(&mut self) -> Option<&'a (K, V)> {
+        loop {
+            match self.front.next() {
+                None if self.advance() => {}
+                None => return self.back.next(),
+                entry => return entry,
+            }
+        }
+    }
+}
+
+/// The positions that the keys of a range lie at, and the spot of the first.
+///
+/// # Panics
+/// As std's: when the range starts after its end, or is empty with both ends excluded.
+pub(super) fn positions<'a, K, V, Q, R>(
+    tree: &'a Tree<K, V>,
+    range: &R,
+) -> (usize, usize, Option<Spot<'a, K, V>>)
+where
+    K: Borrow<Q>,
+    Q: Ord + ?Sized,
+    R: RangeBounds<Q>,
+{
+    match (range.start_bound(), range.end_bound()) {
+        (Bound::Excluded(start), Bound::Excluded(end)) if start == end => {
+            panic!("range start and end are equal and excluded in OrdMap")
+        }
+        (Bound::Included(start) | Bound::Excluded(start), Bound::Included(end) | Bound::Excluded(end))
+            if start > end =>
+        {
+            panic!("range start is greater than range end in OrdMap")
+        }
+        _ => {}
+    }
+    let (from, spot) = match range.start_bound() {
+        Bound::Included(start) => tree.seek(|key| key.borrow() < start),
+        Bound::Excluded(start) => tree.seek(|key| key.borrow() <= start),
+        Bound::Unbounded => (0, None),
+    };
+    let to = match range.end_bound() {
+        Bound::Included(end) => tree.seek(|key| key.borrow() <= end).0,
+        Bound::Excluded(end) => tree.seek(|key| key.borrow() < end).0,
+        Bound::Unbounded => tree.len,
+    };
+    // An order that lies may answer anything.
+    (from, to.max(from), spot)
+}
+
+impl<'a, K, V> Iterator for Iter<'a, K, V> {
+    type Item = (&'a K, &'a V);
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        self.next_entry().map(|(key, value)| (key, value))
+    }
+
+    #[inline]
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let len = self.front.len() + self.left.len() + self.back.len();
+        (len, Some(len))
+    }
+
+    /// Skips `n` entries and returns the next. **O(log n)**.
+    fn nth(&mut self, n: usize) -> Option<Self::Item> {
+        if let Some(beyond) = n.checked_sub(self.front.len()) {
+            self.front = [].iter();
+            self.next = None;
+            let between = self.left.len();
+            self.left.start += beyond.min(between);
+            if let Some(beyond) = beyond.checked_sub(between) {
+                return self.back.nth(beyond).map(|(key, value)| (key, value));
+            }
+            return self.next();
+        }
+        self.front.nth(n).map(|(key, value)| (key, value))
+    }
+
+    fn count(self) -> usize {
+        self.len()
+    }
+
+    fn last(mut self) -> Option<Self::Item> {
+        self.next_back()
+    }
+
+    fn min(mut self) -> Option<Self::Item>
+    where
+        Self::Item: Ord,
+    {
+        self.next()
+    }
+
+    fn max(mut self) -> Option<Self::Item>
+    where
+        Self::Item: Ord,
+    {
+        self.next_back()
+    }
+
+    fn fold<B, F: FnMut(B, Self::Item) -> B>(mut self, mut init: B, mut f: F) -> B {
+        loop {
+            init = self.front.by_ref().fold(init, |init, (key, value)| f(init, (key, value)));
+            if !self.advance() {
+                return self.back.fold(init, |init, (key, value)| f(init, (key, value)));
+            }
+        }
+    }
+}
+
+impl<K, V> DoubleEndedIterator for Iter<'_, K, V> {
+    #[inline]
+    fn next_back(&mut self) -> Option<Self::Item> {
+        loop {
+            match self.back.next_back() {
+                None if self.advance_back() => {}
+                None => return self.front.next_back().map(|(key, value)| (key, value)),
+                entry => return entry.map(|(key, value)| (key, value)),
+            }
+        }
+    }
+}
+
+impl<K, V> ExactSizeIterator for Iter<'_, K, V> {}
+impl<K, V> FusedIterator for Iter<'_, K, V> {}
+
+impl<K, V> Clone for Iter<'_, K, V> {
+    fn clone(&self) -> Self {
+        Self { front: self.front.clone(), left: self.left.clone(), back: self.back.clone(), ..*self }
+    }
+}
+
+impl<K: fmt::Debug, V: fmt::Debug> fmt::Debug for Iter<'_, K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.clone()).finish()
+    }
+}
+
+/// Entries of an [`OrdMap`], or the error that loading some of them answered. See [`OrdMap::try_iter`].
+pub struct TryIter<'a, K, V> {
+    pub(super) items: Items<'a, (K, V), Order<K>>,
+}
+
+impl<'a, K, V> Iterator for TryIter<'a, K, V> {
+    type Item = Result<(&'a K, &'a V)>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.items.try_next().map(|item| item.map(|(key, value)| (key, value))).transpose()
+    }
+}
+
+/// Keys of an [`OrdMap`] in order. See [`OrdMap::keys`].
+pub struct Keys<'a, K, V>(pub(crate) Iter<'a, K, V>);
+
+/// Values of an [`OrdMap`] in order of their keys. See [`OrdMap::values`].
+pub struct Values<'a, K, V>(pub(super) Iter<'a, K, V>);
+
+/// Owned entries of an [`OrdMap`] in order, cloned where another version still holds them.
+pub struct IntoIter<K, V> {
+    front: Option<Stock<K, V>>,
+    /// Nodes between the two, in order.
+    nodes: VecDeque<Link<K, V>>,
+    back: Option<Stock<K, V>>,
+    left: usize,
+}
+
+/// What is left of a leaf.
+enum Stock<K, V> {
+    /// A leaf that nobody else holds; in reverse order if the flag is set, so that the end to take from is its last.
+    Owned(OwnedLeaf<(K, V)>, bool),
+    /// A leaf that others hold too, and the entries to come.
+    Shared(Link<K, V>, std::ops::Range<usize>),
+}
+
+impl<K: Clone, V: Clone> Stock<K, V> {
+    /// The next entry from one end.
+    fn next(&mut self, from_back: bool) -> Option<(K, V)> {
+        match self {
+            Self::Owned(leaf, reversed) => {
+                if *reversed == from_back {
+                    leaf.as_mut().into_items_mut(false).reverse();
+                    *reversed = !from_back;
+                }
+                leaf.pop()
+            }
+            Self::Shared(node, left) => {
+                // Counted down first: a clone that panics is not asked for again.
+                let index = if from_back { left.next_back()? } else { left.next()? };
+                match node.as_ref() {
+                    NodeRef::Leaf(leaf) => leaf.items(false).get(index).cloned(),
+                    NodeRef::Branch(_) => None,
+                }
+            }
+        }
+    }
+}
+
+impl<K: Clone, V: Clone> IntoIter<K, V> {
+    fn next_entry(&mut self, from_back: bool) -> Option<(K, V)> {
+        loop {
+            let [near, far] = match from_back {
+                true => [&mut self.back, &mut self.front],
+                false => [&mut self.front, &mut self.back],
+            };
+            if let Some(entry) = near.as_mut().and_then(|stock| stock.next(from_back)) {
+                self.left -= 1;
+                return Some(entry);
+            }
+            let node = if from_back { self.nodes.pop_back() } else { self.nodes.pop_front() };
+            *near = match node.map(Link::into_owned) {
+                Some(NodeOwned::Leaf(leaf)) => Some(Stock::Owned(leaf, false)),
+                Some(NodeOwned::SharedLeaf(node)) => {
+                    let len = super::node::entries_of(node.as_ref());
+                    Some(Stock::Shared(node, 0..len))
+                }
+                Some(NodeOwned::Branch(node)) => {
+                    let children = node.into_children();
+                    match from_back {
+                        true => self.nodes.extend(children),
+                        false => children.into_iter().rev().for_each(|child| self.nodes.push_front(child)),
+                    }
+                    None
+                }
+                // What is left is at the other end.
+                None => Some(far.take()?),
+            };
+        }
+    }
+}
+
+impl<K: Clone, V: Clone> Iterator for IntoIter<K, V> {
+    type Item = (K, V);
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        self.next_entry(false)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.left, Some(self.left))
+    }
+}
+
+impl<K: Clone, V: Clone> DoubleEndedIterator for IntoIter<K, V> {
+    #[inline]
+    fn next_back(&mut self) -> Option<Self::Item> {
+        self.next_entry(true)
+    }
+}
+
+impl<K: Clone, V: Clone> ExactSizeIterator for IntoIter<K, V> {}
+impl<K: Clone, V: Clone> FusedIterator for IntoIter<K, V> {}
+
+impl<K, V> fmt::Debug for IntoIter<K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("IntoIter").field("left", &self.left).finish_non_exhaustive()
+    }
+}
+
+/// Owned keys of an [`OrdMap`] in order. See [`OrdMap::into_keys`].
+#[derive(Debug)]
+pub struct IntoKeys<K, V>(IntoIter<K, V>);
+
+/// Owned values of an [`OrdMap`] in order of their keys. See [`OrdMap::into_values`].
+#[derive(Debug)]
+pub struct IntoValues<K, V>(IntoIter<K, V>);
+
+impl<K: Clone, V: Clone> OrdMap<K, V> {
+    /// Takes the keys out, in order. **O(n)** for all.
+    ///
+    /// ```
+    /// assert!(perennial::OrdMap::from([(2, 'b'), (1, 'a')]).into_keys().eq([1, 2]));
+    /// ```
+    pub fn into_keys(self) -> IntoKeys<K, V> {
+        IntoKeys(self.into_iter())
+    }
+
+    /// Takes the values out, in order of their keys. **O(n)** for all.
+    ///
+    /// ```
+    /// assert!(perennial::OrdMap::from([(2, 'b'), (1, 'a')]).into_values().eq(['a', 'b']));
+    /// ```
+    pub fn into_values(self) -> IntoValues<K, V> {
+        IntoValues(self.into_iter())
+    }
+}
+
+impl<K: Clone, V: Clone> IntoIterator for OrdMap<K, V> {
+    type Item = (K, V);
+    type IntoIter = IntoIter<K, V>;
+
+    /// Takes the entries out, in order. **O(n)** for all.
+    fn into_iter(mut self) -> IntoIter<K, V> {
+        let left = self.len();
+        IntoIter { front: None, nodes: self.tree.take().into_iter().collect(), back: None, left }
+    }
+}
+
+impl<'a, K, V> IntoIterator for &'a OrdMap<K, V> {
+    type Item = (&'a K, &'a V);
+    type IntoIter = Iter<'a, K, V>;
+
+    fn into_iter(self) -> Iter<'a, K, V> {
+        self.iter()
+    }
+}
+
+/// An iterator that hands on one side of another's pairs.
+macro_rules! projection {
+    ([$($life:lifetime)?] $name:ident, $item:ty, |$pair:pat_param| $side:expr $(, $bound:ident)?) => {
+        impl<$($life,)? K $(: $bound)?, V $(: $bound)?> Iterator for $name<$($life,)? K, V> {
+            type Item = $item;
+
+            #[inline]
+            fn next(&mut self) -> Option<Self::Item> {
+                self.0.next().map(|$pair| $side)
+            }
+
+            fn size_hint(&self) -> (usize, Option<usize>) {
+                self.0.size_hint()
+            }
+
+            fn nth(&mut self, n: usize) -> Option<Self::Item> {
+                self.0.nth(n).map(|$pair| $side)
+            }
+
+            fn last(mut self) -> Option<Self::Item> {
+                self.next_back()
+            }
+
+            fn fold<B, F: FnMut(B, Self::Item) -> B>(self, init: B, mut f: F) -> B {
+                self.0.fold(init, |init, $pair| f(init, $side))
+            }
+        }
+        impl<$($life,)? K $(: $bound)?, V $(: $bound)?> DoubleEndedIterator for $name<$($life,)? K, V> {
+            #[inline]
+            fn next_back(&mut self) -> Option<Self::Item> {
+                self.0.next_back().map(|$pair| $side)
+            }
+        }
+        impl<$($life,)? K $(: $bound)?, V $(: $bound)?> ExactSizeIterator for $name<$($life,)? K, V> {}
+        impl<$($life,)? K $(: $bound)?, V $(: $bound)?> FusedIterator for $name<$($life,)? K, V> {}
+    };
+}
+pub(super) use projection;
+
+projection!(['a] Keys, &'a K, |(key, _)| key);
+projection!(['a] Values, &'a V, |(_, value)| value);
+projection!([] IntoKeys, K, |(key, _)| key, Clone);
+projection!([] IntoValues, V, |(_, value)| value, Clone);
+
+impl<K, V> Clone for Keys<'_, K, V> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<K, V> Clone for Values<'_, K, V> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<K: fmt::Debug, V> fmt::Debug for Keys<'_, K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.clone()).finish()
+    }
+}
+
+impl<K, V: fmt::Debug> fmt::Debug for Values<'_, K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.clone()).finish()
+    }
+}

@@ -1,0 +1,136 @@
+//! Checkpointing and serde of the ordered map, and the part of it that the ordered set shares.
+//!
+//! What a record holds of either, beside the address of its root node: number of entries, height of the tree, capacity
+//! of a leaf.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use serde::de::{DeserializeOwned, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::OrdMap;
+use super::node::{Leaf, Link, Order};
+use super::tree::Tree;
+use crate::error::{Error, Result};
+use crate::node::codec::{self, Collection, Save, varint};
+use crate::node::{Address, Backing, Chain, MAX_DEPTH, NodeRef, Place, Root, Shape, Source, flush, load};
+
+/// Writes what changed of a map's tree; what the enclosing record holds of it.
+pub(crate) fn save<K: Serialize, V: Serialize>(map: &OrdMap<K, V>, save: &Rc<Save>) -> Result<codec::Root> {
+    let tree = &map.tree;
+    let address = flush::<(K, V), Order<K>>(&tree.root, tree.place(), save)?;
+    let mut meta = Vec::with_capacity(16);
+    for number in [tree.len, usize::from(tree.height), Leaf::<(K, V)>::CAPACITY] {
+        varint::push(&mut meta, number as u64);
+    }
+    Ok(codec::Root::of_tree(address, meta))
+}
+
+/// Makes a map of what a record says of it.
+pub(crate) fn restore<K, V>(root: codec::Root, backing: &Arc<dyn Backing>) -> Result<OrdMap<K, V>>
+where
+    K: DeserializeOwned + Ord,
+    V: DeserializeOwned,
+{
+    let bad = |reason: &str| Error::Decode {
+        address: root.addresses[0].unwrap_or(Address::from_bits(0)),
+        type_name: std::any::type_name::<OrdMap<K, V>>(),
+        reason: reason.to_owned(),
+    };
+    let mut meta = &root.meta[..];
+    let mut number = || varint::take(&mut meta).ok_or_else(|| bad("the root of the map is cut short"));
+    let (len, height, capacity) = (number()?, number()?, number()?);
+    if capacity != Leaf::<(K, V)>::CAPACITY as u64 {
+        let mine = Leaf::<(K, V)>::CAPACITY;
+        return Err(bad(&format!("its leaves hold {capacity} entries, and those of this type {mine}")));
+    }
+    if (len == 0) != root.addresses[0].is_none() || height > MAX_DEPTH as u64 {
+        return Err(bad("its length and height do not fit its root"));
+    }
+    let root = match root.addresses[0] {
+        None => Root::empty(),
+        Some(address) => {
+            let decode = load_node::<K, V>;
+            Root::lazy(Arc::new(Source { backing: Arc::clone(backing), context: 0, decode }), address)
+        }
+    };
+    Ok(OrdMap { tree: Tree { root, len: len as usize, height: height as u8 } })
+}
+
+/// Loads a node; its keys must ascend (invariant 8, for an order instead of a hash).
+fn load_node<K, V>(backing: &Arc<dyn Backing>, _: u64, chain: &Chain, place: Place) -> Result<Link<K, V>>
+where
+    K: DeserializeOwned + Ord,
+    V: DeserializeOwned,
+{
+    let node = load::<(K, V), Order<K>>(backing, chain, place, |_| Ok(0))?;
+    let ascend = match node.as_ref() {
+        NodeRef::Branch(branch) => branch.extra.keys().is_sorted_by(|one, two| one < two),
+        NodeRef::Leaf(leaf) => {
+            let len = leaf.len();
+            if len > Leaf::<(K, V)>::CAPACITY {
+                return Err(Error::Decode {
+                    address: chain.address(),
+                    type_name: std::any::type_name::<OrdMap<K, V>>(),
+                    reason: format!("a leaf of {len} entries"),
+                });
+            }
+            leaf.items(false).is_sorted_by(|one, two| one.0 < two.0)
+        }
+    };
+    match ascend {
+        true => Ok(node),
+        false => Err(Error::OrderChanged { type_name: std::any::type_name::<K>(), address: chain.address() }),
+    }
+}
+
+impl<K: Serialize, V: Serialize> Serialize for OrdMap<K, V> {
+    fn serialize<Z: Serializer>(&self, serializer: Z) -> Result<Z::Ok, Z::Error> {
+        codec::serialize_collection(serializer, Collection::OrdMap, |to: &_| save(self, to), Plain(self))
+    }
+}
+
+/// The map as every other format sees it.
+struct Plain<'a, K, V>(&'a OrdMap<K, V>);
+
+impl<K: Serialize, V: Serialize> Serialize for Plain<'_, K, V> {
+    fn serialize<Z: Serializer>(&self, serializer: Z) -> Result<Z::Ok, Z::Error> {
+        serializer.collect_map(self.0)
+    }
+}
+
+impl<'de, K, V> Deserialize<'de> for OrdMap<K, V>
+where
+    K: DeserializeOwned + Ord + Clone,
+    V: DeserializeOwned,
+{
+    /// Restores from a checkpoint in **O(1)** (nodes load on first touch), or reads an ordinary map.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        codec::deserialize_collection(deserializer, Collection::OrdMap, restore, Entries(PhantomData))
+    }
+}
+
+struct Entries<K, V>(PhantomData<(K, V)>);
+
+impl<'de, K, V> Visitor<'de> for Entries<K, V>
+where
+    K: Deserialize<'de> + Ord + Clone,
+    V: Deserialize<'de>,
+{
+    type Value = OrdMap<K, V>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a map")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Self::Value, A::Error> {
+        let mut entries = Vec::new();
+        while let Some(entry) = access.next_entry()? {
+            entries.push(entry);
+        }
+        Ok(entries.into())
+    }
+}

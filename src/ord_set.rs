@@ -1,0 +1,591 @@
+//! An ordered set with O(1) snapshots: an [`OrdMap`] whose values are `()`.
+
+use std::borrow::Borrow;
+use std::cmp::Ordering;
+use std::collections::BTreeSet;
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::marker::PhantomData;
+use std::ops::{BitAnd, BitOr, BitXor, RangeBounds, Sub};
+
+use serde::de::{DeserializeOwned, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::error::Result;
+use crate::node::codec::{self, Collection};
+use crate::ord_map::{self, DiffItem, OrdMap, persist};
+use crate::sync::const_fn;
+
+/// An ordered set whose clones share what they have in common.
+///
+/// It reads as [`BTreeSet`] does, costs what an [`OrdMap`] costs, and knows positions besides. Where std returns an
+/// iterator of what two sets have in common, this returns a set, which shares nodes with both.
+///
+/// ```
+/// use perennial::OrdSet;
+///
+/// let mut set: OrdSet<u32> = (0..1000).collect();
+/// let before = set.clone(); // O(1)
+/// set.remove(&7);
+/// assert!((&before - &set).iter().eq([&7]));
+/// assert_eq!(set.range(5..9).len(), 3);
+/// ```
+pub struct OrdSet<T> {
+    pub(crate) map: OrdMap<T, ()>,
+}
+
+impl<T> OrdSet<T> {
+    const_fn! {
+        /// Makes an empty set. **O(1)**, allocates nothing.
+        ///
+        /// ```
+        /// assert!(perennial::OrdSet::<u8>::new().is_empty());
+        /// ```
+        pub const fn new() -> Self {
+            Self { map: OrdMap::new() }
+        }
+    }
+
+    /// The number of items. **O(1)**.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.map.len()
+    }
+
+    /// Whether there are no items. **O(1)**.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.map.is_empty()
+    }
+
+    /// Removes all items. See [`OrdMap::clear`].
+    pub fn clear(&mut self) {
+        self.map.clear();
+    }
+
+    /// Whether both sets are one version. See [`OrdMap::ptr_eq`].
+    pub fn ptr_eq(&self, other: &Self) -> bool {
+        self.map.ptr_eq(&other.map)
+    }
+
+    /// Loads everything that a restored set has not loaded yet. See [`OrdMap::load_all`].
+    ///
+    /// # Errors
+    /// The first that reading or decoding a node answered; what could be loaded is loaded.
+    pub fn load_all(&self) -> Result<()>
+    where
+        T: Send + Sync,
+    {
+        self.map.load_all()
+    }
+
+    /// Walks over all items in order, from both ends. See [`OrdMap::iter`].
+    pub fn iter(&self) -> Iter<'_, T> {
+        self.map.keys()
+    }
+
+    /// Walks over all items of a set that may be only partly loaded. See [`OrdMap::try_iter`].
+    ///
+    /// # Errors
+    /// The first item says why the root could not be loaded; later ones, why some leaf could not.
+    pub fn try_iter(&self) -> Result<impl Iterator<Item = Result<&T>>> {
+        Ok(self.map.try_iter()?.map(|item| item.map(|(item, ())| item)))
+    }
+
+    /// The lowest item. **O(log n)**.
+    pub fn first(&self) -> Option<&T> {
+        self.map.first_key_value().map(|(item, ())| item)
+    }
+
+    /// The highest item. **O(log n)**.
+    pub fn last(&self) -> Option<&T> {
+        self.map.last_key_value().map(|(item, ())| item)
+    }
+
+    /// The item at a position in the order, `None` past the end. **O(log n)**.
+    ///
+    /// ```
+    /// assert_eq!(perennial::OrdSet::from([30, 10, 20]).get_index(1), Some(&20));
+    /// ```
+    pub fn get_index(&self, index: usize) -> Option<&T> {
+        self.map.get_index(index).map(|(item, ())| item)
+    }
+}
+
+impl<T: Ord> OrdSet<T> {
+    /// The item that equals `item`. **O(log n)**.
+    pub fn get<Q>(&self, item: &Q) -> Option<&T>
+    where
+        T: Borrow<Q>,
+        Q: Ord + ?Sized,
+    {
+        self.map.get_key_value(item).map(|(item, ())| item)
+    }
+
+    /// Whether the item is there, in a set that may be only partly loaded. **O(log n)**.
+    ///
+    /// # Errors
+    /// What reading or decoding the nodes on the way answered.
+    pub fn try_contains<Q>(&self, item: &Q) -> Result<bool>
+    where
+        T: Borrow<Q>,
+        Q: Ord + ?Sized,
+    {
+        Ok(self.map.try_get(item)?.is_some())
+    }
+
+    /// Whether the item is there. **O(log n)**.
+    ///
+    /// ```
+    /// assert!(perennial::OrdSet::from([1, 2]).contains(&2));
+    /// ```
+    #[inline]
+    pub fn contains<Q>(&self, item: &Q) -> bool
+    where
+        T: Borrow<Q>,
+        Q: Ord + ?Sized,
+    {
+        self.map.contains_key(item)
+    }
+
+    /// The highest item that is not above `item`. **O(log n)**.
+    pub fn get_prev<Q>(&self, item: &Q) -> Option<&T>
+    where
+        T: Borrow<Q>,
+        Q: Ord + ?Sized,
+    {
+        self.map.get_prev(item).map(|(item, ())| item)
+    }
+
+    /// The lowest item that is not below `item`. **O(log n)**.
+    pub fn get_next<Q>(&self, item: &Q) -> Option<&T>
+    where
+        T: Borrow<Q>,
+        Q: Ord + ?Sized,
+    {
+        self.map.get_next(item).map(|(item, ())| item)
+    }
+
+    /// How many items are below `item`, which need not be there. **O(log n)**.
+    pub fn rank<Q>(&self, item: &Q) -> usize
+    where
+        T: Borrow<Q>,
+        Q: Ord + ?Sized,
+    {
+        self.map.rank(item)
+    }
+
+    /// The position of an item in the order, if it is there. **O(log n)**.
+    pub fn index_of<Q>(&self, item: &Q) -> Option<usize>
+    where
+        T: Borrow<Q>,
+        Q: Ord + ?Sized,
+    {
+        self.map.index_of(item)
+    }
+
+    /// Walks over the items in `range`, from both ends. See [`OrdMap::range`].
+    ///
+    /// # Panics
+    /// As std's: when the range starts after its end, or is empty with both ends excluded.
+    pub fn range<Q, R>(&self, range: R) -> Range<'_, T>
+    where
+        T: Borrow<Q>,
+        Q: Ord + ?Sized,
+        R: RangeBounds<Q>,
+    {
+        ord_map::Keys(self.map.range(range))
+    }
+
+    /// Walks over what changed from this set to `newer`, in order. See [`OrdMap::diff`]. Nothing is ever `Changed`.
+    ///
+    /// ```
+    /// use perennial::{OrdSet, ord_map::DiffItem};
+    /// let (old, new) = (OrdSet::from([1, 2]), OrdSet::from([2, 3]));
+    /// assert!(old.diff(&new).eq([DiffItem::Removed(&1, &()), DiffItem::Added(&3, &())]));
+    /// ```
+    pub fn diff<'a>(&'a self, newer: &'a Self) -> ord_map::Diff<'a, T, ()> {
+        self.map.diff(&newer.map)
+    }
+
+    /// Whether `other` has all items of this set. **O(d log n)** for d differences between versions of one set.
+    ///
+    /// ```
+    /// use perennial::OrdSet;
+    /// assert!(OrdSet::from([2]).is_subset(&OrdSet::from([1, 2])));
+    /// ```
+    pub fn is_subset(&self, other: &Self) -> bool {
+        self.len() <= other.len() && !self.diff(other).any(|item| matches!(item, DiffItem::Removed(..)))
+    }
+
+    /// Whether this set has all items of `other`. See [`is_subset`](Self::is_subset).
+    pub fn is_superset(&self, other: &Self) -> bool {
+        other.is_subset(self)
+    }
+
+    /// Whether no item is in both. Looks for each item of the smaller set in the other: **O(k log n)**.
+    ///
+    /// ```
+    /// use perennial::OrdSet;
+    /// assert!(OrdSet::from([3]).is_disjoint(&OrdSet::from([1, 2])));
+    /// ```
+    pub fn is_disjoint(&self, other: &Self) -> bool {
+        let (few, many) = if self.len() < other.len() { (self, other) } else { (other, self) };
+        few.is_empty() || !few.ptr_eq(many) && !few.iter().any(|item| many.contains(item))
+    }
+}
+
+impl<T: Ord + Clone> OrdSet<T> {
+    /// Inserts an item; whether it was not there. One that is there is kept. **O(log n)**.
+    ///
+    /// ```
+    /// let mut set = perennial::OrdSet::new();
+    /// assert_eq!((set.insert(1), set.insert(1)), (true, false));
+    /// ```
+    pub fn insert(&mut self, item: T) -> bool {
+        match self.map.entry(item) {
+            ord_map::Entry::Vacant(entry) => {
+                entry.insert_entry(());
+                true
+            }
+            ord_map::Entry::Occupied(_) => false,
+        }
+    }
+
+    /// Inserts an item, in place of one that equals it; that one. **O(log n)**.
+    pub fn replace(&mut self, item: T) -> Option<T> {
+        match self.map.replace_key(item) {
+            Ok(old) => Some(old),
+            Err(item) => {
+                self.map.insert(item, ());
+                None
+            }
+        }
+    }
+
+    /// Removes an item; whether it was there. **O(log n)**. If not, nothing is copied.
+    pub fn remove<Q>(&mut self, item: &Q) -> bool
+    where
+        T: Borrow<Q>,
+        Q: Ord + ?Sized,
+    {
+        self.map.remove(item).is_some()
+    }
+
+    /// Removes an item and returns it. **O(log n)**. If it was not there, nothing is copied.
+    pub fn take<Q>(&mut self, item: &Q) -> Option<T>
+    where
+        T: Borrow<Q>,
+        Q: Ord + ?Sized,
+    {
+        self.map.remove_entry(item).map(|(item, ())| item)
+    }
+
+    /// Takes the lowest item out. **O(log n)**.
+    pub fn pop_first(&mut self) -> Option<T> {
+        self.map.pop_first().map(|(item, ())| item)
+    }
+
+    /// Takes the highest item out. **O(log n)**.
+    pub fn pop_last(&mut self) -> Option<T> {
+        self.map.pop_last().map(|(item, ())| item)
+    }
+
+    /// Takes out the item at a position in the order. **O(log n)**.
+    pub fn remove_index(&mut self, index: usize) -> Option<T> {
+        self.map.remove_index(index).map(|(item, ())| item)
+    }
+
+    /// Keeps the items below `item` and returns the others. See [`OrdMap::split_off`].
+    pub fn split_off<Q>(&mut self, item: &Q) -> Self
+    where
+        T: Borrow<Q>,
+        Q: Ord + ?Sized,
+    {
+        Self { map: self.map.split_off(item) }
+    }
+
+    /// The sets of the items below and above `item`, and whether it is there itself. See [`OrdMap::split_at_key`].
+    pub fn split_at_item<Q>(&self, item: &Q) -> (Self, bool, Self)
+    where
+        T: Borrow<Q>,
+        Q: Ord + ?Sized,
+    {
+        let (low, found, high) = self.map.split_at_key(item);
+        (Self { map: low }, found.is_some(), Self { map: high })
+    }
+
+    /// Moves all items of `other` here. See [`OrdMap::append`].
+    pub fn append(&mut self, other: &mut Self) {
+        self.map.append(&mut other.map);
+    }
+
+    /// Takes out the items in `range`. See [`OrdMap::remove_range`].
+    ///
+    /// # Panics
+    /// As [`range`](Self::range).
+    pub fn remove_range<Q, R>(&mut self, range: R) -> Self
+    where
+        T: Borrow<Q>,
+        Q: Ord + ?Sized,
+        R: RangeBounds<Q>,
+    {
+        Self { map: self.map.remove_range(range) }
+    }
+
+    /// Keeps the items for which `keep` answers true. See [`OrdMap::retain`].
+    ///
+    /// ```
+    /// let mut set: perennial::OrdSet<u32> = (0..10).collect();
+    /// set.retain(|item| item % 3 == 0);
+    /// assert_eq!(set, [0, 3, 6, 9].into());
+    /// ```
+    pub fn retain(&mut self, mut keep: impl FnMut(&T) -> bool) {
+        self.map.retain(|item, ()| keep(item));
+    }
+
+    /// Takes out, as it is iterated, the items in `range` for which `goes` answers true. See [`OrdMap::extract_if`].
+    ///
+    /// # Panics
+    /// As [`range`](Self::range).
+    pub fn extract_if<Q, R>(&mut self, range: R, mut goes: impl FnMut(&T) -> bool) -> impl Iterator<Item = T>
+    where
+        T: Borrow<Q>,
+        Q: Ord + ?Sized,
+        R: RangeBounds<Q>,
+    {
+        self.map.extract_if(range, move |item, ()| goes(item)).map(|(item, ())| item)
+    }
+
+    /// The set of all items of both. See [`OrdMap::union`] for the cost.
+    ///
+    /// ```
+    /// use perennial::OrdSet;
+    /// assert_eq!(OrdSet::from([1, 2]).union(&OrdSet::from([2, 3])), [1, 2, 3].into());
+    /// ```
+    pub fn union(&self, other: &Self) -> Self {
+        Self { map: self.map.union(&other.map) }
+    }
+
+    /// The set of the items that are in both. See [`OrdMap::union`] for the cost.
+    ///
+    /// ```
+    /// use perennial::OrdSet;
+    /// assert_eq!(OrdSet::from([1, 2]).intersection(&OrdSet::from([2, 3])), [2].into());
+    /// ```
+    pub fn intersection(&self, other: &Self) -> Self {
+        Self { map: self.map.intersection(&other.map) }
+    }
+
+    /// The set of the items that are not in `other`. See [`OrdMap::union`] for the cost.
+    ///
+    /// ```
+    /// use perennial::OrdSet;
+    /// assert_eq!(OrdSet::from([1, 2]).difference(&OrdSet::from([2, 3])), [1].into());
+    /// ```
+    pub fn difference(&self, other: &Self) -> Self {
+        Self { map: self.map.difference(&other.map) }
+    }
+
+    /// The set of the items that are in one of both only. See [`OrdMap::union`] for the cost.
+    ///
+    /// ```
+    /// use perennial::OrdSet;
+    /// assert_eq!(OrdSet::from([1, 2]).symmetric_difference(&OrdSet::from([2, 3])), [1, 3].into());
+    /// ```
+    pub fn symmetric_difference(&self, other: &Self) -> Self {
+        Self { map: self.map.symmetric_difference(&other.map) }
+    }
+}
+
+macro_rules! operator {
+    ($trait:ident, $operator:ident, $method:ident, $doc:literal) => {
+        impl<T: Ord + Clone> $trait for &OrdSet<T> {
+            type Output = OrdSet<T>;
+
+            #[doc = $doc]
+            fn $operator(self, other: Self) -> OrdSet<T> {
+                self.$method(other)
+            }
+        }
+    };
+}
+
+operator!(BitOr, bitor, union, "The items of both. See [`OrdSet::union`].");
+operator!(BitAnd, bitand, intersection, "The items that are in both. See [`OrdSet::intersection`].");
+operator!(
+    BitXor,
+    bitxor,
+    symmetric_difference,
+    "The items of one only. See [`OrdSet::symmetric_difference`]."
+);
+operator!(Sub, sub, difference, "The items that are not in the other. See [`OrdSet::difference`].");
+
+impl<T> Clone for OrdSet<T> {
+    /// Makes another version that shares everything. **O(1)**: one reference count.
+    #[inline]
+    fn clone(&self) -> Self {
+        Self { map: self.map.clone() }
+    }
+}
+
+impl<T> Default for OrdSet<T> {
+    /// Makes an empty set.
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<T: Ord> PartialEq for OrdSet<T> {
+    /// Compares contents. **O(d log n)** for d differences between versions of one set.
+    fn eq(&self, other: &Self) -> bool {
+        self.map == other.map
+    }
+}
+
+impl<T: Ord> Eq for OrdSet<T> {}
+
+impl<T: Ord> PartialOrd for OrdSet<T> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl<T: Ord> Ord for OrdSet<T> {
+    /// Compares the items in order, lexicographically.
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.map.cmp(&other.map)
+    }
+}
+
+impl<T: Hash> Hash for OrdSet<T> {
+    /// Hashes the length and every item. **O(n)**.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.map.hash(state);
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for OrdSet<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self).finish()
+    }
+}
+
+impl<T: Ord + Clone> FromIterator<T> for OrdSet<T> {
+    /// Collects the items. **O(n)** if they ascend, else **O(n log n)**.
+    fn from_iter<I: IntoIterator<Item = T>>(items: I) -> Self {
+        Self { map: items.into_iter().map(|item| (item, ())).collect() }
+    }
+}
+
+impl<T: Ord + Clone> Extend<T> for OrdSet<T> {
+    /// Inserts the items. See [`OrdMap`]'s.
+    fn extend<I: IntoIterator<Item = T>>(&mut self, items: I) {
+        self.map.extend(items.into_iter().map(|item| (item, ())));
+    }
+}
+
+impl<'a, T: Ord + Clone + 'a> Extend<&'a T> for OrdSet<T> {
+    /// Inserts clones of the items.
+    fn extend<I: IntoIterator<Item = &'a T>>(&mut self, items: I) {
+        self.extend(items.into_iter().cloned());
+    }
+}
+
+impl<T: Ord + Clone, const N: usize> From<[T; N]> for OrdSet<T> {
+    /// Moves the items over.
+    fn from(items: [T; N]) -> Self {
+        items.into_iter().collect()
+    }
+}
+
+impl<T: Ord + Clone> From<Vec<T>> for OrdSet<T> {
+    /// Moves the items over. **O(n)** if they ascend.
+    fn from(items: Vec<T>) -> Self {
+        items.into_iter().collect()
+    }
+}
+
+impl<T: Ord + Clone> From<BTreeSet<T>> for OrdSet<T> {
+    /// Moves the items over. **O(n)**.
+    fn from(set: BTreeSet<T>) -> Self {
+        set.into_iter().collect()
+    }
+}
+
+impl<T: Ord + Clone> From<OrdSet<T>> for BTreeSet<T> {
+    /// Moves the items over, or clones those that other versions share. **O(n)**.
+    fn from(set: OrdSet<T>) -> Self {
+        set.into_iter().collect()
+    }
+}
+
+/// Items of an [`OrdSet`] in order. See [`OrdSet::iter`].
+pub type Iter<'a, T> = ord_map::Keys<'a, T, ()>;
+
+/// Items of an [`OrdSet`] that lie in a range, in order. See [`OrdSet::range`].
+pub type Range<'a, T> = Iter<'a, T>;
+
+/// Owned items of an [`OrdSet`] in order.
+pub type IntoIter<T> = ord_map::IntoKeys<T, ()>;
+
+impl<T: Clone> IntoIterator for OrdSet<T> {
+    type Item = T;
+    type IntoIter = IntoIter<T>;
+
+    /// Takes the items out, in order. **O(n)** for all.
+    fn into_iter(self) -> IntoIter<T> {
+        self.map.into_keys()
+    }
+}
+
+impl<'a, T> IntoIterator for &'a OrdSet<T> {
+    type Item = &'a T;
+    type IntoIter = Iter<'a, T>;
+
+    fn into_iter(self) -> Iter<'a, T> {
+        self.iter()
+    }
+}
+
+impl<T: Serialize> Serialize for OrdSet<T> {
+    fn serialize<Z: Serializer>(&self, serializer: Z) -> Result<Z::Ok, Z::Error> {
+        let save = |to: &_| persist::save(&self.map, to);
+        codec::serialize_collection(serializer, Collection::OrdSet, save, Plain(self))
+    }
+}
+
+/// The set as every other format sees it.
+struct Plain<'a, T>(&'a OrdSet<T>);
+
+impl<T: Serialize> Serialize for Plain<'_, T> {
+    fn serialize<Z: Serializer>(&self, serializer: Z) -> Result<Z::Ok, Z::Error> {
+        serializer.collect_seq(self.0)
+    }
+}
+
+impl<'de, T: DeserializeOwned + Ord + Clone> Deserialize<'de> for OrdSet<T> {
+    /// Restores from a checkpoint in **O(1)** (nodes load on first touch), or reads an ordinary sequence.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let restore = |root, backing: &_| Ok(Self { map: persist::restore(root, backing)? });
+        codec::deserialize_collection(deserializer, Collection::OrdSet, restore, Items(PhantomData))
+    }
+}
+
+struct Items<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de> + Ord + Clone> Visitor<'de> for Items<T> {
+    type Value = OrdSet<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a sequence")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<OrdSet<T>, A::Error> {
+        let mut items = Vec::new();
+        while let Some(item) = access.next_element()? {
+            items.push(item);
+        }
+        Ok(items.into())
+    }
+}
