@@ -94,6 +94,8 @@ impl Sink for Log {
 struct Plain;
 
 impl Shape for Plain {
+    type Key = ();
+
     const TAGGED: bool = false;
     const NUMBERED: bool = false;
 

@@ -14,7 +14,9 @@
 use std::borrow::Borrow;
 use std::marker::PhantomData;
 
-use crate::node::{Branch, Keys, Node, NodeMut, NodeRef, OwnedLeaf, Place, SLOTS, Shape, loaded, mask_shift};
+use crate::node::{
+    Branch, Keys, Node, NodeMut, NodeRef, OwnedLeaf, Place, SLOTS, SMALL, Shape, loaded, mask_shift,
+};
 
 /// A node of an ordered map.
 pub(crate) type Link<K, V> = Node<(K, V), Order<K>>;
@@ -34,7 +36,7 @@ impl<T> Leaf<T> {
     pub(crate) const CAPACITY: usize = {
         let fitting = 512 / if size_of::<T>() == 0 { 1 } else { size_of::<T>() };
         match fitting {
-            _ if cfg!(small_nodes) => 4,
+            _ if SMALL => 4,
             ..8 => 8,
             64.. => 64,
             _ => fitting,
