@@ -1,10 +1,10 @@
 //! Application state in copy-on-write collections: snapshots are O(1), durable checkpoints write only what changed.
 //!
-//! Hold the state in [`HashMap`]s and [`Vector`]s, as parts of your own types. They read like those of std, and a
-//! clone shares every node with its original, so that keeping a version costs only what later versions change. A
-//! [`State`] publishes versions to any number of readers; a [`History`] keeps some for undo. A
-//! [`Store`](store::Store) writes a version to disk as a *checkpoint*: only nodes that have changed since they were last
-//! written, in one append and one sync, all or nothing. Any checkpoint can be opened again at once, whatever its
+//! Hold the state in [`HashMap`]s, [`OrdMap`]s and [`Vector`]s, as parts of your own types. They read like those of
+//! std, and a clone shares every node with its original, so that keeping a version costs only what later versions
+//! change. A [`State`] publishes versions to any number of readers; a [`History`] keeps some for undo. A
+//! [`Store`](store::Store) writes a version to disk as a *checkpoint*: only nodes that have changed since they were
+//! last written, in one append and one sync, all or nothing. Any checkpoint can be opened again at once, whatever its
 //! size: nodes load when they are first touched.
 //!
 //! ```
@@ -62,6 +62,7 @@
 //! | module | what it holds |
 //! |---|---|
 //! | [`hash_map`] | [`HashMap`], its iterators, entries and hashers; [`diff`](HashMap::diff) of two versions |
+//! | [`ord_map`], [`ord_set`] | [`OrdMap`] and [`OrdSet`]: keys in order, ranges, ranks, splitting and joining in O(log n) |
 //! | [`vector`] | [`Vector`]: cheap at both ends, insertion, removal, splitting and joining anywhere in O(log n) |
 //! | [`state`] | [`State`], [`Snapshot`], [`History`]: versions in memory, rollback, undo |
 //! | [`store`] | [`Store`](store::Store): checkpoints on disk; [`Options`](store::Options), [`Durability`](store::Durability), [`Compression`](store::Compression) |

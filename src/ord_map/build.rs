@@ -7,11 +7,13 @@ use super::node::{Inner, Leaf, Link};
 use super::tree::Tree;
 use crate::node::{Node, OwnedLeaf, SLOTS};
 
-/// The right edge of a tree under construction: the open leaf, and the open branch of each level, the lowest first. A
-/// node is kept with the separator before it, which the first one of its level lacks.
+/// A branch under construction, and the separator before it, which the first one of its level lacks.
+type Open<K, V> = (Option<K>, Box<Inner<K, V>>);
+
+/// The right edge of a tree under construction: the open leaf, and the open branch of each level, the lowest first.
 struct Builder<K, V> {
     leaf: OwnedLeaf<(K, V)>,
-    branches: Vec<(Option<K>, Box<Inner<K, V>>)>,
+    branches: Vec<Open<K, V>>,
 }
 
 impl<K: Clone, V> Builder<K, V> {

@@ -297,7 +297,8 @@ impl<K: Clone, V: Clone> Tree<K, V> {
         while let Some(NodeRef::Branch(root)) = self.node() {
             if root.count() == 2 {
                 // One of them may become the root.
-                (root.child(0), root.child(1));
+                root.child(0);
+                root.child(1);
             }
             let height = self.height;
             let Some(NodeMut::Branch(root)) = self.node_mut() else {
