@@ -67,7 +67,7 @@
 //! | [`state`] | [`State`], [`Snapshot`], [`History`]: versions in memory, rollback, undo |
 //! | [`store`] | [`Store`](store::Store): checkpoints on disk; [`Options`](store::Options), [`Durability`](store::Durability), [`Compression`](store::Compression) |
 //! | [`checkpointer`] | [`Checkpointer`]: checkpoints in the background, by policy; barriers over several states |
-//! | [`storage`] | what a store writes to: a directory, or memory for tests |
+//! | [`storage`] | what a store writes to: a directory, memory, or a simulated disk that loses power, for tests |
 //! | [`Error`] | everything that can go wrong between the two, with what to do about it |
 //! | [`docs`] | how it works: design, format, durability, background checkpoints; checking your own code with [`loom`](docs::loom) |
 //!

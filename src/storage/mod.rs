@@ -1,8 +1,8 @@
 //! What a store needs of a disk: a directory of named files, written at positions and read through maps.
 //!
-//! Two implementations: [`FileStorage`] over a directory of the file system, [`MemoryStorage`] over nothing but
-//! memory (for tests). The operations are as fine as the system calls beneath them, so that a third one can
-//! simulate a disk that loses, tears or refuses each of them on its own.
+//! Three implementations: [`FileStorage`] over a directory of the file system, [`MemoryStorage`] over nothing but
+//! memory, and [`SimStorage`], a simulated disk for tests. The operations are as fine as the system calls beneath
+//! them, so that the simulated disk can lose, tear or refuse each of them on its own.
 //!
 //! | operation | what a power cut may undo until |
 //! |---|---|
@@ -12,6 +12,7 @@
 
 mod file;
 mod memory;
+mod sim;
 
 use std::any::Any;
 use std::borrow::Cow;
@@ -21,6 +22,7 @@ use std::sync::Arc;
 
 pub use file::FileStorage;
 pub use memory::MemoryStorage;
+pub use sim::{CrashPoint, Fate, Fault, SECTOR_BYTES, SimStorage};
 
 /// A directory of named files.
 ///

@@ -1,7 +1,7 @@
 //! The log against a model of it: what was committed is what is read, whatever happens to the disk.
 
 mod basics;
-mod disk;
+mod crash;
 mod faults;
 mod inputs;
 mod sharing;
@@ -20,7 +20,7 @@ fn small() -> Options {
     Options::new().segment_bytes(8 << 10).block_bytes(512)
 }
 
-fn open(storage: &MemoryStorage, options: &Options) -> Result<Log> {
+fn open<S: Storage + Clone + 'static>(storage: &S, options: &Options) -> Result<Log> {
     Log::open(Arc::new(storage.clone()), options, Path::new("store"))
 }
 
