@@ -61,7 +61,7 @@
 //!
 //! | module | what it holds |
 //! |---|---|
-//! | [`hash_map`] | [`HashMap`], its iterators, entries and hashers; [`diff`](HashMap::diff) of two versions |
+//! | [`hash_map`], [`hash_set`] | [`HashMap`] and [`HashSet`], iterators, entries and hashers; [`diff`](HashMap::diff) of two versions, unions, merges |
 //! | [`ord_map`], [`ord_set`] | [`OrdMap`] and [`OrdSet`]: keys in order, ranges, ranks, splitting and joining in O(log n) |
 //! | [`vector`] | [`Vector`]: cheap at both ends, insertion, removal, splitting and joining anywhere in O(log n) |
 //! | [`state`] | [`State`], [`Snapshot`], [`History`]: versions in memory, rollback, undo |
@@ -95,6 +95,7 @@
 pub mod checkpointer;
 mod error;
 pub mod hash_map;
+pub mod hash_set;
 #[cfg(any(loom, internals))]
 #[doc(hidden)]
 pub mod internals;
@@ -127,6 +128,7 @@ pub mod docs {
 pub use checkpointer::Checkpointer;
 pub use error::Error;
 pub use hash_map::{HashMap, SeededState};
+pub use hash_set::HashSet;
 pub use ord_map::OrdMap;
 pub use ord_set::OrdSet;
 pub use state::{History, Snapshot, State};

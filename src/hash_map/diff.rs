@@ -1,5 +1,6 @@
 //! What changed between two maps, in time proportional to the change.
 
+use std::fmt;
 use std::hash::{BuildHasher, Hash};
 use std::iter::FusedIterator;
 
@@ -7,8 +8,8 @@ use super::HashMap;
 use super::node::{MapBranch, Prefix};
 use crate::node::{Items, LeafRef, NodeRef, SLOTS};
 
-/// One difference between two maps.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// One difference between two maps, the old and the new.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum DiffItem<'a, K, V> {
     /// The key is only in the newer map.
     Added(&'a K, &'a V),
@@ -25,6 +26,59 @@ pub enum DiffItem<'a, K, V> {
     },
 }
 
+impl<'a, K, V> DiffItem<'a, K, V> {
+    /// The key.
+    ///
+    /// ```
+    /// use perennial::hash_map::DiffItem;
+    /// let change = DiffItem::Changed { key: &1, old: &'a', new: &'b' };
+    /// assert_eq!((change.key(), change.old(), change.new()), (&1, Some(&'a'), Some(&'b')));
+    /// ```
+    pub fn key(&self) -> &'a K {
+        match *self {
+            Self::Added(key, _) | Self::Removed(key, _) | Self::Changed { key, .. } => key,
+        }
+    }
+
+    /// The older map's value, if it has the key.
+    pub fn old(&self) -> Option<&'a V> {
+        match *self {
+            Self::Added(..) => None,
+            Self::Removed(_, old) | Self::Changed { old, .. } => Some(old),
+        }
+    }
+
+    /// The newer map's value, if it has the key.
+    #[expect(clippy::new_ret_no_self, reason = "the opposite of `old`")]
+    pub fn new(&self) -> Option<&'a V> {
+        match *self {
+            Self::Removed(..) => None,
+            Self::Added(_, new) | Self::Changed { new, .. } => Some(new),
+        }
+    }
+
+    /// What a three-way merge makes of this change where a third map has `mine`: `None` if that stays, else the value
+    /// in its place, if any.
+    pub(crate) fn merged(
+        &self,
+        mine: Option<&V>,
+        resolve: impl FnOnce(&K, Option<&V>, Option<&V>, Option<&V>) -> Option<V>,
+    ) -> Option<Option<V>>
+    where
+        V: Clone + PartialEq,
+    {
+        if mine == self.new() {
+            return None;
+        }
+        let value = if mine == self.old() {
+            self.new().cloned()
+        } else {
+            resolve(self.key(), self.old(), mine, self.new())
+        };
+        (value.as_ref() != mine).then_some(value)
+    }
+}
+
 type MapRef<'a, K, V> = NodeRef<'a, (K, V), Prefix>;
 
 /// Work that is left: nodes of the two maps that lie at the same place, or what only has to be looked up.
@@ -34,38 +88,79 @@ enum Part<'a, K, V> {
     New(MapRef<'a, K, V>),
 }
 
-/// Differences between two maps, found lazily. See [`HashMap::diff`].
-///
-/// Both tries are walked together; what they share, in memory or by address, is passed over without a look (and
-/// without being loaded). Two leaves are compared by their tags; where the shapes differ, the few entries of that
-/// place are looked up in the other map.
-pub struct Diff<'a, K, V, S> {
-    old: &'a HashMap<K, V, S>,
-    new: &'a HashMap<K, V, S>,
-    parts: Vec<Part<'a, K, V>>,
-    removed: Items<'a, (K, V), Prefix>,
-    added: Items<'a, (K, V), Prefix>,
-    found: Vec<DiffItem<'a, K, V>>,
+impl<K, V> Clone for Part<'_, K, V> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<K, V> Copy for Part<'_, K, V> {}
+
+/// What two maps do not share.
+pub(super) enum Step<'a, K, V> {
+    /// Only the old map has the key.
+    Old(&'a (K, V)),
+    /// Only the new map has the key.
+    New(&'a (K, V)),
+    /// Both have the key.
+    Both(&'a (K, V), &'a (K, V)),
 }
 
-impl<'a, K: Hash + Eq, V: PartialEq, S: BuildHasher> Diff<'a, K, V, S> {
-    pub(super) fn new(old: &'a HashMap<K, V, S>, new: &'a HashMap<K, V, S>) -> Self {
-        let (removed, added) = (Items::new(None), Items::new(None));
-        let mut diff = Self { old, new, parts: Vec::new(), removed, added, found: Vec::new() };
-        if old.tree.same(&new.tree) {
-            return diff;
-        }
-        match (old.root(), new.root()) {
-            (Some(old_root), Some(new_root)) if old.same_layout(new) => {
-                diff.parts.push(Part::Both(old_root, new_root));
+impl<K, V> Clone for Step<'_, K, V> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<K, V> Copy for Step<'_, K, V> {}
+
+/// Keys of which map alone are of interest. Those that both have always are.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sides {
+    Old,
+    New,
+    Both,
+}
+
+/// Two tries walked together; what they share, in memory or by address, is passed over without a look (and without
+/// being loaded). Two leaves are compared by their tags; where the shapes differ, the few entries of that place are
+/// looked up in the other map. A key that both have is met when the new map's entries are looked at, or the old one's
+/// where only these are.
+pub(super) struct Walk<'a, K, V, S> {
+    old: &'a HashMap<K, V, S>,
+    new: &'a HashMap<K, V, S>,
+    sides: Sides,
+    parts: Vec<Part<'a, K, V>>,
+    of_old: Items<'a, (K, V), Prefix>,
+    of_new: Items<'a, (K, V), Prefix>,
+    found: Vec<Step<'a, K, V>>,
+}
+
+impl<K, V, S> Clone for Walk<'_, K, V, S> {
+    fn clone(&self) -> Self {
+        let Self { old, new, sides, .. } = *self;
+        let (of_old, of_new) = (self.of_old.clone(), self.of_new.clone());
+        Self { old, new, sides, parts: self.parts.clone(), of_old, of_new, found: self.found.clone() }
+    }
+}
+
+impl<'a, K: Hash + Eq, V, S: BuildHasher> Walk<'a, K, V, S> {
+    pub(super) fn new(old: &'a HashMap<K, V, S>, new: &'a HashMap<K, V, S>, sides: Sides) -> Self {
+        let (of_old, of_new) = (Items::new(None), Items::new(None));
+        let mut walk = Self { old, new, sides, parts: Vec::new(), of_old, of_new, found: Vec::new() };
+        if !old.tree.same(&new.tree) {
+            let (old_root, new_root) = (old.root(), new.root());
+            match old_root.zip(new_root).filter(|_| old.same_layout(new)) {
+                Some((old, new)) => walk.parts.push(Part::Both(old, new)),
+                // One is empty, or another seed or capacity puts keys elsewhere: every entry is looked up.
+                None => walk.each(old_root, new_root),
             }
-            // One is empty, or another seed or capacity puts keys elsewhere: every entry is looked up.
-            (old_root, new_root) => {
-                diff.parts.extend(old_root.map(Part::Old));
-                diff.parts.extend(new_root.map(Part::New));
-            }
         }
-        diff
+        walk
+    }
+
+    /// Leaves the entries of two nodes to be looked up, those that are of interest.
+    fn each(&mut self, old: Option<MapRef<'a, K, V>>, new: Option<MapRef<'a, K, V>>) {
+        self.parts.extend(old.filter(|_| self.sides != Sides::New).map(Part::Old));
+        self.parts.extend(new.filter(|_| self.sides != Sides::Old).map(Part::New));
     }
 
     /// Leaves the parts of two branches to be done, except those that are the same.
@@ -78,19 +173,14 @@ impl<'a, K: Hash + Eq, V: PartialEq, S: BuildHasher> Diff<'a, K, V, S> {
                 if !old.same_child(slot, new, slot) {
                     match (old.child(slot), new.child(slot)) {
                         (Some(old), Some(new)) => self.parts.push(Part::Both(old, new)),
-                        (old, new) => {
-                            self.parts.extend(old.map(Part::Old));
-                            self.parts.extend(new.map(Part::New));
-                        }
+                        (old, new) => self.each(old, new),
                     }
                 }
             } else {
                 let region = slot..old_end.max(new_end);
                 let within = |start: &usize| region.contains(start);
-                self.parts
-                    .extend(old.ranges().filter(within).filter_map(|start| old.child(start).map(Part::Old)));
-                self.parts
-                    .extend(new.ranges().filter(within).filter_map(|start| new.child(start).map(Part::New)));
+                old.ranges().filter(within).for_each(|start| self.each(old.child(start), None));
+                new.ranges().filter(within).for_each(|start| self.each(None, new.child(start)));
             }
             slot = old_end.max(new_end);
         }
@@ -100,20 +190,60 @@ impl<'a, K: Hash + Eq, V: PartialEq, S: BuildHasher> Diff<'a, K, V, S> {
     fn compare(&mut self, old: LeafRef<'a, (K, V)>, new: LeafRef<'a, (K, V)>) {
         for (entry, &tag) in new.items(true).iter().zip(new.tags()) {
             match old.find(tag, |other| other.0 == entry.0) {
-                None => self.found.push(DiffItem::Added(&entry.0, &entry.1)),
-                Some(index) => {
-                    let old = &old.items(true)[index].1;
-                    if *old != entry.1 {
-                        self.found.push(DiffItem::Changed { key: &entry.0, old, new: &entry.1 });
-                    }
-                }
+                None if self.sides == Sides::Old => {}
+                None => self.found.push(Step::New(entry)),
+                Some(index) => self.found.push(Step::Both(&old.items(true)[index], entry)),
             }
+        }
+        if self.sides == Sides::New {
+            return;
         }
         for (entry, &tag) in old.items(true).iter().zip(old.tags()) {
             if new.find(tag, |other| other.0 == entry.0).is_none() {
-                self.found.push(DiffItem::Removed(&entry.0, &entry.1));
+                self.found.push(Step::Old(entry));
             }
         }
+    }
+}
+
+impl<'a, K: Hash + Eq, V, S: BuildHasher> Iterator for Walk<'a, K, V, S> {
+    type Item = Step<'a, K, V>;
+
+    fn next(&mut self) -> Option<Step<'a, K, V>> {
+        loop {
+            if let Some(step) = self.found.pop() {
+                return Some(step);
+            }
+            if let Some(entry) = self.of_old.next() {
+                match self.new.entry_of(&entry.0) {
+                    None => return Some(Step::Old(entry)),
+                    Some(other) if self.sides == Sides::Old => return Some(Step::Both(entry, other)),
+                    Some(_) => {}
+                }
+            } else if let Some(entry) = self.of_new.next() {
+                match self.old.entry_of(&entry.0) {
+                    None => return Some(Step::New(entry)),
+                    Some(other) => return Some(Step::Both(other, entry)),
+                }
+            } else {
+                match self.parts.pop()? {
+                    Part::Both(NodeRef::Branch(old), NodeRef::Branch(new)) => self.divide(old, new),
+                    Part::Both(NodeRef::Leaf(old), NodeRef::Leaf(new)) => self.compare(old, new),
+                    Part::Both(old, new) => self.each(Some(old), Some(new)),
+                    Part::Old(node) => self.of_old = Items::new(Some(node)),
+                    Part::New(node) => self.of_new = Items::new(Some(node)),
+                }
+            }
+        }
+    }
+}
+
+/// Differences between two maps, found lazily. See [`HashMap::diff`].
+pub struct Diff<'a, K, V, S>(Walk<'a, K, V, S>);
+
+impl<'a, K: Hash + Eq, V: PartialEq, S: BuildHasher> Diff<'a, K, V, S> {
+    pub(super) fn new(old: &'a HashMap<K, V, S>, new: &'a HashMap<K, V, S>) -> Self {
+        Self(Walk::new(old, new, Sides::Both))
     }
 }
 
@@ -122,30 +252,33 @@ impl<'a, K: Hash + Eq, V: PartialEq, S: BuildHasher> Iterator for Diff<'a, K, V,
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
-            if let Some(item) = self.found.pop() {
-                return Some(item);
-            }
-            if let Some((key, value)) = self.removed.next() {
-                if !self.new.contains_key(key) {
-                    return Some(DiffItem::Removed(key, value));
+            match self.0.next()? {
+                Step::Old((key, value)) => return Some(DiffItem::Removed(key, value)),
+                Step::New((key, value)) => return Some(DiffItem::Added(key, value)),
+                Step::Both((_, old), (key, new)) if old != new => {
+                    return Some(DiffItem::Changed { key, old, new });
                 }
-            } else if let Some((key, new)) = self.added.next() {
-                match self.old.get(key) {
-                    None => return Some(DiffItem::Added(key, new)),
-                    Some(old) if old != new => return Some(DiffItem::Changed { key, old, new }),
-                    Some(_) => {}
-                }
-            } else {
-                match self.parts.pop()? {
-                    Part::Both(NodeRef::Branch(old), NodeRef::Branch(new)) => self.divide(old, new),
-                    Part::Both(NodeRef::Leaf(old), NodeRef::Leaf(new)) => self.compare(old, new),
-                    Part::Both(old, new) => self.parts.extend([Part::Old(old), Part::New(new)]),
-                    Part::Old(node) => self.removed = Items::new(Some(node)),
-                    Part::New(node) => self.added = Items::new(Some(node)),
-                }
+                Step::Both(..) => {}
             }
         }
     }
 }
 
 impl<K: Hash + Eq, V: PartialEq, S: BuildHasher> FusedIterator for Diff<'_, K, V, S> {}
+
+impl<K, V, S> Clone for Diff<'_, K, V, S> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<K, V, S> fmt::Debug for Diff<'_, K, V, S>
+where
+    K: Hash + Eq + fmt::Debug,
+    V: PartialEq + fmt::Debug,
+    S: BuildHasher,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.clone()).finish()
+    }
+}

@@ -87,6 +87,7 @@ impl<K: Clone, V: Clone> ExactSizeIterator for IterMut<'_, K, V> {}
 impl<K: Clone, V: Clone> FusedIterator for IterMut<'_, K, V> {}
 
 /// Mutable values of a [`HashMap`](super::HashMap). See [`HashMap::values_mut`](super::HashMap::values_mut).
+#[derive(Debug)]
 pub struct ValuesMut<'a, K, V>(pub(super) IterMut<'a, K, V>);
 
 /// Owned entries of a [`HashMap`](super::HashMap), cloned where a snapshot still holds them.
@@ -113,10 +114,18 @@ impl<K: Clone, V: Clone> Iterator for IntoIter<K, V> {
 impl<K: Clone, V: Clone> ExactSizeIterator for IntoIter<K, V> {}
 impl<K: Clone, V: Clone> FusedIterator for IntoIter<K, V> {}
 
+/// Owned keys of a [`HashMap`](super::HashMap). See [`HashMap::into_keys`](super::HashMap::into_keys).
+#[derive(Debug)]
+pub struct IntoKeys<K, V>(pub(crate) IntoIter<K, V>);
+
+/// Owned values of a [`HashMap`](super::HashMap). See [`HashMap::into_values`](super::HashMap::into_values).
+#[derive(Debug)]
+pub struct IntoValues<K, V>(pub(super) IntoIter<K, V>);
+
 /// An iterator that hands on one side of another's pairs.
 macro_rules! projection {
-    ($name:ident, $item:ty, |$pair:pat_param| $side:expr $(, $bound:ident)?) => {
-        impl<'a, K $(: $bound)?, V $(: $bound)?> Iterator for $name<'a, K, V> {
+    ([$($life:lifetime)?] $name:ident, $item:ty, |$pair:pat_param| $side:expr $(, $bound:ident)?) => {
+        impl<$($life,)? K $(: $bound)?, V $(: $bound)?> Iterator for $name<$($life,)? K, V> {
             type Item = $item;
 
             #[inline]
@@ -128,14 +137,16 @@ macro_rules! projection {
                 self.0.size_hint()
             }
         }
-        impl<K $(: $bound)?, V $(: $bound)?> ExactSizeIterator for $name<'_, K, V> {}
-        impl<K $(: $bound)?, V $(: $bound)?> FusedIterator for $name<'_, K, V> {}
+        impl<$($life,)? K $(: $bound)?, V $(: $bound)?> ExactSizeIterator for $name<$($life,)? K, V> {}
+        impl<$($life,)? K $(: $bound)?, V $(: $bound)?> FusedIterator for $name<$($life,)? K, V> {}
     };
 }
 
-projection!(Keys, &'a K, |(key, _)| key);
-projection!(Values, &'a V, |(_, value)| value);
-projection!(ValuesMut, &'a mut V, |(_, value)| value, Clone);
+projection!(['a] Keys, &'a K, |(key, _)| key);
+projection!(['a] Values, &'a V, |(_, value)| value);
+projection!(['a] ValuesMut, &'a mut V, |(_, value)| value, Clone);
+projection!([] IntoKeys, K, |(key, _)| key, Clone);
+projection!([] IntoValues, V, |(_, value)| value, Clone);
 
 impl<K, V> Clone for Keys<'_, K, V> {
     fn clone(&self) -> Self {
@@ -164,5 +175,23 @@ impl<K: fmt::Debug, V> fmt::Debug for Keys<'_, K, V> {
 impl<K, V: fmt::Debug> fmt::Debug for Values<'_, K, V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.clone()).finish()
+    }
+}
+
+impl<K, V> fmt::Debug for IterMut<'_, K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("IterMut").field("left", &self.left).finish_non_exhaustive()
+    }
+}
+
+impl<K, V> fmt::Debug for IntoIter<K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("IntoIter").field("left", &self.left).finish_non_exhaustive()
+    }
+}
+
+impl<K, V> fmt::Debug for TryIter<'_, K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TryIter").finish_non_exhaustive()
     }
 }

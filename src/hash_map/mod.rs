@@ -1,11 +1,13 @@
 //! A persistent hash map: a canonical bucket trie with inline entries.
 
+mod algebra;
 mod diff;
 mod entry;
+mod extract;
 mod hasher;
 mod iter;
 mod node;
-mod persist;
+pub(crate) mod persist;
 mod traits;
 
 use std::borrow::Borrow;
@@ -13,8 +15,9 @@ use std::hash::{BuildHasher, Hash};
 
 pub use diff::{Diff, DiffItem};
 pub use entry::{Entry, OccupiedEntry, VacantEntry};
+pub use extract::ExtractIf;
 pub use hasher::{SeededHasher, SeededState, StableBuildHasher};
-pub use iter::{IntoIter, Iter, IterMut, Keys, TryIter, Values, ValuesMut};
+pub use iter::{IntoIter, IntoKeys, IntoValues, Iter, IterMut, Keys, TryIter, Values, ValuesMut};
 
 use crate::error::Result;
 use crate::node::{IntoItems, Items, LeavesMut, NodeRef, load_all};
@@ -31,7 +34,8 @@ use node::{Inserted, Prefix, ROOT, Tree};
 /// | `clone`, `len`, `ptr_eq` | O(1) |
 /// | `get`, `insert`, `remove`, `entry` | O(log n), about log16(n / 16) branches and one leaf |
 /// | `==`, `diff` of versions with k differences | O(k log n) |
-/// | iteration, `retain` | O(n) |
+/// | `union`, `intersection`, `difference`, `three_way_merge`, … of such versions | O(k log n) |
+/// | iteration, `retain`, `extract_if` | O(n), and O(log n) for each entry that goes |
 ///
 /// A map of `u64` to `u64` takes 20 to 25 bytes an entry at any size from a thousand entries on (allocated bytes).
 ///
@@ -177,6 +181,48 @@ impl<K, V, S> HashMap<K, V, S> {
         Values(self.iter())
     }
 
+    /// Takes all keys out, in no order. **O(n)** for all.
+    ///
+    /// ```
+    /// assert!(perennial::HashMap::from([(1, 'a')]).into_keys().eq([1]));
+    /// ```
+    pub fn into_keys(self) -> IntoKeys<K, V>
+    where
+        K: Clone,
+        V: Clone,
+    {
+        IntoKeys(self.into_iter())
+    }
+
+    /// Takes all values out, in no order. **O(n)** for all.
+    ///
+    /// ```
+    /// assert!(perennial::HashMap::from([(1, 'a')]).into_values().eq(['a']));
+    /// ```
+    pub fn into_values(self) -> IntoValues<K, V>
+    where
+        K: Clone,
+        V: Clone,
+    {
+        IntoValues(self.into_iter())
+    }
+
+    /// Takes all entries out and leaves the map empty, at once; the hasher stays. **O(n)** for all.
+    ///
+    /// ```
+    /// let mut map = perennial::HashMap::from([(1, 'a')]);
+    /// assert!(map.drain().eq([(1, 'a')]));
+    /// assert!(map.is_empty());
+    /// ```
+    pub fn drain(&mut self) -> IntoIter<K, V>
+    where
+        K: Clone,
+        V: Clone,
+    {
+        let tree = self.tree.take(|| ROOT);
+        IntoIter { items: IntoItems::new(tree), left: std::mem::take(&mut self.len) }
+    }
+
     /// Walks over all entries with mutable values. **O(n)**: copies, leaf by leaf as it comes to them, what a clone
     /// still holds, and counts every leaf it comes to as changed; for few changes use [`get_mut`](Self::get_mut).
     ///
@@ -240,8 +286,17 @@ where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        let (_, entry) = node::find(&self.tree, self.hash(key), |other| other.borrow() == key)?;
-        Some((&entry.0, &entry.1))
+        self.entry_of(key).map(|(key, value)| (key, value))
+    }
+
+    /// The entry of a key, as it lies in its leaf.
+    #[inline]
+    fn entry_of<Q>(&self, key: &Q) -> Option<&(K, V)>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        node::find(&self.tree, self.hash(key), |other| other.borrow() == key).map(|(_, entry)| entry)
     }
 
     /// The value of a key in a map that may be only partly loaded. **O(log n)**.
@@ -385,18 +440,6 @@ where
         self.len += 1;
         let (index, _) = node::find(&self.tree, hash, |other| *other == kept).expect("just inserted");
         node::value_mut(&mut self.tree, hash, index).expect("just inserted")
-    }
-
-    /// Keeps the entries for which `keep` answers true. **O(n)**, and **O(log n)** for each one that goes; as
-    /// [`iter_mut`](Self::iter_mut), it copies every leaf that a clone still holds.
-    ///
-    /// If `keep` panics nothing is removed.
-    pub fn retain(&mut self, mut keep: impl FnMut(&K, &mut V) -> bool) {
-        let doomed: Vec<K> =
-            self.iter_mut().filter_map(|(key, value)| (!keep(key, value)).then(|| key.clone())).collect();
-        for key in &doomed {
-            self.remove(key);
-        }
     }
 }
 

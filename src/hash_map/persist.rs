@@ -1,4 +1,4 @@
-//! Checkpointing and serde of the hash map.
+//! Checkpointing and serde of the hash map, and the part of it that the hash set shares.
 //!
 //! What a record holds of a map, beside the address of its root node: number of entries, leaf capacity, seed (8
 //! bytes), name of the hash algorithm.
@@ -6,6 +6,7 @@
 use std::fmt;
 use std::hash::{BuildHasher, Hash};
 use std::marker::PhantomData;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use serde::de::{DeserializeOwned, MapAccess, Visitor};
@@ -14,21 +15,28 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use super::node::{self, MapNode, Prefix, ROOT, Tree};
 use super::{HashMap, StableBuildHasher};
 use crate::error::{Error, Result};
-use crate::node::codec::{self, Collection, varint};
+use crate::node::codec::{self, Collection, Save, varint};
 use crate::node::{Address, Backing, Chain, Place, Source, flush, load};
+
+/// Writes what changed of a map's tree; what the enclosing record holds of it.
+pub(crate) fn save<K, V, S>(map: &HashMap<K, V, S>, save: &Rc<Save>) -> Result<codec::Root>
+where
+    K: Serialize,
+    V: Serialize,
+    S: StableBuildHasher,
+{
+    let address = flush::<(K, V), Prefix>(&map.tree, ROOT, save)?;
+    let mut meta = Vec::with_capacity(32);
+    varint::push(&mut meta, map.len as u64);
+    varint::push(&mut meta, u64::from(map.leaf_capacity));
+    meta.extend(map.hash_builder.seed().to_le_bytes());
+    meta.extend(S::ALGORITHM.as_bytes());
+    Ok(codec::Root::of_tree(address, meta))
+}
 
 impl<K: Serialize, V: Serialize, S: StableBuildHasher> Serialize for HashMap<K, V, S> {
     fn serialize<Z: Serializer>(&self, serializer: Z) -> Result<Z::Ok, Z::Error> {
-        let flush = |save: &_| {
-            let address = flush::<(K, V), Prefix>(&self.tree, ROOT, save)?;
-            let mut meta = Vec::with_capacity(32);
-            varint::push(&mut meta, self.len as u64);
-            varint::push(&mut meta, u64::from(self.leaf_capacity));
-            meta.extend(self.hash_builder.seed().to_le_bytes());
-            meta.extend(S::ALGORITHM.as_bytes());
-            Ok(codec::Root::of_tree(address, meta))
-        };
-        codec::serialize_collection(serializer, Collection::HashMap, flush, Plain(self))
+        codec::serialize_collection(serializer, Collection::HashMap, |to: &_| save(self, to), Plain(self))
     }
 }
 
@@ -77,7 +85,7 @@ where
 }
 
 /// Makes a map of what a record says of it.
-fn restore<K, V, S>(root: codec::Root, backing: &Arc<dyn Backing>) -> Result<HashMap<K, V, S>>
+pub(crate) fn restore<K, V, S>(root: codec::Root, backing: &Arc<dyn Backing>) -> Result<HashMap<K, V, S>>
 where
     K: DeserializeOwned + Hash,
     V: DeserializeOwned,

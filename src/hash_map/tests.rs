@@ -40,6 +40,9 @@ enum Op {
     Snapshot,
     Rollback(usize),
     Retain(u16),
+    ExtractIf(u16, usize),
+    Algebra(usize, u8),
+    Merge(usize, usize),
     IterMut,
 }
 
@@ -54,10 +57,50 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
             1 => Just(Op::Snapshot),
             1 => any::<usize>().prop_map(Op::Rollback),
             1 => (1..9u16).prop_map(Op::Retain),
+            1 => (1..9u16, 0..40usize).prop_map(|(divisor, most)| Op::ExtractIf(divisor, most)),
+            1 => (any::<usize>(), any::<u8>()).prop_map(|(with, how)| Op::Algebra(with, how)),
+            1 => (any::<usize>(), any::<usize>()).prop_map(|(base, theirs)| Op::Merge(base, theirs)),
             1 => Just(Op::IterMut),
         ],
         200,
     )
+}
+
+/// Checks what two maps have in common and not; the map that `how` chooses.
+fn check_algebra<S: BuildHasher + Default + Clone>(
+    (mine, x): (&HashMap<u16, u32, S>, &Model<u16, u32>),
+    (other, y): (&HashMap<u16, u32, S>, &Model<u16, u32>),
+    how: u8,
+) -> HashMap<u16, u32, S> {
+    let resolve = |mine: u32, theirs: u32| mine.wrapping_mul(3) ^ theirs;
+    let (mut results, mut models) = (Vec::new(), [(); 5].map(|()| Model::new()));
+    results.push(mine.union(other));
+    results.push(mine.intersection(other));
+    results.push(mine.difference(other));
+    results.push(mine.symmetric_difference(other));
+    results.push(mine.merge_with(other, |_, mine, theirs| resolve(*mine, *theirs)));
+    for key in 0..600 {
+        let [mine, theirs] = [x, y].map(|model| model.get(&key).copied());
+        let merged = match (mine, theirs) {
+            (Some(mine), Some(theirs)) if mine != theirs => Some(resolve(mine, theirs)),
+            (mine, theirs) => mine.or(theirs),
+        };
+        let values = [
+            mine.or(theirs),
+            mine.and(theirs).and(mine),
+            mine.xor(theirs).and(mine),
+            mine.xor(theirs),
+            merged,
+        ];
+        for (model, value) in models.iter_mut().zip(values) {
+            model.extend(value.map(|value| (key, value)));
+        }
+    }
+    for (result, model) in results.iter().zip(models) {
+        result.check();
+        assert_eq!(Model::from(result.clone()), model);
+    }
+    results.swap_remove(usize::from(how) % 5)
 }
 
 fn run<S: BuildHasher + Default + Clone>(preload: u16, ops: &[Op]) {
@@ -95,7 +138,53 @@ fn run<S: BuildHasher + Default + Clone>(preload: u16, ops: &[Op]) {
             Op::Retain(divisor) => {
                 rival.retain(|key, _| key % divisor != 0);
                 model.retain(|key, _| key % divisor != 0);
-                map.retain(|key, _| key % divisor != 0);
+                let mut seen = Vec::new();
+                map.retain(|key, _| {
+                    seen.push(*key);
+                    key % divisor != 0
+                });
+                seen.sort_unstable();
+                assert!(seen.is_sorted_by(|one, two| one < two), "an entry was looked at twice");
+            }
+            Op::ExtractIf(divisor, most) => {
+                let mut seen = std::collections::HashSet::new();
+                let goes = |key: &u16, _: &u32| {
+                    assert!(seen.insert(*key), "an entry was looked at twice");
+                    key.is_multiple_of(divisor)
+                };
+                let gone: Vec<_> = map.extract_if(goes).take(most).collect();
+                for (key, value) in &gone {
+                    assert!(key % divisor == 0 && model.remove(key) == Some(*value));
+                    rival.remove(key);
+                }
+                assert!(gone.len() == most || model.keys().all(|key| key % divisor != 0));
+            }
+            Op::Algebra(with, how) => {
+                let (other, theirs) = &kept[with % kept.len()];
+                map = check_algebra((&map, &model), (other, theirs), how);
+                model = map.iter().map(|(&key, &value)| (key, value)).collect();
+                rival = model.clone().into_iter().collect();
+            }
+            Op::Merge(base, theirs) => {
+                let (base, theirs) = (&kept[base % kept.len()], &kept[theirs % kept.len()]);
+                let resolve = |base: Option<&u32>, mine: Option<&u32>, theirs: Option<&u32>| {
+                    Some(base? ^ mine?.wrapping_mul(3) ^ theirs?)
+                };
+                map = map.three_way_merge(&base.0, &theirs.0, |_, b, m, t| resolve(b, m, t));
+                for key in 0..600 {
+                    let [base, mine, theirs] = [&base.1, &model, &theirs.1].map(|model| model.get(&key));
+                    let merged = match () {
+                        () if mine == theirs || base == theirs => mine.copied(),
+                        () if base == mine => theirs.copied(),
+                        () => resolve(base, mine, theirs),
+                    };
+                    let _ = match merged {
+                        Some(value) => model.insert(key, value),
+                        None => model.remove(&key),
+                    };
+                }
+                rival = model.clone().into_iter().collect();
+                assert!(map.iter().all(|(key, value)| model.get(key) == Some(value)));
             }
             Op::IterMut => {
                 rival.iter_mut().for_each(|(key, value)| *value ^= u32::from(*key));
@@ -135,7 +224,7 @@ fn run<S: BuildHasher + Default + Clone>(preload: u16, ops: &[Op]) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(128))]
+    #![proptest_config(ProptestConfig::with_cases(1024))]
 
     #[test]
     fn behaves_as_std_and_imbl_with_snapshots_held(preload in 0..600u16, ops in ops()) {
@@ -170,6 +259,111 @@ fn a_no_op_copies_nothing() {
     assert!(matches!(map.entry(1_000_000), Entry::Vacant(_)));
     assert!(matches!(map.entry(1), Entry::Occupied(_)));
     assert!(map.ptr_eq(&snapshot));
+}
+
+#[test]
+fn what_stays_is_not_copied() {
+    let mut map: HashMap<u64, u64> = (0..10_000).map(|key| (key, key)).collect();
+    let snapshot = map.clone();
+    map.retain(|_, _| true);
+    assert_eq!(map.extract_if(|_, _| false).count(), 0);
+    assert!(map.ptr_eq(&snapshot));
+    assert!(map.union(&snapshot).ptr_eq(&map) && map.intersection(&snapshot).ptr_eq(&map));
+    map.retain(|key, _| *key != 77);
+    let mut one = snapshot.clone();
+    one.remove(&77);
+    assert_eq!(map, one);
+    assert_eq!(snapshot.diff(&map).count(), 1);
+}
+
+#[test]
+fn merging_versions_looks_at_their_differences_only() {
+    thread_local!(static COMPARED: std::cell::Cell<usize> = const { std::cell::Cell::new(0) });
+    #[derive(Clone)]
+    struct Counted(u64);
+    impl PartialEq for Counted {
+        fn eq(&self, other: &Self) -> bool {
+            COMPARED.set(COMPARED.get() + 1);
+            self.0 == other.0
+        }
+    }
+    let base: HashMap<u64, Counted> = (0..100_000).map(|key| (key, Counted(key))).collect();
+    let (mut mine, mut theirs) = (base.clone(), base.clone());
+    for key in 0..10 {
+        mine.insert(key * 1000, Counted(1));
+        theirs.remove(&(key * 1000 + 500));
+    }
+    let merged =
+        mine.three_way_merge(&base, &theirs, |_, _, _, _| unreachable!("no key changed on both sides"));
+    assert_eq!(merged.len(), 99_990);
+    assert_eq!(mine.union(&theirs).len(), 100_000);
+    assert_eq!(mine.intersection(&theirs).len(), 99_990);
+    assert_eq!(mine.symmetric_difference(&theirs).len(), 10);
+    assert_eq!(mine.difference(&theirs).len(), 10);
+    assert_eq!(mine.merge_with(&theirs, |_, mine, _| mine.clone()).len(), 100_000);
+    assert!(COMPARED.get() < 2000, "{} comparisons", COMPARED.get());
+}
+
+#[test]
+fn maps_of_different_seeds_combine() {
+    let one: HashMap<u32, u32> = (0..1000).map(|n| (n, 1)).collect();
+    let mut two = HashMap::with_seed(42);
+    two.extend((500..2000).map(|n| (n, 2)));
+    assert_eq!(one.union(&two), (0..2000).map(|n| (n, if n < 1000 { 1 } else { 2 })).collect());
+    assert_eq!(one.intersection(&two), (500..1000).map(|n| (n, 1)).collect());
+    assert_eq!(two.intersection(&one), (500..1000).map(|n| (n, 2)).collect());
+    assert_eq!(one.difference(&two), (0..500).map(|n| (n, 1)).collect());
+    assert_eq!(one.symmetric_difference(&two).len(), 1500);
+    two.union(&one).check();
+}
+
+#[test]
+fn auto_traits_and_variance_are_those_of_std() {
+    fn all<T: Send + Sync + std::panic::UnwindSafe + std::panic::RefUnwindSafe + Unpin>() {}
+    all::<HashMap<String, u32>>();
+    all::<crate::HashSet<String>>();
+    fn shorter<'a>(map: HashMap<&'static str, &'static str>) -> HashMap<&'a str, &'a str> {
+        map
+    }
+    fn shorter_iter<'a, 'b>(iter: Iter<'a, &'static str, &'static str>) -> Iter<'a, &'b str, &'b str> {
+        iter
+    }
+    let map = HashMap::from([("a", "b")]);
+    assert_eq!(shorter_iter(map.iter()).len(), shorter(map.clone()).len());
+}
+
+#[test]
+fn sets_agree_with_std() {
+    use std::collections::HashSet as Std;
+
+    use crate::HashSet;
+    let (a, b): (HashSet<u32>, HashSet<u32>) =
+        ((0..1000).filter(|n| n % 3 == 0).collect(), (500..1500).filter(|n| n % 2 == 0).collect());
+    let (x, y): (Std<u32>, Std<u32>) = (a.clone().into(), b.clone().into());
+    assert_eq!(Std::from(&a | &b), &x | &y);
+    assert_eq!(Std::from(&a & &b), &x & &y);
+    assert_eq!(Std::from(&a ^ &b), &x ^ &y);
+    assert_eq!(Std::from(&a - &b), &x - &y);
+    assert!((&a & &b).is_subset(&a) && (&a | &b).is_superset(&b) && !a.is_subset(&b));
+    assert!((&a - &b).is_disjoint(&b) && !a.is_disjoint(&b) && !a.is_disjoint(&a));
+    let mut set = a.clone();
+    assert!(set.insert(1) && !set.insert(1) && set.remove(&1) && !set.remove(&1));
+    assert_eq!(set, a);
+    let snapshot = set.clone();
+    assert!(!set.insert(3));
+    assert!(set.ptr_eq(&snapshot), "an item that is there copies nothing");
+    assert_eq!(
+        (set.take(&3), set.get(&6).copied(), set.replace(6), set.replace(7)),
+        (Some(3), Some(6), Some(6), None)
+    );
+    set.map.check();
+    assert_eq!((set.drain().count(), set.len(), set.iter().count()), (334, 0, 0));
+    assert_eq!(format!("{:?}", HashSet::from([1])), "{1}");
+    assert_eq!(a.try_iter().unwrap().map(Result::unwrap).sum::<u32>(), x.iter().sum::<u32>());
+    assert!(a.try_contains(&3).unwrap() && a.clone().into_iter().all(|n| x.contains(&n)));
+    let text = serde_json::to_string(&a).unwrap();
+    assert_eq!(serde_json::from_str::<Std<u32>>(&text).unwrap(), x);
+    assert_eq!(serde_json::from_str::<HashSet<u32>>(&text).unwrap(), a);
 }
 
 #[test]
@@ -386,6 +580,21 @@ mod persist {
     }
 
     #[test]
+    fn sets_in_maps_come_back() {
+        use crate::HashSet;
+        type Nested = HashMap<u32, HashSet<String>>;
+        let log = Log::new();
+        let mut map: Nested =
+            (0..50).map(|outer| (outer, (0..outer).map(|n| n.to_string()).collect())).collect();
+        let first = save(&log, &map);
+        map.get_mut(&40).unwrap().insert("ada".into());
+        let second = save(&log, &map);
+        assert!(second.2 < 12, "{} records for one inner change", second.2);
+        assert_eq!(restore::<Nested>(&log, &second), map);
+        assert!(!restore::<Nested>(&log, &first)[&40].contains("ada"));
+    }
+
+    #[test]
     fn a_changed_hash_is_found() {
         #[derive(Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
         struct Key(u32);
@@ -420,6 +629,19 @@ mod persist {
                     Op::Entry(key) => *map.entry(key).or_insert(7) += 1,
                     Op::Retain(divisor) => map.retain(|key, _| key % divisor != 0 || key % 7 != 0),
                     Op::IterMut => map.iter_mut().for_each(|(key, value)| *value ^= u32::from(*key)),
+                    Op::ExtractIf(divisor, most) => {
+                        drop(map.extract_if(|key, _| key % divisor == 0).take(most).collect::<Vec<_>>());
+                    }
+                    Op::Algebra(..) | Op::Merge(..) if saved.is_empty() => {}
+                    Op::Algebra(with, how) => {
+                        let (mark, model) = &saved[with % saved.len()];
+                        let mine = map.iter().map(|(&key, &value)| (key, value)).collect();
+                        map = check_algebra((&map, &mine), (&restore(&log, mark), model), how);
+                    }
+                    Op::Merge(base, theirs) => {
+                        let [base, theirs] = [base, theirs].map(|n| restore(&log, &saved[n % saved.len()].0));
+                        map = map.three_way_merge(&base, &theirs, |_, _, mine, _| mine.copied());
+                    }
                     Op::Snapshot | Op::Rollback(_) => {
                         let mark = save(&log, &map);
                         if reopen {

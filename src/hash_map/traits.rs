@@ -1,12 +1,13 @@
 //! std's traits for the hash map.
 
 use std::borrow::Borrow;
+use std::collections;
 use std::fmt;
 use std::hash::{BuildHasher, Hash};
 use std::ops::Index;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 
-use super::node::ROOT;
-use super::{HashMap, IntoItems, IntoIter, Iter, IterMut};
+use super::{HashMap, IntoIter, Iter, IterMut};
 
 impl<K, V, S: Default> Default for HashMap<K, V, S> {
     fn default() -> Self {
@@ -91,6 +92,36 @@ impl<K: Hash + Eq + Clone, V: Clone, const N: usize> From<[(K, V); N]> for HashM
     }
 }
 
+impl<K: Hash + Eq + Clone, V: Clone> From<Vec<(K, V)>> for HashMap<K, V> {
+    /// Moves the entries over; of equal keys the last value stays. **O(n)**.
+    fn from(entries: Vec<(K, V)>) -> Self {
+        entries.into_iter().collect()
+    }
+}
+
+impl<K, V, S> From<collections::HashMap<K, V, S>> for HashMap<K, V>
+where
+    K: Hash + Eq + Clone,
+    V: Clone,
+{
+    /// Moves the entries over. **O(n)**.
+    fn from(map: collections::HashMap<K, V, S>) -> Self {
+        map.into_iter().collect()
+    }
+}
+
+impl<K, V, S, R> From<HashMap<K, V, S>> for collections::HashMap<K, V, R>
+where
+    K: Hash + Eq + Clone,
+    V: Clone,
+    R: BuildHasher + Default,
+{
+    /// Moves the entries over, or clones those that other versions share. **O(n)**.
+    fn from(map: HashMap<K, V, S>) -> Self {
+        map.into_iter().collect()
+    }
+}
+
 impl<'a, K, V, S> IntoIterator for &'a HashMap<K, V, S> {
     type Item = (&'a K, &'a V);
     type IntoIter = Iter<'a, K, V>;
@@ -115,6 +146,10 @@ impl<K: Clone, V: Clone, S> IntoIterator for HashMap<K, V, S> {
 
     /// Moves the entries out; those that a clone still holds are cloned one by one as they come.
     fn into_iter(mut self) -> Self::IntoIter {
-        IntoIter { items: IntoItems::new(self.tree.take(|| ROOT)), left: self.len }
+        self.drain()
     }
 }
+
+// As std's maps: what a panic can leave behind is a valid map. (The log that a restored map reads is behind locks.)
+impl<K: RefUnwindSafe, V: RefUnwindSafe, S: UnwindSafe> UnwindSafe for HashMap<K, V, S> {}
+impl<K: RefUnwindSafe, V: RefUnwindSafe, S: RefUnwindSafe> RefUnwindSafe for HashMap<K, V, S> {}

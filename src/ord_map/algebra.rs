@@ -176,6 +176,45 @@ impl<K: Ord + Clone, V: Clone> OrdMap<K, V> {
         })
     }
 
+    /// This map with the changes that led from `base` to `theirs`. Where this map has changed the same key otherwise,
+    /// `resolve` makes of key, value in `base`, here and in `theirs` the value to keep, if any.
+    ///
+    /// **O(d log n)** for d differences between `base` and `theirs`: nothing else is looked at.
+    ///
+    /// ```
+    /// use perennial::OrdMap;
+    /// let base = OrdMap::from([("ada", 1), ("bob", 2), ("cem", 3)]);
+    /// let (mut mine, mut theirs) = (base.clone(), base.clone());
+    /// mine.insert("ada", 5);
+    /// theirs.insert("ada", 7);
+    /// mine.remove("bob");
+    /// theirs.remove("cem");
+    /// let merged = mine.three_way_merge(&base, &theirs, |_, base, mine, theirs| {
+    ///     Some(mine? + theirs? - base?) // both increments
+    /// });
+    /// assert_eq!(merged, [("ada", 11)].into());
+    /// ```
+    pub fn three_way_merge(
+        &self,
+        base: &Self,
+        theirs: &Self,
+        mut resolve: impl FnMut(&K, Option<&V>, Option<&V>, Option<&V>) -> Option<V>,
+    ) -> Self
+    where
+        V: PartialEq,
+    {
+        let mut merged = self.clone();
+        for change in base.diff(theirs) {
+            let key = change.key();
+            match change.merged(self.get(key), &mut resolve) {
+                Some(Some(value)) => drop(merged.insert(key.clone(), value)),
+                Some(None) => drop(merged.remove(key)),
+                None => {}
+            }
+        }
+        merged
+    }
+
     fn combined(
         &self,
         other: &Self,

@@ -6,25 +6,8 @@ use std::iter::FusedIterator;
 use super::node::Order;
 use super::tree::Tree;
 use super::walk::{Part, Step, Walk};
+use crate::hash_map::DiffItem;
 use crate::node::Items;
-
-/// One difference between two maps, the old and the new.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum DiffItem<'a, K, V> {
-    /// Only the new map has the key.
-    Added(&'a K, &'a V),
-    /// Only the old map has the key.
-    Removed(&'a K, &'a V),
-    /// Both have the key, with different values.
-    Changed {
-        /// The key, as the new map has it.
-        key: &'a K,
-        /// The value in the old map.
-        old: &'a V,
-        /// The value in the new map.
-        new: &'a V,
-    },
-}
 
 /// Walks over the differences of two maps in order of the keys; see [`OrdMap::diff`](super::OrdMap::diff).
 pub struct Diff<'a, K, V> {

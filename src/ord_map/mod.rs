@@ -19,7 +19,8 @@ mod walk;
 use std::borrow::Borrow;
 use std::ops::RangeBounds;
 
-pub use diff::{Diff, DiffItem};
+pub use crate::hash_map::DiffItem;
+pub use diff::Diff;
 pub use edit::ExtractIf;
 pub use entry::{Entry, OccupiedEntry, VacantEntry};
 pub use iter::{IntoIter, IntoKeys, IntoValues, Iter, Keys, Range, TryIter, Values};

@@ -1,19 +1,16 @@
 //! An ordered set with O(1) snapshots: an [`OrdMap`] whose values are `()`.
 
+mod persist;
+
 use std::borrow::Borrow;
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::hash::{Hash, Hasher};
-use std::marker::PhantomData;
 use std::ops::{BitAnd, BitOr, BitXor, RangeBounds, Sub};
 
-use serde::de::{DeserializeOwned, SeqAccess, Visitor};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
 use crate::error::Result;
-use crate::node::codec::{self, Collection};
-use crate::ord_map::{self, DiffItem, OrdMap, persist};
+use crate::ord_map::{self, DiffItem, OrdMap};
 use crate::sync::const_fn;
 
 /// An ordered set whose clones share what they have in common.
@@ -396,6 +393,19 @@ impl<T: Ord + Clone> OrdSet<T> {
     pub fn symmetric_difference(&self, other: &Self) -> Self {
         Self { map: self.map.symmetric_difference(&other.map) }
     }
+
+    /// This set with the insertions and removals that led from `base` to `theirs`. Two sets cannot change one item in
+    /// different ways, so there are no conflicts. See [`OrdMap::three_way_merge`].
+    ///
+    /// ```
+    /// use perennial::OrdSet;
+    /// let base = OrdSet::from([1, 2, 3]);
+    /// let (mine, theirs) = (OrdSet::from([2, 3, 4]), OrdSet::from([1, 2, 5]));
+    /// assert_eq!(mine.three_way_merge(&base, &theirs), [2, 4, 5].into());
+    /// ```
+    pub fn three_way_merge(&self, base: &Self, theirs: &Self) -> Self {
+        Self { map: self.map.three_way_merge(&base.map, &theirs.map, |_, _, _, new| new.copied()) }
+    }
 }
 
 macro_rules! operator {
@@ -545,47 +555,5 @@ impl<'a, T> IntoIterator for &'a OrdSet<T> {
 
     fn into_iter(self) -> Iter<'a, T> {
         self.iter()
-    }
-}
-
-impl<T: Serialize> Serialize for OrdSet<T> {
-    fn serialize<Z: Serializer>(&self, serializer: Z) -> Result<Z::Ok, Z::Error> {
-        let save = |to: &_| persist::save(&self.map, to);
-        codec::serialize_collection(serializer, Collection::OrdSet, save, Plain(self))
-    }
-}
-
-/// The set as every other format sees it.
-struct Plain<'a, T>(&'a OrdSet<T>);
-
-impl<T: Serialize> Serialize for Plain<'_, T> {
-    fn serialize<Z: Serializer>(&self, serializer: Z) -> Result<Z::Ok, Z::Error> {
-        serializer.collect_seq(self.0)
-    }
-}
-
-impl<'de, T: DeserializeOwned + Ord + Clone> Deserialize<'de> for OrdSet<T> {
-    /// Restores from a checkpoint in **O(1)** (nodes load on first touch), or reads an ordinary sequence.
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let restore = |root, backing: &_| Ok(Self { map: persist::restore(root, backing)? });
-        codec::deserialize_collection(deserializer, Collection::OrdSet, restore, Items(PhantomData))
-    }
-}
-
-struct Items<T>(PhantomData<T>);
-
-impl<'de, T: Deserialize<'de> + Ord + Clone> Visitor<'de> for Items<T> {
-    type Value = OrdSet<T>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a sequence")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<OrdSet<T>, A::Error> {
-        let mut items = Vec::new();
-        while let Some(item) = access.next_element()? {
-            items.push(item);
-        }
-        Ok(items.into())
     }
 }
