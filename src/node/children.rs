@@ -23,12 +23,6 @@ unsafe impl<T: Send + Sync, X: Shape + Send + Sync> Send for ChildrenMut<'_, T, 
 unsafe impl<T: Send + Sync, X: Shape + Send + Sync> Sync for ChildrenMut<'_, T, X> {}
 
 impl<'a, T, X: Shape> ChildrenMut<'a, T, X> {
-    /// All children of `branch`.
-    pub(crate) fn new(branch: &'a mut Branch<T, X>) -> Self {
-        let slots = 0..branch.count();
-        Self::within(branch, slots)
-    }
-
     /// The children of `branch` in `slots`, which must be some of `0..count`.
     pub(crate) fn within(branch: &'a mut Branch<T, X>, slots: Range<usize>) -> Self {
         Self { branch: NonNull::from(branch), slots, _life: PhantomData }

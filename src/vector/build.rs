@@ -3,6 +3,7 @@
 use std::mem;
 
 use super::Vector;
+use super::ends::leaf_mut;
 use super::node::{Inner, Leaf, Link};
 use super::tree::Tree;
 use crate::node::{Node, OwnedLeaf, Root, SLOTS};
@@ -66,12 +67,23 @@ impl<T> FromIterator<T> for Vector<T> {
 }
 
 impl<T: Clone> Extend<T> for Vector<T> {
-    /// Appends the items. **O(k)** for k of them.
+    /// Appends the items. **O(k)** for k of them: leaves are filled in one go.
     fn extend<I: IntoIterator<Item = T>>(&mut self, items: I) {
         if self.is_empty() {
             *self = items.into_iter().collect();
-        } else {
-            items.into_iter().for_each(|item| self.push_back(item));
+            return;
+        }
+        let mut items = items.into_iter().fuse();
+        // Each time this leaves a tail that is ours, with room behind what it holds.
+        while let Some(item) = items.next() {
+            self.push_back(item);
+            let Some(mut leaf) = leaf_mut(&mut self.tail, self.tail_len) else { continue };
+            while leaf.has_room()
+                && let Some(item) = items.next()
+            {
+                leaf.push(item, Leaf::<T>::MASK_SHIFT);
+                self.tail_len += 1;
+            }
         }
     }
 }

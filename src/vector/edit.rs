@@ -85,7 +85,7 @@ impl<T: Clone> Vector<T> {
         }
     }
 
-    /// Swaps two items. **O(log n)**; clones one of them.
+    /// Swaps two items. **O(log n)**.
     ///
     /// # Panics
     /// When an index is past the end; then nothing is copied.
@@ -99,15 +99,9 @@ impl<T: Clone> Vector<T> {
     pub fn swap(&mut self, a: usize, b: usize) {
         let len = self.len();
         assert!(a < len && b < len, "swap of {a} and {b} in a vector of {len} items");
-        if a == b {
-            return;
-        }
-        // Both paths become ours before anything moves: cloning may panic.
-        self.get_mut(a);
-        if let Some(place) = self.get_mut(b) {
-            let item = place.clone();
-            let item = self.set(a, item);
-            drop(self.set(b, item));
+        let mut between = self.range_mut(a.min(b)..=a.max(b));
+        if let (Some(one), Some(two)) = (between.next(), between.next_back()) {
+            mem::swap(one, two);
         }
     }
 
@@ -393,6 +387,13 @@ impl<T: Clone> Vector<T> {
     /// assert_eq!(vector, [0, 2, 4]);
     /// ```
     pub fn retain(&mut self, mut keep: impl FnMut(&T) -> bool) {
+        if let Some(kept) = self.kept(&mut keep) {
+            *self = kept;
+        }
+    }
+
+    /// The items for which `keep` returns true, unless it does for all.
+    pub(super) fn kept<'a>(&'a self, mut keep: impl FnMut(&'a T) -> bool) -> Option<Self> {
         let (mut kept, mut run) = (Self::new(), 0..0);
         for (index, item) in self.iter().enumerate() {
             if keep(item) {
@@ -402,10 +403,11 @@ impl<T: Clone> Vector<T> {
                 run = index + 1..index + 1;
             }
         }
-        if run.len() < self.len() {
-            kept.extend_from_range(self, run);
-            *self = kept;
+        if run.len() == self.len() {
+            return None;
         }
+        kept.extend_from_range(self, run);
+        Some(kept)
     }
 
     /// Appends the items of `other` at `range`: short runs item by item, long ones as nodes.

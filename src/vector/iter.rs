@@ -8,9 +8,10 @@ use std::iter::FusedIterator;
 use std::ops::Range;
 use std::slice;
 
-use super::node::Inner;
-use super::{Part, Vector, leaf_items};
-use crate::node::NodeRef;
+use super::node::{Counts, Inner};
+use super::{Part, Vector, leaf_items, try_leaf_items};
+use crate::error::Result;
+use crate::node::{Items, NodeRef};
 
 /// Iterates over the items of a [`Vector`] as slices; see [`Vector::chunks`].
 pub struct Chunks<'a, T> {
@@ -103,7 +104,7 @@ pub struct Iter<'a, T> {
 }
 
 impl<'a, T> Iter<'a, T> {
-    pub(super) fn new(vector: &'a Vector<T>, from: usize, to: usize) -> Self {
+    pub(crate) fn new(vector: &'a Vector<T>, from: usize, to: usize) -> Self {
         Self { front: [].iter(), chunks: Chunks::new(vector, from, to), back: [].iter() }
     }
 
@@ -217,9 +218,49 @@ impl<'a, T> IntoIterator for &'a Vector<T> {
     }
 }
 
+/// Iterates over the items of a [`Vector`], or the errors that loading some of them answered; see
+/// [`Vector::try_iter`].
+pub struct TryIter<'a, T> {
+    head: std::iter::Rev<slice::Iter<'a, T>>,
+    tree: Items<'a, T, Counts>,
+    tail: slice::Iter<'a, T>,
+}
+
+impl<'a, T> TryIter<'a, T> {
+    pub(super) fn new(vector: &'a Vector<T>) -> Result<Self> {
+        Ok(Self {
+            head: try_leaf_items(&vector.head, vector.head_len)?.iter().rev(),
+            tree: Items::new(vector.tree.root.try_get(|| vector.tree.place())?),
+            tail: try_leaf_items(&vector.tail, vector.tail_len)?.iter(),
+        })
+    }
+}
+
+impl<'a, T> Iterator for TryIter<'a, T> {
+    type Item = Result<&'a T>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if let Some(item) = self.head.next() {
+            return Some(Ok(item));
+        }
+        match self.tree.try_next() {
+            Ok(item) => item.or_else(|| self.tail.next()).map(Ok),
+            Err(error) => Some(Err(error)),
+        }
+    }
+}
+
+impl<T> FusedIterator for TryIter<'_, T> {}
+
+impl<T> fmt::Debug for TryIter<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TryIter").finish_non_exhaustive()
+    }
+}
+
 /// Takes the items out of a [`Vector`], from both ends; items that other versions share are cloned.
 #[derive(Clone)]
-pub struct IntoIter<T>(Vector<T>);
+pub struct IntoIter<T>(pub(super) Vector<T>);
 
 impl<T: Clone> Iterator for IntoIter<T> {
     type Item = T;

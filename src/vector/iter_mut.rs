@@ -2,15 +2,20 @@
 
 use std::fmt;
 use std::iter::FusedIterator;
+use std::mem;
+use std::ops::{Range, RangeBounds};
 use std::slice;
 
-use super::node::Counts;
-use super::{Vector, leaf_place};
+use super::node::{Counts, Leaf};
+use super::{Vector, leaf_place, positions};
 use crate::node::{ChildrenMut, NodeMut, Place, Root};
 
 /// The children of one branch, and the walks below the two that were begun, from either end.
 struct Walk<'a, T> {
     children: ChildrenMut<'a, T, Counts>,
+    /// Items to leave out at the beginning of the first child and at the end of the last one.
+    skip: usize,
+    cut: usize,
     front: Option<Box<Walk<'a, T>>>,
     back: Option<Box<Walk<'a, T>>>,
 }
@@ -22,15 +27,35 @@ enum Entered<'a, T> {
 }
 
 impl<'a, T: Clone> Walk<'a, T> {
-    fn enter(node: NodeMut<'a, T, Counts>) -> Entered<'a, T> {
+    /// Enters a node for all items but the first `skip` and the last `cut`, which are not all.
+    fn enter(node: NodeMut<'a, T, Counts>, skip: usize, cut: usize) -> Entered<'a, T> {
         match node {
-            NodeMut::Leaf(leaf) => Entered::Leaf(leaf.into_items_mut(false)),
-            NodeMut::Branch(branch) => Entered::Branch(Box::new(Self {
-                children: ChildrenMut::new(branch),
-                front: None,
-                back: None,
-            })),
+            NodeMut::Leaf(leaf) => {
+                let to = leaf.as_ref().len() - cut;
+                Entered::Leaf(leaf.into_range_mut(skip, to, Leaf::<T>::MASK_SHIFT))
+            }
+            NodeMut::Branch(branch) => {
+                let (first, skip) = branch.extra.locate(skip);
+                let (last, end) = branch.extra.locate(branch.items() - cut - 1);
+                let cut = branch.size(last) - end - 1;
+                let children = ChildrenMut::within(branch, first..last + 1);
+                Entered::Branch(Box::new(Self { children, skip, cut, front: None, back: None }))
+            }
         }
+    }
+
+    /// Enters the next child.
+    fn enter_front(&mut self) -> Option<Entered<'a, T>> {
+        let child = self.children.next()?;
+        let cut = if self.children.is_empty() { mem::take(&mut self.cut) } else { 0 };
+        Some(Self::enter(child, mem::take(&mut self.skip), cut))
+    }
+
+    /// Enters the last child that is left.
+    fn enter_back(&mut self) -> Option<Entered<'a, T>> {
+        let child = self.children.next_back()?;
+        let skip = if self.children.is_empty() { mem::take(&mut self.skip) } else { 0 };
+        Some(Self::enter(child, skip, mem::take(&mut self.cut)))
     }
 
     fn next_leaf(&mut self) -> Option<&'a mut [T]> {
@@ -38,7 +63,7 @@ impl<'a, T: Clone> Walk<'a, T> {
             if let Some(leaf) = self.front.as_mut().and_then(|walk| walk.next_leaf()) {
                 return Some(leaf);
             }
-            self.front = match self.children.next().map(Self::enter) {
+            self.front = match self.enter_front() {
                 Some(Entered::Leaf(leaf)) => return Some(leaf),
                 Some(Entered::Branch(walk)) => Some(walk),
                 None => return self.back.as_mut().and_then(|walk| walk.next_leaf()),
@@ -51,7 +76,7 @@ impl<'a, T: Clone> Walk<'a, T> {
             if let Some(leaf) = self.back.as_mut().and_then(|walk| walk.next_leaf_back()) {
                 return Some(leaf);
             }
-            self.back = match self.children.next_back().map(Self::enter) {
+            self.back = match self.enter_back() {
                 Some(Entered::Leaf(leaf)) => return Some(leaf),
                 Some(Entered::Branch(walk)) => Some(walk),
                 None => return self.front.as_mut().and_then(|walk| walk.next_leaf_back()),
@@ -60,19 +85,21 @@ impl<'a, T: Clone> Walk<'a, T> {
     }
 }
 
-/// A part of the vector that is entered when iteration first comes to it.
+/// A part of the vector, or of it what lies in a range, that is entered when iteration first comes to it.
 enum Lazily<'a, T, W> {
-    Closed(&'a mut Root<T, Counts>, Place),
+    Closed(&'a mut Root<T, Counts>, Place, Range<usize>),
     Open(W),
 }
 
 impl<'a, T: Clone> Lazily<'a, T, slice::IterMut<'a, T>> {
     fn open(&mut self) -> &mut slice::IterMut<'a, T> {
         if let Self::Closed(..) = self
-            && let Self::Closed(root, place) = std::mem::replace(self, Self::Open([].iter_mut()))
+            && let Self::Closed(root, place, range) = mem::replace(self, Self::Open([].iter_mut()))
+            && !range.is_empty()
             && let Some(NodeMut::Leaf(leaf)) = root.get_mut(|| place)
         {
-            *self = Self::Open(leaf.into_items_mut(false).iter_mut());
+            let items = leaf.into_range_mut(range.start, range.end, Leaf::<T>::MASK_SHIFT);
+            *self = Self::Open(items.iter_mut());
         }
         match self {
             Self::Open(items) => items,
@@ -85,10 +112,11 @@ impl<'a, T: Clone> Lazily<'a, T, Option<Box<Walk<'a, T>>>> {
     /// The walk; a tree of one leaf is put into `only` instead.
     fn open(&mut self, only: &mut slice::IterMut<'a, T>) -> Option<&mut Walk<'a, T>> {
         if let Self::Closed(..) = self
-            && let Self::Closed(root, place) = std::mem::replace(self, Self::Open(None))
+            && let Self::Closed(root, place, range) = mem::replace(self, Self::Open(None))
+            && !range.is_empty()
             && let Some(node) = root.get_mut(|| place)
         {
-            match Walk::enter(node) {
+            match Walk::enter(node, range.start, place.what as usize - range.end) {
                 Entered::Leaf(leaf) => *only = leaf.iter_mut(),
                 Entered::Branch(walk) => *self = Self::Open(Some(walk)),
             }
@@ -110,6 +138,9 @@ pub struct IterMut<'a, T> {
     len: usize,
 }
 
+/// Iterates over the items of a [`Vector`] that lie in a range, to change them; see [`Vector::range_mut`].
+pub type RangeMut<'a, T> = IterMut<'a, T>;
+
 impl<T: Clone> Vector<T> {
     /// Iterates over all items to change them, from both ends. **O(n)** for all.
     ///
@@ -122,14 +153,39 @@ impl<T: Clone> Vector<T> {
     /// assert_eq!(vector, [2, 4, 6]);
     /// ```
     pub fn iter_mut(&mut self) -> IterMut<'_, T> {
-        let (len, place) = (self.len(), self.tree.place());
+        self.range_mut(..)
+    }
+
+    /// Iterates over the items at the positions of `range` to change them, from both ends. **O(log n + k)** for k items.
+    /// See [`iter_mut`](Self::iter_mut).
+    ///
+    /// # Panics
+    /// When the range starts after its end or ends past the vector's, as slicing does.
+    ///
+    /// ```
+    /// let mut vector: perennial::Vector<u32> = (0..5).collect();
+    /// vector.range_mut(1..3).for_each(|item| *item *= 10);
+    /// assert_eq!(vector, [0, 10, 20, 3, 4]);
+    /// ```
+    #[track_caller]
+    pub fn range_mut(&mut self, range: impl RangeBounds<usize>) -> RangeMut<'_, T> {
+        let Range { start, end } = positions(range, self.len());
+        let place = self.tree.place();
+        // What of the range lies in a part of `len` items that begins at `from`.
+        let within =
+            |from: usize, len: usize| start.saturating_sub(from).min(len)..end.saturating_sub(from).min(len);
+        // The head is kept in reverse.
+        let Range { start: low, end: high } = within(0, self.head_len);
+        let head = self.head_len - high..self.head_len - low;
+        let tree = within(self.head_len, self.tree.len);
+        let tail = within(self.head_len + self.tree.len, self.tail_len);
         IterMut {
-            head: Lazily::Closed(&mut self.head, leaf_place(self.head_len)),
+            head: Lazily::Closed(&mut self.head, leaf_place(self.head_len), head),
             front: [].iter_mut(),
-            tree: Lazily::Closed(&mut self.tree.root, place),
+            tree: Lazily::Closed(&mut self.tree.root, place, tree),
             back: [].iter_mut(),
-            tail: Lazily::Closed(&mut self.tail, leaf_place(self.tail_len)),
-            len,
+            tail: Lazily::Closed(&mut self.tail, leaf_place(self.tail_len), tail),
+            len: end - start,
         }
     }
 }

@@ -7,18 +7,24 @@ mod cursor;
 mod diff;
 mod edit;
 mod ends;
+mod gap;
 mod iter;
 mod iter_mut;
 pub(crate) mod node;
+mod order;
 mod persist;
+mod ranges;
+mod text;
 mod traits;
 pub(crate) mod tree;
 
 use std::ops::RangeBounds;
 
 pub use diff::{Diff, Edit};
-pub use iter::{Chunks, IntoIter, Iter};
-pub use iter_mut::IterMut;
+pub use gap::CursorMut;
+pub use iter::{Chunks, IntoIter, Iter, TryIter};
+pub use iter_mut::{IterMut, RangeMut};
+pub use ranges::ExtractIf;
 
 use crate::error::Result;
 use crate::node::{NodeRef, Place, Root, load_all};
@@ -38,9 +44,13 @@ use tree::Tree;
 /// | `clone`, `len`, `ptr_eq` | O(1) |
 /// | `push_back`, `push_front`, `pop_back`, `pop_front` | O(1) amortised |
 /// | `get`, `get_mut`, `set`, `swap` | O(log n) |
-/// | `insert`, `remove`, `append`, `split_off`, `slice`, `truncate` | O(log n) |
-/// | iteration | O(n), a slice at a time |
+/// | `insert`, `remove`, `append`, `split_off`, `slice`, `truncate`, `splice`, `rotate_left` | O(log n) |
+/// | iteration, `retain`, `dedup`, `reverse` | O(n), a slice at a time |
+/// | `sort` | O(n log n), O(n) if sorted already |
 /// | `==`, `diff`, comparison of versions | O(difference): shared nodes are skipped |
+///
+/// For many edits in one place there is a [cursor](Self::cursor_mut). Vectors of bytes are written to and read from as
+/// std's are, and those of characters are text to edit: `write!` appends to both.
 ///
 /// Skipping shared nodes means that a vector with a NaN in it equals its own clone.
 ///
@@ -286,6 +296,21 @@ impl<T> Vector<T> {
     pub fn range(&self, range: impl RangeBounds<usize>) -> Iter<'_, T> {
         let range = positions(range, self.len());
         Iter::new(self, range.start, range.end)
+    }
+
+    /// Iterates over all items of a vector that may be only partly loaded, in order. **O(n)** for all.
+    ///
+    /// # Errors
+    /// The first says why the root or one of the ends could not be loaded; later ones, why some leaf could not. The walk
+    /// goes on with what follows.
+    ///
+    /// ```
+    /// let vector = perennial::Vector::from([1, 2]);
+    /// assert_eq!(vector.try_iter()?.collect::<Result<Vec<_>, _>>()?, [&1, &2]);
+    /// # Ok::<(), perennial::Error>(())
+    /// ```
+    pub fn try_iter(&self) -> Result<TryIter<'_, T>> {
+        TryIter::new(self)
     }
 
     /// Iterates over the items as slices, as they lie in memory: leaves of the tree, the tail, and the items that

@@ -1,9 +1,11 @@
 //! Comparison, hashing, indexing and conversion, as std's vectors have them.
 
 use std::cmp::Ordering;
+use std::collections::VecDeque;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::ops::{Index, IndexMut};
+use std::panic::{RefUnwindSafe, UnwindSafe};
 
 use super::Vector;
 use super::cursor::Pair;
@@ -115,6 +117,12 @@ impl<T: PartialEq<U>, U, const N: usize> PartialEq<[U; N]> for Vector<T> {
     }
 }
 
+impl<T: PartialEq<U>, U, const N: usize> PartialEq<&[U; N]> for Vector<T> {
+    fn eq(&self, other: &&[U; N]) -> bool {
+        eq_slice(self, *other)
+    }
+}
+
 impl<T: PartialEq<U>, U> PartialEq<Vec<U>> for Vector<T> {
     fn eq(&self, other: &Vec<U>) -> bool {
         eq_slice(self, other)
@@ -157,3 +165,21 @@ impl<T: Clone> From<Vector<T>> for Vec<T> {
         vector.into_iter().collect()
     }
 }
+
+impl<T> From<VecDeque<T>> for Vector<T> {
+    /// Moves the items over. **O(n)**.
+    fn from(items: VecDeque<T>) -> Self {
+        items.into_iter().collect()
+    }
+}
+
+impl<T: Clone> From<Vector<T>> for VecDeque<T> {
+    /// Moves the items over, or clones those that other versions share. **O(n)**.
+    fn from(vector: Vector<T>) -> Self {
+        vector.into_iter().collect()
+    }
+}
+
+// As std's vectors: what a panic can leave behind is a valid vector. (The log that it reads is behind locks.)
+impl<T: RefUnwindSafe> UnwindSafe for Vector<T> {}
+impl<T: RefUnwindSafe> RefUnwindSafe for Vector<T> {}
