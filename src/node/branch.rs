@@ -162,6 +162,14 @@ impl<T, X: Shape> Branch<T, X> {
         self.load(slot).map(Some)
     }
 
+    /// Begins to fetch the headers of the children that start at `starts`; see [`Word::prefetch`].
+    #[inline]
+    pub(super) fn prefetch(&self, starts: u16) {
+        for start in Ranges(starts) {
+            Word(self.slots[start].load(Ordering::Relaxed)).prefetch();
+        }
+    }
+
     /// Another reference to the child at `slot`, loaded if need be.
     ///
     /// # Panics
@@ -350,6 +358,7 @@ impl<T, X: Shape> Branch<T, X> {
     where
         X: Clone,
     {
+        self.prefetch(self.header.starts);
         // The user's code first: if cloning the extra panics, nothing was counted.
         let extra = self.extra.clone();
         let mut copy =
@@ -468,6 +477,7 @@ impl<T, X: Shape> Drop for Branch<T, X> {
             }
         }
 
+        self.prefetch(self.header.starts);
         let mut rest = Rest(self, self.ranges());
         for start in rest.1.by_ref() {
             // SAFETY: as above.

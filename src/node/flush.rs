@@ -24,7 +24,7 @@ use std::rc::Rc;
 
 use serde::Serialize;
 
-use super::branch::{Branch, Child};
+use super::branch::{Branch, Child, Ranges};
 use super::codec::{Buffers, Save, varint};
 use super::header::{Header, Identity, STRUCTURE};
 use super::leaf::LeafRef;
@@ -138,12 +138,9 @@ impl<'a, T: Serialize, X: Shape<Key: Serialize>> Flush<'a, T, X> {
                 {
                     return Ok(());
                 }
-                // Below a branch with a base, only what the mask names can have changed since.
-                let changed = match self.base(branch.header(), BRANCH_HOPS) {
-                    Some((_, mask)) => mask as u16,
-                    None => u16::MAX,
-                };
-                for start in branch.ranges().filter(|&start| changed & 1 << start != 0) {
+                let changed = self.changed(branch);
+                self.prefetch_below(branch, changed);
+                for start in Ranges(changed) {
                     match branch.peek(start) {
                         Some(Child::Resident(child)) => self.visit(child)?,
                         Some(Child::Lazy(_)) if self.foreign(branch) => {
@@ -158,6 +155,28 @@ impl<'a, T: Serialize, X: Shape<Key: Serialize>> Flush<'a, T, X> {
             }
         }
         Ok(())
+    }
+
+    /// The ranges of a dirty branch in which something may have no record yet: below a branch with a base, only what the
+    /// mask names can have changed since.
+    fn changed(&self, branch: &Branch<T, X>) -> u16 {
+        match self.base(branch.header(), BRANCH_HOPS) {
+            Some((_, mask)) => mask as u16 & branch.starts(),
+            None => branch.starts(),
+        }
+    }
+
+    /// Begins to fetch the changed nodes two levels below a branch whose changed children are already being fetched:
+    /// they lie anywhere in memory, and waiting for one after the other is most of what a walk would cost.
+    fn prefetch_below(&self, branch: &Branch<T, X>, changed: u16) {
+        branch.prefetch(changed);
+        for start in Ranges(changed) {
+            if let Some(Child::Resident(NodeRef::Branch(child))) = branch.peek(start)
+                && self.clean(child.header()).is_none()
+            {
+                child.prefetch(self.changed(child));
+            }
+        }
     }
 
     /// Whether the lazy links of a branch are addresses of another opening.

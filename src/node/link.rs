@@ -63,6 +63,20 @@ impl Word {
         unsafe { &*self.0.map_addr(|addr| addr & !LEAF).cast() }
     }
 
+    /// Asks the processor for the header of the node, if this is one in memory, and does not wait for it.
+    ///
+    /// Counting references is a locked operation, and these wait for one another: without this, sixteen counts that are
+    /// not in the cache take sixteen times as long to come as one.
+    #[inline]
+    pub(super) fn prefetch(self) {
+        #[cfg(target_arch = "x86_64")]
+        if let Some(node) = self.resident() {
+            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+            // SAFETY: SSE is part of x86_64; a prefetch reads nothing that a program could see, whatever the address.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(node.as_ptr().cast()) }
+        }
+    }
+
     #[inline]
     pub(super) fn is_leaf(self) -> bool {
         self.0.addr() & LEAF != 0
