@@ -218,6 +218,13 @@ impl RecordBlock {
             && index.is_some_and(|index| (index as usize) < self.bounds.len() - 1)
     }
 
+    /// The ordinals and lengths of the records, the last one first.
+    pub(crate) fn lengths(&self) -> impl Iterator<Item = (u32, u32)> {
+        (0..self.bounds.len() - 1)
+            .rev()
+            .map(|i| (self.first_ordinal + i as u32, self.bounds[i + 1] - self.bounds[i]))
+    }
+
     /// Returns the record at `address`, which must be of this block's segment.
     ///
     /// # Errors

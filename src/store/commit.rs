@@ -36,6 +36,8 @@ pub(crate) struct Draft {
     pub label: Option<String>,
     /// The states.
     pub roots: Vec<Root>,
+    /// The id and the time that it is to have (the id may not be one that was used), where it is a copy.
+    pub copy_of: Option<(u64, u64)>,
 }
 
 /// An earlier commit, as a later one refers to it.
@@ -282,8 +284,12 @@ mod tests {
         let first = Commit { parent: None, label: None, previous: None, jump: None, depth: 0, ..commit() };
         for commit in [commit(), first] {
             let bytes = commit.encode();
-            let draft =
-                Draft { parent: commit.parent, label: commit.label.clone(), roots: commit.roots.clone() };
+            let draft = Draft {
+                parent: commit.parent,
+                label: commit.label.clone(),
+                roots: commit.roots.clone(),
+                copy_of: None,
+            };
             assert!(bytes.len() as u64 <= Commit::bound_bytes(&draft));
             assert_eq!(Commit::decode(commit.address, &bytes), Some(commit.clone()));
             assert!((0..bytes.len()).all(|len| Commit::decode(commit.address, &bytes[..len]).is_none()));

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
+use crate::node::Address;
 use crate::storage::{Region, Storage};
 
 /// The file that the writer locks.
@@ -17,6 +18,13 @@ pub(crate) const MANIFEST_TEMP: &str = "MANIFEST.tmp";
 /// Name of the file of a segment. Compaction replaces a segment by one of the next generation.
 pub(crate) fn segment_name(number: u32, generation: u32) -> String {
     format!("{number:07}-{generation}.segment")
+}
+
+/// The number and the generation of the segment whose file has this name.
+pub(crate) fn parse_segment_name(name: &str) -> Option<(u32, u32)> {
+    let (number, generation) = name.strip_suffix(".segment")?.split_once('-')?;
+    let parsed = (number.parse().ok()?, generation.parse().ok()?);
+    (parsed.0 < Address::MAX_SEGMENTS && segment_name(parsed.0, parsed.1) == name).then_some(parsed)
 }
 
 /// The store's directory.

@@ -54,6 +54,15 @@ impl Index {
         Some((self.entries[i], self.epochs[run].1))
     }
 
+    /// The blocks, each with its epoch and the ordinal below which its records lie.
+    pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = (BlockEntry, u64, u32)> {
+        (0..self.entries.len()).map(|i| {
+            let run = self.epochs.partition_point(|&(first, _)| first as usize <= i);
+            let end = self.entries.get(i + 1).map_or(Address::MAX_ORDINALS, |next| next.first_ordinal);
+            (self.entries[i], self.epochs[run - 1].1, end)
+        })
+    }
+
     /// The first `len` blocks.
     pub(crate) fn prefix(&self, len: usize) -> Self {
         let entries = self.entries[..len].to_vec();

@@ -11,6 +11,7 @@ use super::block::corrupt;
 use super::commit::{Commit, Link};
 use super::directory::{Directory, LOCK, MANIFEST, MANIFEST_TEMP, segment_name};
 use super::format::random_u64;
+use super::index::Index;
 use super::manifest::Manifest;
 use super::opening::Opening;
 use super::options::Options;
@@ -31,6 +32,8 @@ pub(crate) struct Log {
     syncer: Arc<Syncer>,
     /// `None`: read-only, or closed.
     writer: Option<OwnedMutex<Writer>>,
+    /// Read-only: where the newest commit was found.
+    found: Option<Manifest>,
     /// Released last.
     _lock: Option<Box<dyn Any + Send + Sync>>,
 }
@@ -102,7 +105,7 @@ impl Log {
         let syncer = Arc::new(Syncer::default());
         let resume = Resume { manifest, newest, active, epoch: random_u64(), recovered };
         let writer = Writer::new(Arc::clone(&opening), Arc::clone(&syncer), options, resume);
-        Ok(Self { opening, syncer, writer: Some(OwnedMutex::new(writer)), _lock: Some(lock) })
+        Ok(Self { opening, syncer, writer: Some(OwnedMutex::new(writer)), found: None, _lock: Some(lock) })
     }
 
     /// Opens beside a writer: the manifest and the segments may change while they are looked at.
@@ -138,7 +141,8 @@ impl Log {
         }
         let newest = recovery::find_newest(&opening, &mut manifest, active.as_deref())?;
         opening.set_newest(newest);
-        Ok(Self { opening, syncer: Arc::default(), writer: None, _lock: None })
+        manifest.index = active.map_or_else(Index::default, |active| active.with_index(Index::clone));
+        Ok(Self { opening, syncer: Arc::default(), writer: None, found: Some(manifest), _lock: None })
     }
 
     /// The reading end, for lazy nodes to hold.
@@ -207,6 +211,19 @@ impl Log {
         let segments = self.opening.segments();
         let disk_bytes = segments.iter().map(|segment| u64::from(segment.entry.len_bytes)).sum();
         LogStats { segments: segments.len(), disk_bytes }
+    }
+
+    /// The manifest of a store that ends with the newest commit: what a copy of the segments needs to be one.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Poisoned`] if the log was closed.
+    pub(crate) fn closed_manifest(&self) -> Result<Manifest> {
+        match (&self.found, &self.writer) {
+            (Some(found), _) => Ok(Manifest { clean: true, buffered: false, ..found.clone() }),
+            (None, Some(writer)) => Ok(writer.lock().closed_manifest()),
+            (None, None) => Err(Error::Poisoned { cause: "it was closed".into() }),
+        }
     }
 
     /// Closes the log as dropping it does, and tells what went wrong.

@@ -1,5 +1,6 @@
 //! Durable checkpoints: the typed store, and under it the log.
 
+mod backup;
 mod block;
 mod block_cache;
 mod checkpoint;
@@ -15,8 +16,11 @@ mod options;
 mod persist;
 mod record;
 mod recovery;
+mod salvage;
 mod segment;
 mod syncer;
+mod tools;
+mod verify;
 mod writer;
 
 use std::any::TypeId;
@@ -35,12 +39,16 @@ use crate::node::codec::{Save, Shape, decode, difference, shape_of};
 use crate::node::{Address, Backing, RecordHead, RecordKind, Sink};
 use crate::storage::{FileStorage, Storage};
 use crate::sync::Mutex;
+pub use backup::Backup;
 pub use checkpoint::{Checkpoint, CheckpointId, CheckpointOptions};
 pub(crate) use commit::{Commit, Draft, Root};
 pub(crate) use log::{Log, Turn};
 pub use options::{Compression, Durability, Options};
 pub use persist::Persist;
 use persist::unreadable;
+pub use salvage::Salvaged;
+pub(crate) use verify::verify;
+pub use verify::{Progress, Verified};
 
 /// The name of the root that [`Store::checkpoint`] writes.
 const STATE: &str = "state";
@@ -182,7 +190,7 @@ impl Store {
             }
             roots.push(Root { name: name.to_owned(), shape, refs, payload });
         }
-        let draft = Draft { parent, label: how.label.clone(), roots };
+        let draft = Draft { parent, label: how.label.clone(), roots, copy_of: None };
         let commit = turn.borrow_mut().commit(draft, how.durability.unwrap_or(self.durability))?;
         Ok(Checkpoint::from(&*commit))
     }

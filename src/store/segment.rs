@@ -54,6 +54,19 @@ impl Segment {
         Self { entry, store_id, directory, region: OnceLock::new(), index: RwLock::new(index) }
     }
 
+    /// Makes the segment of a file that was found, whatever its header says, with the blocks that it was seen to hold.
+    pub(crate) fn found(
+        directory: Arc<Directory>,
+        store_id: u64,
+        entry: SegmentEntry,
+        index: Index,
+        region: Arc<dyn Region>,
+    ) -> Self {
+        let mapped = OnceLock::new();
+        mapped.get_or_init(|| region);
+        Self { entry, store_id, directory, region: mapped, index: RwLock::new(Some(index)) }
+    }
+
     /// Number of the segment.
     pub(crate) fn number(&self) -> u32 {
         self.entry.number
@@ -156,6 +169,16 @@ impl Segment {
             }
         };
         found.ok_or_else(|| corrupt(self.place(0), format!("the segment has no record {ordinal}")))
+    }
+
+    /// The blocks that readers may look for.
+    ///
+    /// # Errors
+    ///
+    /// As [`find`](Self::find).
+    pub(crate) fn blocks(&self) -> Result<Index> {
+        let known = self.index.read().clone();
+        known.map_or_else(|| self.read_index(), Ok)
     }
 
     fn read_index(&self) -> Result<Index> {

@@ -176,10 +176,11 @@ impl Writer {
         let Some(active) = &mut self.active else { return Err(no_segment()) };
         let previous = self.newest.as_deref().map(Commit::link);
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as u64);
+        let (id, time_micros) = draft.copy_of.unwrap_or((self.next_id, now));
         let mut commit = Commit {
-            id: self.next_id,
+            id: id.max(self.next_id),
             address: Address::new(active.segment.number(), active.next_ordinal),
-            time_micros: now.max(self.newest.as_ref().map_or(0, |newest| newest.time_micros)),
+            time_micros: time_micros.max(self.newest.as_ref().map_or(0, |newest| newest.time_micros)),
             parent: draft.parent,
             label: draft.label,
             durable_floor: self.syncer.durable(),
@@ -309,9 +310,15 @@ impl Writer {
     /// Replaces the manifest, its point moved to the end of the last commit; all before it must be durable.
     fn write_manifest(&mut self) -> Result<()> {
         self.syncer.check()?;
-        let manifest = &mut self.manifest;
         debug_assert!(self.newest.as_ref().is_none_or(|newest| newest.id <= self.syncer.durable()));
-        manifest.sequence += 1;
+        self.manifest.sequence += 1;
+        self.move_point();
+        self.manifest.write(&self.opening.directory).map_err(|e| self.syncer.poison(e))
+    }
+
+    /// Moves the point of the manifest (in memory) to the end of the last commit.
+    fn move_point(&mut self) {
+        let manifest = &mut self.manifest;
         manifest.epoch = self.epoch;
         manifest.next_commit_id = self.next_id;
         manifest.newest =
@@ -320,7 +327,12 @@ impl Writer {
             manifest.point = Point { offset: active.part.offset, ordinal: active.ordinal_before_part };
             manifest.index = active.segment.with_index(|index| index.prefix(active.blocks_before_part));
         }
-        manifest.write(&self.opening.directory).map_err(|e| self.syncer.poison(e))
+    }
+
+    /// The manifest of a store that was closed after the last commit.
+    pub(crate) fn closed_manifest(&mut self) -> Manifest {
+        self.move_point();
+        Manifest { clean: true, buffered: false, ..self.manifest.clone() }
     }
 
     /// Seals the active segment, if there is one, and begins another with room for `needed` bytes.

@@ -6,4 +6,5 @@ mod ord_map;
 mod store;
 mod stress;
 mod tidy;
+mod tools;
 mod vector;

@@ -54,7 +54,9 @@ struct Written {
 struct Model {
     commits: BTreeMap<u64, (Commit, Vec<Written>)>,
     pending: Vec<Written>,
+    /// A shape, then nodes.
     recent: Vec<Address>,
+    kinds: BTreeMap<Address, RecordKind>,
     /// The newest commit that was acknowledged as durable.
     durable: u64,
 }
@@ -64,20 +66,31 @@ impl Model {
     fn append(&mut self, log: &Log, noise: &mut Noise, count: u64, max_bytes: u64) -> Result<()> {
         for _ in 0..count {
             let kind = match noise.next(8) {
+                _ if self.recent.is_empty() => RecordKind::Shape,
                 0 => RecordKind::Shape,
                 1..4 => RecordKind::Branch,
                 _ => RecordKind::Leaf,
             };
-            let wanted = noise.next(4).min(self.recent.len() as u64);
-            let refs: Vec<_> =
-                (0..wanted).map(|_| self.recent[noise.next(self.recent.len() as u64) as usize]).collect();
-            let head = RecordHead { kind, delta: !refs.is_empty() && noise.next(2) == 0 };
+            // The first record stands for the shape of the state, others refer to nodes, a delta to one of its kind.
+            let nodes = self.recent.get(1..).unwrap_or_default();
+            let wanted = if kind == RecordKind::Shape { 0 } else { noise.next(4).min(nodes.len() as u64) };
+            let mut refs: Vec<_> =
+                (0..wanted).map(|_| nodes[noise.next(nodes.len() as u64) as usize]).collect();
+            let base = nodes.iter().rev().find(|node| self.kinds.get(node) == Some(&kind));
+            let delta = !refs.is_empty() && noise.next(2) == 0 && base.is_some();
+            if let Some(&base) = base.filter(|_| delta) {
+                refs[0] = base;
+            }
+            let head = RecordHead { kind, delta };
             let len = noise.next(max_bytes + 1);
             let payload = noise.payload(len);
             let address = log.writer()?.append(head, &refs, &payload)?;
             assert!(refs.iter().all(|&to| to < address));
             assert!(self.recent.last().is_none_or(|&last| last < address));
-            self.recent.push(address);
+            self.kinds.insert(address, kind);
+            if kind != RecordKind::Shape || self.recent.is_empty() {
+                self.recent.push(address);
+            }
             self.pending.push(Written { address, head, refs, payload });
         }
         Ok(())
@@ -90,13 +103,14 @@ impl Model {
         let roots = shape.map(|shape| Root {
             name: "state".into(),
             shape,
-            refs: self.recent.iter().rev().take(3).copied().collect(),
+            refs: self.recent[1..].iter().rev().take(3).copied().collect(),
             payload: vec![7; 20],
         });
         let draft = Draft {
             parent: last.as_ref().map(|last| last.id),
             label: self.recent.len().is_multiple_of(2).then(|| format!("after {}", self.recent.len())),
             roots: roots.into_iter().collect(),
+            copy_of: None,
         };
         let expected = draft.clone();
         let commit = log.writer()?.commit(draft, durability)?;
@@ -126,7 +140,10 @@ impl Model {
     fn cut(&mut self, id: u64) {
         self.commits.retain(|&commit, _| commit <= id);
         self.pending.clear();
-        self.recent = self.commits.values().flat_map(|(_, records)| records).map(|r| r.address).collect();
+        let records = self.commits.values().flat_map(|(_, records)| records);
+        let (first, nodes) = (records.clone().next(), records.skip(1));
+        let nodes = nodes.filter(|record| record.head.kind != RecordKind::Shape);
+        self.recent = first.into_iter().chain(nodes).map(|record| record.address).collect();
     }
 
     /// Reads everything, or fails at the first error. Panics where the log holds something else than the model.

@@ -1,0 +1,344 @@
+//! For the day when a disk lies: copies every checkpoint that is whole into a new store, and says what is lost.
+//!
+//! Nothing of the old store is trusted further than its checksums reach. Where the manifest or a segment's index is
+//! unreadable, blocks are looked for in the segment's bytes. A checkpoint is whole if its commit and every record that
+//! it reaches can be read; records refer to each other by index into the addresses that stand before their payload, so
+//! they can be moved without knowing what they hold, and what checkpoints share stays shared.
+//!
+//! *Blocks that were cut* by an earlier recovery may still lie whole behind newer ones. They carry the epoch of an opening
+//! that had ended before the newer ones were written: in a segment, an epoch that comes again after another one is stale.
+//! Behind the point of a readable manifest, only its epoch counts.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+
+use super::CheckpointId;
+use super::block::{self, BlockHeader, BlockKind, HEADER_BYTES, corrupt};
+use super::commit::{Commit, Draft, Root};
+use super::directory::{Directory, parse_segment_name};
+use super::format::{Cursor, MAX_SEGMENT_BYTES, Place, sector_up};
+use super::index::{BlockEntry, Index};
+use super::log::Log;
+use super::manifest::{Manifest, SegmentEntry};
+use super::opening::Opening;
+use super::options::Durability;
+use super::segment::{FIRST_BATCH, Segment};
+use super::verify::{Progress, Watched};
+use crate::error::{Error, Result};
+use crate::node::{Address, Backing, Sink};
+use crate::storage::Region;
+
+/// What [`Store::salvage`](super::Store::salvage) saved, and what it could not.
+#[derive(Debug, Default)]
+#[non_exhaustive]
+pub struct Salvaged {
+    /// The checkpoints that were copied, the oldest first, under their own ids.
+    pub checkpoints: Vec<CheckpointId>,
+    /// The checkpoints that are known to have been and are not whole, and why.
+    pub lost: Vec<(CheckpointId, Error)>,
+    /// What else is wrong with the old store: its manifest, its segments.
+    pub damage: Vec<Error>,
+    /// Records that were copied.
+    pub records: u64,
+}
+
+/// Copies what is whole of the store in `from` into a log that is empty.
+///
+/// # Errors
+///
+/// [`Error::NotAStore`] if there is nothing to begin with; [`Error::Io`] and [`Error::Poisoned`] if the system refuses.
+pub(crate) fn salvage(from: &Arc<Directory>, to: &Log, tell: &mut dyn FnMut(Progress)) -> Result<Salvaged> {
+    let mut salvaged = Salvaged::default();
+    let found = Found::look(from, &mut salvaged)?;
+    let bytes = found.opening.segments().iter().map(|segment| u64::from(segment.entry.len_bytes)).sum();
+    let mut copy = Copy { from: &found.opening, to, moved: HashMap::new(), broken: HashMap::new() };
+    let mut watched = Watched::new(bytes, tell);
+    let mut copied_bytes = 0;
+    for (id, commit) in &found.commits {
+        match copy.commit(commit) {
+            Ok(()) => salvaged.checkpoints.push(CheckpointId(*id)),
+            Err(error @ (Error::Io { .. } | Error::Poisoned { .. })) => return Err(error),
+            Err(error) => salvaged.lost.push((CheckpointId(*id), error)),
+        }
+        let done = (copied_bytes + commit.written_bytes).min(bytes);
+        watched.add(done - copied_bytes);
+        copied_bytes = done;
+    }
+    for (id, address) in found.missing {
+        let place = Place { store_id: 0, segment: address.segment(), offset: 0 };
+        let what = format!("the commit at {address} cannot be read");
+        salvaged.lost.push((CheckpointId(id), corrupt(place, what)));
+    }
+    salvaged.lost.sort_by_key(|(id, _)| *id);
+    salvaged.records = copy.moved.len() as u64;
+    to.sync()?;
+    Ok(salvaged)
+}
+
+/// What can be read of a store.
+struct Found {
+    opening: Arc<Opening>,
+    commits: BTreeMap<u64, Commit>,
+    /// Commits that others refer to.
+    missing: BTreeMap<u64, Address>,
+}
+
+impl Found {
+    fn look(directory: &Arc<Directory>, salvaged: &mut Salvaged) -> Result<Self> {
+        let manifest = match Manifest::read(directory) {
+            Ok(Some(manifest)) => Some(manifest),
+            Ok(None) => {
+                salvaged.damage.push(directory.not_a_store("it has no MANIFEST", "what follows is guessed"));
+                None
+            }
+            Err(error @ Error::Io { .. }) => return Err(error),
+            Err(error) => {
+                salvaged.damage.push(error);
+                None
+            }
+        };
+        let files = segment_files(directory, manifest.as_ref())?;
+        let store_id = match &manifest {
+            Some(manifest) => manifest.store_id,
+            None => files.values().find_map(|file| file.store_id()).ok_or_else(|| {
+                directory.not_a_store("no segment with a readable header", "restore it from a backup")
+            })?,
+        };
+        let opening = Arc::new(Opening::new(Arc::clone(directory), store_id, 4 << 20)?);
+        for file in files.values() {
+            let index = file.index(store_id, manifest.as_ref(), salvaged);
+            let region = Arc::clone(&file.region);
+            let directory = Arc::clone(directory);
+            opening.add_segment(Arc::new(Segment::found(directory, store_id, file.entry, index, region)));
+        }
+        if let Some(manifest) = &manifest {
+            for entry in manifest.segments.iter().filter(|entry| !files.contains_key(&entry.number)) {
+                let place = Place { store_id, segment: entry.number, offset: 0 };
+                salvaged.damage.push(corrupt(place, "the segment's file is missing"));
+            }
+        }
+        let mut commits = BTreeMap::new();
+        for segment in opening.segments() {
+            for (entry, epoch, _) in segment.blocks()?.iter().filter(|(entry, ..)| entry.is_commit) {
+                let place = segment.place(entry.offset);
+                if let Ok(commit) = Commit::read(&**segment.region()?, place, entry.first_ordinal, epoch) {
+                    commits.insert(commit.id, commit);
+                }
+            }
+        }
+        let links = commits.values().flat_map(|commit| [commit.previous, commit.jump]).flatten();
+        let mut missing: BTreeMap<u64, Address> = links.map(|link| (link.id, link.address)).collect();
+        missing
+            .extend(manifest.and_then(|manifest| manifest.newest).map(|newest| (newest.id, newest.address)));
+        missing.retain(|id, _| !commits.contains_key(id));
+        Ok(Self { opening, commits, missing })
+    }
+}
+
+/// The file of a segment, as far as it is there.
+struct SegmentFile {
+    entry: SegmentEntry,
+    region: Arc<dyn Region>,
+}
+
+/// Maps the files of all segments: those that the manifest names, else of each number the last generation.
+fn segment_files(directory: &Directory, manifest: Option<&Manifest>) -> Result<BTreeMap<u32, SegmentFile>> {
+    let mut files = BTreeMap::new();
+    let names = directory.storage.list().map_err(|e| directory.io_error("list", "", e))?;
+    let names: BTreeSet<_> =
+        names.iter().filter_map(|name| Some((parse_segment_name(name)?, name.clone()))).collect();
+    for ((number, generation), name) in names {
+        let named = manifest.map(|manifest| manifest.segments.iter().find(|entry| entry.number == number));
+        if named.is_some_and(|entry| entry.is_none_or(|entry| entry.generation != generation)) {
+            continue;
+        }
+        let Some(region) = directory.map_whole(&name)? else { continue };
+        let len_bytes = u32::try_from(region.len_bytes()).unwrap_or(u32::MAX).min(MAX_SEGMENT_BYTES);
+        let index_offset = named.flatten().map_or(0, |entry| entry.index_offset);
+        let entry = SegmentEntry { number, generation, len_bytes, index_offset };
+        files.insert(number, SegmentFile { entry, region });
+    }
+    Ok(files)
+}
+
+impl SegmentFile {
+    /// The store's identity, if the file's header can be read.
+    fn store_id(&self) -> Option<u64> {
+        let header = self.region.bytes(0..32)?;
+        let mut cursor = Cursor::new(header.get(24..)?);
+        let store_id = cursor.u64()?;
+        (super::segment::header(self.header_entry(&header)?, store_id)[..32] == *header).then_some(store_id)
+    }
+
+    /// The entry that the header was made of: the file may have been truncated since.
+    fn header_entry(&self, header: &[u8]) -> Option<SegmentEntry> {
+        Some(SegmentEntry { len_bytes: Cursor::new(header.get(20..)?).u32()?, ..self.entry })
+    }
+
+    /// Finds the blocks: by the manifest or the segment's own index where there is one, else by looking.
+    fn index(&self, store_id: u64, manifest: Option<&Manifest>, salvaged: &mut Salvaged) -> Index {
+        let place = |offset| Place { store_id, segment: self.entry.number, offset };
+        let active = manifest.filter(|manifest| {
+            manifest.segments.last().is_some_and(|active| active.number == self.entry.number)
+        });
+        if let Some(manifest) = active {
+            let behind = if manifest.clean { None } else { Some(manifest.epoch) };
+            let mut index = manifest.index.clone();
+            self.look(place, manifest.point.offset, manifest.point.ordinal, behind, &mut index);
+            return index;
+        }
+        if self.entry.index_offset != 0 {
+            let read = block::Block::read(&*self.region, place(self.entry.index_offset));
+            let index = read.ok().filter(|block| block.header.kind == BlockKind::Index);
+            if let Some(index) = index.and_then(|block| Index::decode(block.raw())) {
+                return index;
+            }
+            salvaged.damage.push(corrupt(place(self.entry.index_offset), "the segment's index is damaged"));
+        }
+        let mut index = Index::default();
+        self.look(place, FIRST_BATCH, 0, Some(0), &mut index);
+        index
+    }
+
+    /// Adds the blocks that lie from `at` on, of `epoch` alone (0: of any); `None`: there are none.
+    fn look(
+        &self,
+        place: impl Fn(u32) -> Place,
+        at: u32,
+        mut ordinal: u32,
+        epoch: Option<u64>,
+        index: &mut Index,
+    ) {
+        let Some(only) = epoch else { return };
+        let (mut at, mut current, mut ended) = (at.max(FIRST_BATCH), 0, HashSet::new());
+        while let Some((offset, header)) = self.next_block(&place, at) {
+            if header.kind == BlockKind::Index {
+                return;
+            }
+            let end = (u64::from(offset) + header.len_bytes()).min(self.entry.len_bytes.into()) as u32;
+            let is_commit = header.kind == BlockKind::Commit;
+            let counts = (only == 0 || header.epoch == only)
+                && !ended.contains(&header.epoch)
+                && header.first_ordinal >= ordinal
+                && header.first_ordinal < Address::MAX_ORDINALS
+                && header.records > 0;
+            if counts {
+                if current != header.epoch {
+                    ended.insert(std::mem::replace(&mut current, header.epoch));
+                }
+                let entry = BlockEntry { offset, first_ordinal: header.first_ordinal, is_commit };
+                index.push(entry, header.epoch);
+                ordinal = header.first_ordinal.saturating_add(header.records.into());
+            }
+            at = if is_commit { sector_up(end).min(self.entry.len_bytes) } else { end };
+        }
+    }
+
+    /// The first whole block at or behind `at`.
+    fn next_block(&self, place: &impl Fn(u32) -> Place, at: u32) -> Option<(u32, BlockHeader)> {
+        if let Some(header) = block::check(&*self.region, place(at)) {
+            return Some((at, header));
+        }
+        let bytes = self.region.bytes(at.into()..self.entry.len_bytes.into())?;
+        let last = bytes.len().checked_sub(HEADER_BYTES as usize)?;
+        (1..=last).find_map(|i| {
+            // Kind and codec: most places are ruled out by them.
+            if !(1..=4).contains(&bytes[i + 8]) || bytes[i + 9] > 2 {
+                return None;
+            }
+            let offset = at + i as u32;
+            block::check(&*self.region, place(offset)).map(|header| (offset, header))
+        })
+    }
+}
+
+/// Copies commits into another log, each record once.
+struct Copy<'a> {
+    from: &'a Arc<Opening>,
+    to: &'a Log,
+    /// Where records went.
+    moved: HashMap<Address, Address>,
+    /// Records that are lost, or reach one that is: where that lies and what is wrong.
+    broken: HashMap<Address, (Address, String)>,
+}
+
+impl Copy<'_> {
+    fn commit(&mut self, commit: &Commit) -> Result<()> {
+        let reached = || commit.roots.iter().flat_map(|root| root.refs.iter().copied().chain([root.shape]));
+        for address in reached() {
+            self.check(address)?;
+        }
+        let mut turn = self.to.writer()?;
+        for address in reached() {
+            self.copy(address, &mut turn)?;
+        }
+        let root = |root: &Root| Root {
+            shape: self.moved[&root.shape],
+            refs: root.refs.iter().map(|to| self.moved[to]).collect(),
+            ..root.clone()
+        };
+        let draft = Draft {
+            parent: commit.parent,
+            label: commit.label.clone(),
+            roots: commit.roots.iter().map(root).collect(),
+            copy_of: Some((commit.id, commit.time_micros)),
+        };
+        turn.commit(draft, Durability::Buffered).map(drop)
+    }
+
+    /// Makes sure that a record, and all that it reaches, can be read.
+    fn check(&mut self, address: Address) -> Result<()> {
+        let mut seen = HashSet::new();
+        let mut open = vec![(address, None::<std::vec::IntoIter<Address>>)];
+        while let Some((address, refs)) = open.last_mut() {
+            let address = *address;
+            if let Some((at, what)) = self.broken.get(&address).cloned() {
+                // Whoever reaches it is broken as well.
+                for (above, _) in &open {
+                    self.broken.insert(*above, (at, what.clone()));
+                }
+                let place = Place { store_id: 0, segment: at.segment(), offset: 0 };
+                return Err(corrupt(place, format!("the record {at} is lost: {what}")));
+            }
+            let refs = match refs {
+                Some(refs) => refs,
+                None => match self.from.read(address) {
+                    Ok(record) => refs.insert(record.refs.into_iter()),
+                    Err(error @ Error::Io { .. }) => return Err(error),
+                    Err(error) => {
+                        self.broken.insert(address, (address, error.to_string()));
+                        continue;
+                    }
+                },
+            };
+            match refs.find(|to| !self.moved.contains_key(to) && !seen.contains(to)) {
+                Some(next) => open.push((next, None)),
+                None => {
+                    seen.insert(address);
+                    open.pop();
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Copies a record and all that it reaches, which can be read.
+    fn copy(&mut self, address: Address, sink: &mut impl Sink) -> Result<()> {
+        let mut open = vec![address];
+        while let Some(&address) = open.last() {
+            if self.moved.contains_key(&address) {
+                open.pop();
+                continue;
+            }
+            let record = self.from.read(address)?;
+            let before = open.len();
+            open.extend(record.refs.iter().filter(|to| !self.moved.contains_key(to)));
+            if open.len() == before {
+                let refs: Vec<_> = record.refs.iter().map(|to| self.moved[to]).collect();
+                self.moved.insert(address, sink.append(record.head, &refs, record.payload())?);
+                open.pop();
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,138 @@
+//! What a store offers for the day when a disk lies: verify, back up, salvage.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::directory::Directory;
+use super::options::Options;
+use super::{Backup, Log, Progress, Salvaged, Store, Verified, backup, salvage, verify};
+use crate::error::Result;
+use crate::storage::{FileStorage, Storage};
+
+impl Store {
+    /// Reads everything and checks that it is what was written: checksums at their places, epochs, addresses that point
+    /// backwards at records of the right kind, batches against their commits. **O(bytes)**, a block of memory and a few
+    /// bytes for each record that is referred to and not yet met. Others may checkpoint meanwhile.
+    ///
+    /// Does not know what the records hold: see [`verify_as`](Self::verify_as).
+    ///
+    /// ```
+    /// # use perennial::{HashMap, store::Store};
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// let store = Store::open(dir.path().join("world"))?;
+    /// store.checkpoint(&HashMap::from([(1u32, 2u32)]))?;
+    /// let verified = store.verify()?;
+    /// assert!(verified.is_clean());
+    /// assert_eq!(verified.checkpoints, 1);
+    /// # Ok::<(), perennial::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`](crate::Error::Io) if the system refuses. Damage is no error: it is in the answer, which
+    /// [`into_result`](Verified::into_result) turns into one.
+    pub fn verify(&self) -> Result<Verified> {
+        self.verify_with(|_| ())
+    }
+
+    /// As [`verify`](Self::verify), telling how far it has got: once for each segment.
+    pub fn verify_with(&self, mut progress: impl FnMut(Progress)) -> Result<Verified> {
+        verify(&self.log, &mut progress)
+    }
+
+    /// Copies the store as it is now, with all its checkpoints, into a directory that is empty or does not exist yet
+    /// (its parent must). Everything that is copied is checked. **O(bytes)**; others may checkpoint meanwhile.
+    ///
+    /// The copy is a store of its own; it has the same identity and the same ids of checkpoints. Until it is complete
+    /// it has no MANIFEST, and cannot be opened.
+    ///
+    /// ```
+    /// # use perennial::{HashMap, store::Store};
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// let store = Store::open(dir.path().join("world"))?;
+    /// let state = HashMap::from([(1u32, 2u32)]);
+    /// store.checkpoint(&state)?;
+    /// store.backup(dir.path().join("copy"))?;
+    /// let copy = Store::open(dir.path().join("copy"))?;
+    /// assert_eq!(copy.latest::<HashMap<u32, u32>>()?, Some(state));
+    /// # Ok::<(), perennial::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Corrupt`](crate::Error::Corrupt) if something is damaged ([`salvage`](Self::salvage) copies the rest);
+    /// [`Error::NotAStore`](crate::Error::NotAStore) if the directory holds something;
+    /// [`Error::Io`](crate::Error::Io) if the system refuses.
+    pub fn backup(&self, to: impl AsRef<Path>) -> Result<Backup> {
+        let to = to.as_ref();
+        self.backup_to(Arc::new(FileStorage::open(to, true)?), to, |_| ())
+    }
+
+    /// As [`backup`](Self::backup), into a storage of your choice (which messages call `path`), telling how far it has
+    /// got: once for each segment.
+    pub fn backup_to(
+        &self,
+        to: Arc<dyn Storage>,
+        path: &Path,
+        mut progress: impl FnMut(Progress),
+    ) -> Result<Backup> {
+        backup::backup(&self.log, &Directory::new(to, path), &mut progress)
+    }
+
+    /// Copies every checkpoint that is whole out of a damaged store into a new one, and says what is lost. The old store
+    /// is only read, and need not be one that opens: manifest, indexes, segments may be damaged or missing.
+    /// **O(bytes)**, and some 50 bytes of memory for each record.
+    ///
+    /// Checkpoints keep their ids, times, labels and names. What they share stays shared.
+    ///
+    /// ```
+    /// # use perennial::{HashMap, store::Store};
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let (old, new) = (dir.path().join("world"), dir.path().join("saved"));
+    /// let store = Store::open(&old)?;
+    /// let state = HashMap::from([(1u32, 2u32)]);
+    /// let first = store.checkpoint(&state)?;
+    /// drop(store);
+    /// std::fs::remove_file(old.join("MANIFEST")).unwrap();
+    /// assert!(Store::open(&old).is_err());
+    ///
+    /// let salvaged = Store::salvage(&old, &new)?;
+    /// assert_eq!(salvaged.checkpoints, [first.id]);
+    /// assert_eq!(Store::open(&new)?.latest::<HashMap<u32, u32>>()?, Some(state));
+    /// # Ok::<(), perennial::Error>(())
+    /// ```
+    ///
+    /// *A limit:* without a readable manifest nobody can tell the newest checkpoints from some that were made after them,
+    /// never acknowledged as durable, and cut by a recovery that then wrote nothing. They are whole, and copied.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotAStore`](crate::Error::NotAStore) if there is no store to begin with, or the new directory holds
+    /// something; [`Error::Io`](crate::Error::Io) if the system refuses.
+    pub fn salvage(from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<Salvaged> {
+        let (from, to) = (from.as_ref(), to.as_ref());
+        let storage = Arc::new(FileStorage::open(from, false)?);
+        Self::salvage_to(storage, Arc::new(FileStorage::open(to, true)?), to, |_| ())
+    }
+
+    /// As [`salvage`](Self::salvage), between storages of your choice (messages call the new one `path`), telling how far
+    /// it has got: once for each checkpoint.
+    pub fn salvage_to(
+        from: Arc<dyn Storage>,
+        to: Arc<dyn Storage>,
+        path: &Path,
+        mut progress: impl FnMut(Progress),
+    ) -> Result<Salvaged> {
+        let from = Arc::new(Directory::new(from, Path::new("<old>")));
+        let to = Directory::new(to, path);
+        let names = to.storage.list().map_err(|e| to.io_error("list", "", e))?;
+        if let Some(name) = names.first() {
+            let found = format!("it holds {name:?} already");
+            return Err(to.not_a_store(found, "name a directory that is empty, or does not exist yet"));
+        }
+        let log = Log::open(to.storage, &Options::new(), path)?;
+        let salvaged = salvage::salvage(&from, &log, &mut progress)?;
+        log.close()?;
+        Ok(salvaged)
+    }
+}

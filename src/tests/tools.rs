@@ -1,0 +1,245 @@
+//! Verify, back up, salvage: on stores that are whole, live, and damaged.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::hash_map::SeededState;
+use crate::storage::{Fault, SimStorage, Storage};
+use crate::store::{CheckpointId, CheckpointOptions, Compression, Durability, Error, Options, Store};
+use crate::{HashMap, Vector};
+
+#[derive(Clone, Debug, PartialEq, Default, Serialize, Deserialize)]
+struct World {
+    tick: u64,
+    players: HashMap<u32, Vector<u32>, SeededState>,
+    log: Vector<String>,
+}
+
+impl World {
+    fn step(&mut self) {
+        self.tick += 1;
+        for n in 0..5u32 {
+            let key = (self.tick as u32 * 7 + n * 31) % 200;
+            let mut items = self.players.get(&key).cloned().unwrap_or_default();
+            items.push_back(n);
+            self.players.insert(key, items);
+        }
+        self.log.push_back(format!("tick {}", self.tick));
+    }
+}
+
+fn options() -> Options {
+    Options::new().segment_bytes(8 << 10).block_bytes(512).compression(Compression::None)
+}
+
+fn open(disk: &SimStorage) -> Store {
+    options().open_storage(Arc::new(disk.clone())).unwrap()
+}
+
+/// A store of forty checkpoints, every other one with a label, and what is in them.
+fn store() -> (SimStorage, Vec<(CheckpointId, World)>) {
+    let disk = SimStorage::new();
+    let store = open(&disk);
+    let mut world = World::default();
+    let mut states = Vec::new();
+    for tick in 0..40 {
+        world.step();
+        let mut how = CheckpointOptions::new().durability(Durability::Buffered);
+        if tick % 2 == 0 {
+            how = how.label(format!("label {tick}"));
+        }
+        states.push((store.checkpoint_with(&[("state", &world)], &how).unwrap().id, world.clone()));
+    }
+    store.close().unwrap();
+    (disk, states)
+}
+
+fn check(disk: &SimStorage, states: &[(CheckpointId, World)]) {
+    let store = open(disk);
+    let found: Vec<_> = store.checkpoints().map(|checkpoint| checkpoint.unwrap().id).collect();
+    assert_eq!(found, states.iter().rev().map(|(id, _)| *id).collect::<Vec<_>>());
+    for (id, world) in states {
+        assert_eq!(store.restore::<World>(*id).unwrap(), *world);
+    }
+    let verified = store.verify().unwrap();
+    assert!(verified.is_clean(), "{:?}", verified.damage);
+}
+
+fn segments(disk: &SimStorage) -> Vec<String> {
+    disk.list().unwrap().into_iter().filter(|name| name.ends_with(".segment")).collect()
+}
+
+#[test]
+fn a_whole_store_verifies_and_tells_how_far_it_got() {
+    let (disk, states) = store();
+    let store = open(&disk);
+    let mut told = Vec::new();
+    let verified = store.verify_with(|progress| told.push(progress.done_bytes)).unwrap();
+    assert!(verified.is_clean());
+    assert_eq!(verified.checkpoints, states.len() as u64);
+    assert_eq!(verified.segments, store.stats().segments as u64);
+    assert!(verified.records > 200 && verified.blocks > 40);
+    assert_eq!(told.len() as u64, verified.segments);
+    assert!(told.is_sorted() && told.last() == Some(&store.stats().disk_bytes));
+    // Beside a live writer, and through a read-only opening.
+    store.checkpoint(&states[39].1).unwrap();
+    assert!(store.verify().unwrap().is_clean());
+    let reader = options().read_only(true).open_storage(Arc::new(disk)).unwrap();
+    assert_eq!(reader.verify().unwrap().checkpoints, 41);
+}
+
+#[test]
+fn verify_finds_damage_that_nobody_has_read_yet() {
+    let (disk, _) = store();
+    for name in segments(&disk) {
+        let mut bytes = disk.contents(&name).unwrap();
+        bytes[600] ^= 1;
+        disk.set_contents(&name, bytes);
+    }
+    let Ok(store) = options().open_storage(Arc::new(disk.clone())) else {
+        panic!("the last commit is whole")
+    };
+    let verified = store.verify().unwrap();
+    assert!(verified.damaged >= segments(&disk).len() as u64 - 1, "{:?}", verified.damage);
+    assert!(verified.damage.iter().all(|error| matches!(error, Error::Corrupt { .. })));
+    assert!(matches!(verified.into_result(), Err(Error::Corrupt { .. })));
+}
+
+#[test]
+fn a_backup_of_a_live_store_is_the_store_at_that_moment() {
+    let (disk, mut states) = store();
+    let store = open(&disk);
+    let mut world = states[39].1.clone();
+    for round in 0..3 {
+        world.step();
+        let how = CheckpointOptions::new().durability(Durability::Buffered);
+        states.push((store.checkpoint_with(&[("state", &world)], &how).unwrap().id, world.clone()));
+        let copy = SimStorage::new();
+        let mut told = 0;
+        let backup = store.backup_to(Arc::new(copy.clone()), Path::new("copy"), |_| told += 1).unwrap();
+        assert_eq!((backup.newest, backup.segments), (Some(states[40 + round].0), told));
+        // It is durable, is a store of its own, and the old one goes on.
+        let copy = copy.crash_point().image(0, |_| crate::storage::Fate::Vanishes);
+        check(&copy, &states);
+        let other = open(&copy);
+        other.checkpoint(&world).unwrap();
+        // A reader can make one as well.
+        let reader = options().read_only(true).open_storage(Arc::new(disk.clone())).unwrap();
+        let copy = SimStorage::new();
+        reader.backup_to(Arc::new(copy.clone()), Path::new("copy"), |_| ()).unwrap();
+        check(&copy, &states);
+    }
+}
+
+#[test]
+fn a_backup_that_fails_is_no_store_and_one_of_damage_is_refused() {
+    let (disk, states) = store();
+    let store = open(&disk);
+    let mut failures = 0;
+    for operation in 0.. {
+        let copy = SimStorage::new();
+        copy.plant(operation, Fault::Refuse);
+        let done = store.backup_to(Arc::new(copy.clone()), Path::new("copy"), |_| ());
+        if copy.struck() == 0 {
+            break;
+        }
+        failures += 1;
+        assert!(matches!(done, Err(Error::Io { .. })));
+        let again = store.backup_to(Arc::new(copy.clone()), Path::new("copy"), |_| ());
+        assert!(
+            matches!(again, Err(Error::NotAStore { .. })) || copy.list().unwrap().is_empty() || again.is_ok()
+        );
+        // All but the last few operations are before the manifest.
+        if let Ok(store) = options().create(false).open_storage(Arc::new(copy)) {
+            assert_eq!(store.latest::<World>().unwrap().unwrap(), states[39].1);
+        }
+    }
+    assert!(failures > 10);
+    drop(store);
+    let name = &segments(&disk)[0];
+    let mut bytes = disk.contents(name).unwrap();
+    bytes[600] ^= 1;
+    disk.set_contents(name, bytes);
+    let refused = open(&disk).backup_to(Arc::new(SimStorage::new()), Path::new("copy"), |_| ());
+    assert!(matches!(refused, Err(Error::Corrupt { segment: 0, .. })));
+}
+
+/// Salvages a disk; what was saved must be what was in these checkpoints.
+fn salvage(disk: &SimStorage, states: &[(CheckpointId, World)]) -> (Vec<CheckpointId>, Vec<CheckpointId>) {
+    let before = disk.operations();
+    let to = SimStorage::new();
+    let salvaged =
+        Store::salvage_to(Arc::new(disk.clone()), Arc::new(to.clone()), Path::new("new"), |_| ()).unwrap();
+    assert_eq!(disk.operations(), before, "the old store is only read");
+    let saved: Vec<_> = states.iter().filter(|(id, _)| salvaged.checkpoints.contains(id)).cloned().collect();
+    assert_eq!(saved.len(), salvaged.checkpoints.len());
+    check(&to, &saved);
+    (salvaged.checkpoints, salvaged.lost.into_iter().map(|(id, _)| id).collect())
+}
+
+#[test]
+fn salvage_copies_a_whole_store_with_ids_labels_and_sharing() {
+    let (disk, states) = store();
+    let to = SimStorage::new();
+    let salvaged =
+        Store::salvage_to(Arc::new(disk.clone()), Arc::new(to.clone()), Path::new("new"), |_| ()).unwrap();
+    assert_eq!((salvaged.checkpoints.len(), salvaged.lost.len(), salvaged.damage.len()), (40, 0, 0));
+    check(&to, &states);
+    let facts = |disk: &SimStorage| -> Vec<_> {
+        let facts = |checkpoint: crate::store::Checkpoint| {
+            (checkpoint.id, checkpoint.parent, checkpoint.label, checkpoint.time, checkpoint.roots)
+        };
+        open(disk).checkpoints().map(|checkpoint| facts(checkpoint.unwrap())).collect()
+    };
+    assert_eq!(facts(&to), facts(&disk));
+    // What they share was copied once.
+    assert_eq!(open(&to).verify().unwrap().records, open(&disk).verify().unwrap().records);
+    // Not into something else.
+    let again = Store::salvage_to(Arc::new(disk), Arc::new(to), Path::new("new"), |_| ());
+    assert!(matches!(again, Err(Error::NotAStore { .. })));
+}
+
+#[test]
+fn salvage_works_without_a_manifest_and_without_an_index() {
+    let (disk, states) = store();
+    let ids: Vec<_> = states.iter().map(|(id, _)| *id).collect();
+    disk.set_contents("MANIFEST", b"garbage".to_vec());
+    assert_eq!(salvage(&disk, &states), (ids.clone(), vec![]));
+    disk.remove("MANIFEST").unwrap();
+    assert_eq!(salvage(&disk, &states), (ids.clone(), vec![]));
+    // The index of a sealed segment is the last block of it.
+    let (disk, states) = store();
+    let name = &segments(&disk)[1];
+    let mut bytes = disk.contents(name).unwrap();
+    let last = bytes.iter().rposition(|&byte| byte != 0).unwrap();
+    bytes[last - 3] ^= 1;
+    disk.set_contents(name, bytes);
+    assert_eq!(salvage(&disk, &states), (ids, vec![]));
+}
+
+#[test]
+fn salvage_saves_what_is_whole_and_names_what_is_lost() {
+    let (disk, states) = store();
+    let names = segments(&disk);
+    assert!(names.len() >= 4, "{names:?}");
+    // Any one segment gone: what was committed before it is saved, and nothing is made up.
+    for (i, name) in names.iter().enumerate() {
+        let disk = disk.crash_point().image(0, |_| crate::storage::Fate::Lands);
+        disk.remove(name).unwrap();
+        let (saved, lost) = salvage(&disk, &states);
+        assert!(i == 0 || !saved.is_empty());
+        assert!(!lost.is_empty() && saved.len() + lost.len() <= states.len());
+        assert!(lost.iter().all(|id| !saved.contains(id)));
+    }
+    // One bit anywhere loses only what reaches it.
+    for at in (512..disk.contents(&names[1]).unwrap().len()).step_by(97) {
+        let disk = disk.crash_point().image(0, |_| crate::storage::Fate::Lands);
+        let mut bytes = disk.contents(&names[1]).unwrap();
+        bytes[at] ^= 0x20;
+        disk.set_contents(&names[1], bytes);
+        let (saved, lost) = salvage(&disk, &states);
+        assert_eq!(saved.len() + lost.len(), states.len());
+    }
+}
