@@ -68,6 +68,7 @@
 //! | [`store`] | [`Store`](store::Store): checkpoints on disk; [`Options`](store::Options), [`Durability`](store::Durability), [`Compression`](store::Compression) |
 //! | [`checkpointer`] | [`Checkpointer`]: checkpoints in the background, by policy; barriers over several states |
 //! | [`storage`] | what a store writes to: a directory, memory, or a simulated disk that loses power, for tests |
+//! | [`features`] | parallel iterators of rayon, strategies of proptest, input for fuzzing: each behind a feature |
 //! | [`Error`] | everything that can go wrong between the two, with what to do about it |
 //! | [`docs`] | how it works: design, format, durability, background checkpoints; checking your own code with [`loom`](docs::loom) |
 //!
@@ -94,6 +95,7 @@
 
 pub mod checkpointer;
 mod error;
+pub mod features;
 pub mod hash_map;
 pub mod hash_set;
 #[cfg(any(loom, internals))]

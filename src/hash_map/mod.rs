@@ -19,10 +19,12 @@ pub use extract::ExtractIf;
 pub use hasher::{SeededHasher, SeededState, StableBuildHasher};
 pub use iter::{IntoIter, IntoKeys, IntoValues, Iter, IterMut, Keys, TryIter, Values, ValuesMut};
 
+pub(crate) use node::Prefix;
+
 use crate::error::Result;
 use crate::node::{IntoItems, Items, LeavesMut, NodeRef, load_all};
 use crate::sync::const_fn;
-use node::{Inserted, Prefix, ROOT, Tree};
+use node::{Inserted, ROOT, Tree};
 
 /// A hash map whose clones share what they have in common.
 ///
@@ -130,7 +132,8 @@ impl<K, V, S> HashMap<K, V, S> {
         self.tree.same(&other.tree)
     }
 
-    fn root(&self) -> Option<NodeRef<'_, (K, V), Prefix>> {
+    /// The root node, loaded.
+    pub(crate) fn root(&self) -> Option<NodeRef<'_, (K, V), Prefix>> {
         self.tree.get(|| ROOT)
     }
 

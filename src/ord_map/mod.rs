@@ -157,6 +157,12 @@ impl<K, V> OrdMap<K, V> {
         Iter::new(&self.tree, 0, self.len())
     }
 
+    /// Walks over the entries at these positions in the order of the keys.
+    #[cfg(feature = "rayon")]
+    pub(crate) fn iter_between(&self, positions: std::ops::Range<usize>) -> Iter<'_, K, V> {
+        Iter::new(&self.tree, positions.start, positions.end)
+    }
+
     /// Walks over all entries of a map that may be only partly loaded, in order. **O(n)** for all.
     ///
     /// # Errors
