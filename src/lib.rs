@@ -67,6 +67,7 @@
 //! | [`state`] | [`State`], [`Snapshot`], [`History`]: versions in memory, rollback, undo |
 //! | [`store`] | [`Store`](store::Store): checkpoints on disk; [`Options`](store::Options), [`Durability`](store::Durability), [`Compression`](store::Compression) |
 //! | [`checkpointer`] | [`Checkpointer`]: checkpoints in the background, by policy; barriers over several states |
+//! | [`retention`] | which versions to keep: rules for the checkpoints of a store and the entries of a history |
 //! | [`storage`] | what a store writes to: a directory, memory, or a simulated disk that loses power, for tests |
 //! | [`features`] | parallel iterators of rayon, strategies of proptest, input for fuzzing: each behind a feature |
 //! | [`Error`] | everything that can go wrong between the two, with what to do about it |
@@ -104,6 +105,7 @@ pub mod internals;
 mod node;
 pub mod ord_map;
 pub mod ord_set;
+pub mod retention;
 pub mod state;
 pub mod storage;
 pub mod store;
