@@ -49,6 +49,9 @@ pub(super) const STARTS_FOLLOW: u64 = 1 << 16;
 
 /// Writes what the tree has not yet on record in this opening; the address of its root.
 ///
+/// A record that compaction gave up counts as none (invariant 13). Lazy links of this opening need no look: they hold
+/// the checkpoint they came from.
+///
 /// Costs **O(changed nodes)**. A node is marked clean as soon as its record is appended, so a flush that fails in
 /// the middle loses nothing: what was appended goes out with the next commit.
 ///
@@ -109,7 +112,7 @@ struct Flush<'a, T, X: Shape> {
 impl<'a, T: Serialize, X: Shape<Key: Serialize>> Flush<'a, T, X> {
     fn clean(&self, header: &Header) -> Option<Address> {
         match header.identity() {
-            Identity::Clean(tag, address) if tag == self.tag => Some(address),
+            Identity::Clean(tag, address) if tag == self.tag && self.save.trusts(address) => Some(address),
             _ => None,
         }
     }
@@ -117,7 +120,9 @@ impl<'a, T: Serialize, X: Shape<Key: Serialize>> Flush<'a, T, X> {
     /// The record that a delta can build upon, if a delta is what should be written.
     fn base(&self, header: &Header, most_hops: u8) -> Option<(Address, u32)> {
         match header.identity() {
-            Identity::Dirty(tag, base) if tag == self.tag && header.hops() < most_hops => {
+            Identity::Dirty(tag, base)
+                if tag == self.tag && header.hops() < most_hops && self.save.trusts(base) =>
+            {
                 Some((base, header.mask()))
             }
             _ => None,

@@ -77,14 +77,14 @@ fn cut<T>(address: Address) -> Error {
     bad::<T>(address, "the record is cut short")
 }
 
-fn take_byte(bytes: &mut &[u8]) -> Option<u8> {
+pub(super) fn take_byte(bytes: &mut &[u8]) -> Option<u8> {
     let (&first, rest) = bytes.split_first()?;
     *bytes = rest;
     Some(first)
 }
 
 /// Takes a set of changes, as `flush` writes it.
-fn take_changes(bytes: &mut &[u8]) -> Option<u64> {
+pub(super) fn take_changes(bytes: &mut &[u8]) -> Option<u64> {
     match take_byte(bytes)? {
         single if single < MANY => Some(1 << single),
         MANY => varint::take(bytes),
@@ -233,7 +233,7 @@ fn finish_leaf<T, X: Shape>(
 }
 
 /// Range starts and vacant starts, as a record says them.
-fn take_starts(bytes: &mut &[u8]) -> Option<(u16, u16)> {
+pub(super) fn take_starts(bytes: &mut &[u8]) -> Option<(u16, u16)> {
     let starts = u16::try_from(varint::take(bytes)?).ok()?;
     let vacant = u16::try_from(varint::take(bytes)?).ok()?;
     (starts & 1 == 1 && vacant & !starts == 0 && (SLOTS == 16 || starts >> SLOTS == 0))

@@ -100,8 +100,13 @@ fn sweep<T, X: Shape>(missing: &[Missing<'_, T, X>]) -> Result<()> {
         let node = &missing[index];
         // A tree may hold parts of several openings; the pass is over the first one's log.
         let record = match node.source.same_opening(first.source) {
-            true => log.read(address)?,
-            false => node.source.backing.read(address)?,
+            true => log.read(address),
+            false => node.source.backing.read(address),
+        };
+        let Ok(record) = record else {
+            // Perhaps compaction removed it after it wrote what stands upon it in full.
+            node.branch.install(node.start, node.source.load(node.address, node.branch.place(node.start))?);
+            continue;
         };
         if let Some(needs) = chain.push(record)? {
             begun.push(needs, index, chain);

@@ -12,6 +12,7 @@ mod leaf;
 mod link;
 mod load;
 mod load_all;
+mod merge;
 mod record;
 mod root;
 mod source;
@@ -32,7 +33,8 @@ pub(crate) use leaf::{LeafMut, LeafRef, OwnedLeaf, mask_shift};
 pub(crate) use link::{Node, NodeMut, NodeOwned, NodeRef};
 pub(crate) use load::{Chain, load};
 pub(crate) use load_all::load_all;
-pub(crate) use record::{Backing, Record, RecordHead, RecordKind, Sink, Sweep};
+pub(crate) use merge::{Needs, Version, merge, needs};
+pub(crate) use record::{Backing, Record, RecordHead, RecordKind, Sink, Sweep, Trust};
 pub(crate) use root::Root;
 pub(crate) use source::{Place, Source};
 

@@ -62,8 +62,19 @@ pub(crate) trait Sink {
     /// The opening whose addresses these are.
     fn tag(&self) -> Tag;
 
+    /// Which of the opening's addresses still stand for a record; `None`: all of them.
+    fn trust(&self) -> Option<Arc<dyn Trust>> {
+        None
+    }
+
     /// Appends one record to the batch in progress. `refs` must all lie before; of a delta, `refs[0]` is the base.
     fn append(&mut self, head: RecordHead, refs: &[Address], payload: &[u8]) -> Result<Address>;
+}
+
+/// Which records are still reachable: compaction gives back the space of the others (invariant 13).
+pub(crate) trait Trust: Send + Sync {
+    /// Whether the node at `address`, and all below it, stays.
+    fn holds(&self, address: Address) -> bool;
 }
 
 /// The reading end of a log, as a lazy node sees it.

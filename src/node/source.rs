@@ -32,12 +32,24 @@ pub(crate) struct Source<T, X: Shape> {
 impl<T, X: Shape> Source<T, X> {
     /// Loads the node at `address`. Branches remember this source for their own children.
     pub(super) fn load(self: &Arc<Self>, address: Address, place: Place) -> Result<Node<T, X>> {
-        let mut chain = Chain::default();
-        let mut next = Some(address);
-        while let Some(address) = next {
-            next = chain.push(self.backing.read(address)?)?;
+        let mut missing = None;
+        loop {
+            let mut chain = Chain::default();
+            let mut next = Some(address);
+            let failed = loop {
+                let Some(at) = next else { return self.decode(&chain, place) };
+                match self.backing.read(at) {
+                    Ok(record) => next = chain.push(record)?,
+                    Err(error) => break (at, error),
+                }
+            };
+            // Compaction may have written one of the chain in full since it was read here, and then removed what lay
+            // under it. The second time it is missing for good.
+            let (at, error) = failed;
+            if at == address || missing.replace(at) == Some(at) {
+                return Err(error);
+            }
         }
-        self.decode(&chain, place)
     }
 
     /// Decodes a node whose records were read.

@@ -11,7 +11,8 @@
 //! | 20 | 4 | ordinal of the first record |
 //! | 24 | 8 | epoch: the random number of the opening that wrote it |
 //!
-//! The raw bytes of a block of records are the records' lengths as varints, then the records.
+//! The raw bytes of a block of records are the records' lengths as varints, then the records. In a *sparse* block,
+//! which compaction writes, each length is followed by the number of ordinals that are left out after the record.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -27,6 +28,8 @@ use crate::storage::Region;
 pub(crate) const HEADER_BYTES: u32 = 32;
 /// The checksum covers the block from here on.
 const CHECKED_FROM: usize = 8;
+/// Where in the header the epoch lies.
+pub(crate) const EPOCH_AT: usize = 24;
 
 /// What a block holds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -37,6 +40,25 @@ pub(crate) enum BlockKind {
     Commit,
     /// The index of its segment.
     Index,
+    /// Records of nodes whose ordinals have gaps.
+    Sparse,
+}
+
+impl BlockKind {
+    fn from_byte(byte: u8) -> Option<Self> {
+        [Self::Records, Self::Commit, Self::Index, Self::Sparse]
+            .into_iter()
+            .find(|kind| kind.to_byte() == byte)
+    }
+
+    fn to_byte(self) -> u8 {
+        match self {
+            Self::Records => 1,
+            Self::Commit => 2,
+            Self::Index => 3,
+            Self::Sparse => 4,
+        }
+    }
 }
 
 /// The header of a block.
@@ -56,12 +78,7 @@ impl BlockHeader {
     fn parse(bytes: &[u8]) -> Option<Self> {
         let mut cursor = Cursor::new(bytes);
         let checksum = cursor.u64()?;
-        let kind = match cursor.u8()? {
-            1 => BlockKind::Records,
-            2 => BlockKind::Commit,
-            3 => BlockKind::Index,
-            _ => return None,
-        };
+        let kind = BlockKind::from_byte(cursor.u8()?)?;
         let codec = Codec::from_byte(cursor.u8()?)?;
         let header = Self {
             checksum,
@@ -106,11 +123,7 @@ pub(crate) fn write(
     let (codec, stored) = compressor.compress(raw).unwrap_or((Codec::Raw, raw));
     let start = out.len();
     out.extend_from_slice(&[0; CHECKED_FROM]);
-    out.push(match facts.kind {
-        BlockKind::Records => 1,
-        BlockKind::Commit => 2,
-        BlockKind::Index => 3,
-    });
+    out.push(facts.kind.to_byte());
     out.push(codec.to_byte());
     out.extend_from_slice(&facts.records.to_le_bytes());
     out.extend_from_slice(&(stored.len() as u32).to_le_bytes());
@@ -124,6 +137,21 @@ pub(crate) fn write(
     checksum
 }
 
+/// Appends the block that lies at `from` as one that will lie at `to`, under another epoch.
+///
+/// # Errors
+///
+/// [`Error::Corrupt`] if there is no whole block.
+pub(crate) fn copy(out: &mut Vec<u8>, region: &dyn Region, from: Place, to: Place, epoch: u64) -> Result<()> {
+    let (_, whole) = Block::copied(region, from)?;
+    let start = out.len();
+    out.extend_from_slice(&whole);
+    out[start + EPOCH_AT..start + HEADER_BYTES as usize].copy_from_slice(&epoch.to_le_bytes());
+    let checksum = to.checksum(&out[start + CHECKED_FROM..]);
+    out[start..start + CHECKED_FROM].copy_from_slice(&checksum.to_le_bytes());
+    Ok(())
+}
+
 /// The stored bytes of a block at `place`, header included, with the header; not checked yet.
 fn stored<'a>(region: &'a dyn Region, place: Place) -> Option<(BlockHeader, Cow<'a, [u8]>)> {
     let start = u64::from(place.offset);
@@ -135,6 +163,18 @@ fn stored<'a>(region: &'a dyn Region, place: Place) -> Option<(BlockHeader, Cow<
 pub(crate) fn check(region: &dyn Region, place: Place) -> Option<BlockHeader> {
     let (header, bytes) = stored(region, place)?;
     (place.checksum(&bytes[CHECKED_FROM..]) == header.checksum).then_some(header)
+}
+
+/// Length of the block at `place`, as its header says.
+///
+/// # Errors
+///
+/// [`Error::Corrupt`] if there is no header of a block.
+pub(crate) fn len_bytes(region: &dyn Region, place: Place) -> Result<u64> {
+    let start = u64::from(place.offset);
+    let header = region.bytes(start..start + u64::from(HEADER_BYTES));
+    let header = header.and_then(|bytes| BlockHeader::parse(&bytes));
+    header.map(|header| header.len_bytes()).ok_or_else(|| corrupt(place, "this is no block's header"))
 }
 
 /// A block that was read, checked and decompressed.
@@ -155,13 +195,7 @@ impl Block {
     ///
     /// [`Error::Corrupt`] if there is no whole block.
     pub(crate) fn read(region: &dyn Region, place: Place) -> Result<Self> {
-        let (header, mapped) = stored(region, place)
-            .ok_or_else(|| corrupt(place, "a block was expected, but this is no block's header"))?;
-        let copy: Arc<[u8]> = Arc::from(mapped.as_ref());
-        let copied = BlockHeader::parse(&copy).filter(|copied| *copied == header);
-        if copied.is_none() || place.checksum(&copy[CHECKED_FROM..]) != header.checksum {
-            return Err(corrupt(place, "the checksum of the block does not match its bytes"));
-        }
+        let (header, copy) = Self::copied(region, place)?;
         if header.codec == Codec::Raw {
             if header.raw_bytes != header.stored_bytes {
                 return Err(corrupt(place, "the lengths in the block's header contradict each other"));
@@ -177,11 +211,26 @@ impl Block {
         Ok(Self { header, bytes, start: 0 })
     }
 
+    /// The bytes of the block at `place`, header included, copied and checked.
+    fn copied(region: &dyn Region, place: Place) -> Result<(BlockHeader, Arc<[u8]>)> {
+        let (header, mapped) = stored(region, place)
+            .ok_or_else(|| corrupt(place, "a block was expected, but this is no block's header"))?;
+        let copy: Arc<[u8]> = Arc::from(mapped.as_ref());
+        let copied = BlockHeader::parse(&copy).filter(|copied| *copied == header);
+        if copied.is_none() || place.checksum(&copy[CHECKED_FROM..]) != header.checksum {
+            return Err(corrupt(place, "the checksum of the block does not match its bytes"));
+        }
+        Ok((header, copy))
+    }
+
     /// The raw bytes.
     pub(crate) fn raw(&self) -> &[u8] {
         &self.bytes[self.start as usize..]
     }
 }
+
+/// How far the ordinal of each record of a sparse block lies above the first.
+type Steps = Box<[u32]>;
 
 /// A decoded block of records, as the cache keeps it.
 pub(crate) struct RecordBlock {
@@ -189,6 +238,8 @@ pub(crate) struct RecordBlock {
     /// Where in `bytes` each record starts, and where the last one ends.
     bounds: Box<[u32]>,
     first_ordinal: u32,
+    /// Of a sparse block.
+    steps: Option<Steps>,
     place: Place,
 }
 
@@ -200,41 +251,58 @@ impl RecordBlock {
     /// [`Error::Corrupt`] if there is no whole block of records.
     pub(crate) fn read(region: &dyn Region, place: Place) -> Result<(BlockHeader, Self)> {
         let block = Block::read(region, place)?;
-        let bounds = record_bounds(&block)
+        let (bounds, steps) = record_bounds(&block)
             .ok_or_else(|| corrupt(place, "the lengths of the records do not add up to the block's"))?;
         let header = block.header;
-        Ok((header, Self { bytes: block.bytes, bounds, first_ordinal: header.first_ordinal, place }))
+        Ok((header, Self { bytes: block.bytes, bounds, first_ordinal: header.first_ordinal, steps, place }))
     }
 
     /// Bytes of memory that the block takes.
     pub(crate) fn memory_bytes(&self) -> usize {
-        self.bytes.len() + self.bounds.len() * size_of::<u32>() + size_of::<Self>()
+        let words = self.bounds.len() + self.steps.as_ref().map_or(0, |steps| steps.len());
+        self.bytes.len() + words * size_of::<u32>() + size_of::<Self>()
     }
 
     /// Whether the record at `address` is one of this block.
     pub(crate) fn holds(&self, address: Address) -> bool {
-        let index = address.ordinal().checked_sub(self.first_ordinal);
-        self.place.segment == address.segment()
-            && index.is_some_and(|index| (index as usize) < self.bounds.len() - 1)
+        self.place.segment == address.segment() && self.position(address.ordinal()).is_some()
+    }
+
+    /// Which of the block's records has this ordinal.
+    fn position(&self, ordinal: u32) -> Option<usize> {
+        let step = ordinal.checked_sub(self.first_ordinal)?;
+        match &self.steps {
+            None => Some(step as usize).filter(|&position| position < self.bounds.len() - 1),
+            Some(steps) => steps.binary_search(&step).ok(),
+        }
     }
 
     /// The ordinals and lengths of the records, the last one first.
     pub(crate) fn lengths(&self) -> impl Iterator<Item = (u32, u32)> {
-        (0..self.bounds.len() - 1)
-            .rev()
-            .map(|i| (self.first_ordinal + i as u32, self.bounds[i + 1] - self.bounds[i]))
+        (0..self.bounds.len() - 1).rev().map(|i| {
+            let step = self.steps.as_ref().map_or(i as u32, |steps| steps[i]);
+            (self.first_ordinal + step, self.bounds[i + 1] - self.bounds[i])
+        })
     }
 
-    /// Returns the record at `address`, which must be of this block's segment.
+    /// The bytes of the record at `address`, if there is one.
+    pub(crate) fn record_bytes(&self, address: Address) -> Option<&[u8]> {
+        let i = self.position(address.ordinal())?;
+        Some(&self.bytes[self.bounds[i] as usize..self.bounds[i + 1] as usize])
+    }
+
+    /// Length of all records.
+    pub(crate) fn raw_bytes(&self) -> u64 {
+        self.bounds.last().zip(self.bounds.first()).map_or(0, |(end, start)| u64::from(end - start))
+    }
+
+    /// The record at `address`.
     ///
     /// # Errors
     ///
     /// [`Error::Corrupt`] if the block has no such record, or the record does not decode.
     pub(crate) fn record(&self, address: Address) -> Result<Record> {
-        let bounds = address.ordinal().checked_sub(self.first_ordinal).and_then(|i| {
-            let i = i as usize;
-            Some((*self.bounds.get(i)?, *self.bounds.get(i + 1)?))
-        });
+        let bounds = self.position(address.ordinal()).map(|i| (self.bounds[i], self.bounds[i + 1]));
         let (start, end) =
             bounds.ok_or_else(|| corrupt(self.place, format!("the block has no record {address}")))?;
         let bytes = &self.bytes[start as usize..end as usize];
@@ -245,26 +313,34 @@ impl RecordBlock {
     }
 }
 
-/// Where in the block's bytes its records lie; `None` if they do not fill it exactly.
-fn record_bounds(block: &Block) -> Option<Box<[u32]>> {
-    if block.header.kind != BlockKind::Records {
+/// Where in the block's bytes its records lie, and of a sparse block their steps; `None` if they do not fill it exactly.
+fn record_bounds(block: &Block) -> Option<(Box<[u32]>, Option<Steps>)> {
+    let is_sparse = block.header.kind == BlockKind::Sparse;
+    if !is_sparse && block.header.kind != BlockKind::Records {
         return None;
     }
     let records = usize::from(block.header.records);
     let mut cursor = Cursor::new(block.raw());
     let mut bounds = Vec::with_capacity(records + 1);
-    let mut end = 0u32;
+    let mut steps = Vec::with_capacity(if is_sparse { records } else { 0 });
+    let (mut end, mut step) = (0u32, 0u32);
     bounds.push(end);
     for _ in 0..records {
         end = end.checked_add(cursor.varint_u32()?)?;
         bounds.push(end);
+        if is_sparse {
+            steps.push(step);
+            step = step.checked_add(cursor.varint_u32()?.checked_add(1)?)?;
+        }
     }
     if end as usize != cursor.remaining() {
         return None;
     }
+    let highest = block.header.first_ordinal.checked_add(steps.last().copied().unwrap_or(0))?;
     let first = block.start + cursor.position() as u32;
     bounds.iter_mut().for_each(|bound| *bound += first);
-    Some(bounds.into_boxed_slice())
+    (highest < Address::MAX_ORDINALS)
+        .then(|| (bounds.into_boxed_slice(), is_sparse.then(|| steps.into_boxed_slice())))
 }
 
 /// Says that the bytes at `place` are not what was written.

@@ -9,6 +9,9 @@ use crate::sync::Mutex;
 use rapidhash::RapidHashMap;
 
 use super::block::RecordBlock;
+use super::format::MAX_SEGMENT_BYTES;
+use super::manifest::SegmentEntry;
+use crate::node::Address;
 
 const SHARDS: usize = 16;
 
@@ -45,12 +48,15 @@ impl BlockCache {
         &self.shards[(mixed >> 60) as usize % SHARDS]
     }
 
-    fn key(segment: u32, offset: u32) -> u64 {
-        u64::from(segment) << 32 | u64::from(offset)
+    /// 23 bits of the segment's number, 10 of its generation, 31 of the offset. A block that is still in use when the
+    /// generations have come round to its own again cannot be told from a younger one; it would take 1024 compactions.
+    fn key(segment: SegmentEntry, offset: u32) -> u64 {
+        const _: () = assert!(Address::MAX_SEGMENTS <= 1 << 23 && MAX_SEGMENT_BYTES <= 1 << 31);
+        u64::from(segment.number) << 41 | u64::from(segment.generation % 1024) << 31 | u64::from(offset)
     }
 
     /// Returns the block, if it is there.
-    pub(crate) fn get(&self, segment: u32, offset: u32) -> Option<Arc<RecordBlock>> {
+    pub(crate) fn get(&self, segment: SegmentEntry, offset: u32) -> Option<Arc<RecordBlock>> {
         let key = Self::key(segment, offset);
         let mut shard = self.shard(key).lock();
         let i = *shard.slots.get(&key)?;
@@ -60,7 +66,7 @@ impl BlockCache {
     }
 
     /// Keeps a block, unless it is larger than a shard. Others make room for it.
-    pub(crate) fn insert(&self, segment: u32, offset: u32, block: Arc<RecordBlock>) {
+    pub(crate) fn insert(&self, segment: SegmentEntry, offset: u32, block: Arc<RecordBlock>) {
         let bytes = block.memory_bytes();
         if bytes > self.shard_bytes {
             return;
@@ -109,7 +115,7 @@ impl Shard {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::node::{Address, RecordHead, RecordKind};
+    use crate::node::{RecordHead, RecordKind};
     use crate::storage::{MemoryStorage, Storage};
     use crate::store::block::BlockBuilder;
     use crate::store::compression::Compressor;
@@ -128,14 +134,18 @@ mod tests {
         Arc::new(RecordBlock::read(&*file.map(bytes.len() as u64).unwrap(), place).unwrap().1)
     }
 
+    fn segment(number: u32, generation: u32) -> SegmentEntry {
+        SegmentEntry { number, generation, len_bytes: 8192, index_offset: 0 }
+    }
+
     #[test]
     fn stays_within_its_bytes_and_keeps_what_is_used() {
         let block = block();
         let cache = BlockCache::new(SHARDS * 10 * block.memory_bytes());
-        cache.insert(0, 512, Arc::clone(&block));
+        cache.insert(segment(0, 0), 512, Arc::clone(&block));
         for i in 1..2000 {
-            assert!(cache.get(0, 512).is_some(), "evicted after {i} although used");
-            cache.insert(0, 512 + i * 8192, Arc::clone(&block));
+            assert!(cache.get(segment(0, 0), 512).is_some(), "evicted after {i} although used");
+            cache.insert(segment(0, 0), 512 + i * 8192, Arc::clone(&block));
         }
         for shard in &cache.shards {
             let shard = shard.lock();
@@ -144,13 +154,14 @@ mod tests {
             assert!(shard.bytes <= cache.shard_bytes);
             assert!(shard.clock.iter().enumerate().all(|(i, slot)| shard.slots[&slot.key] == i));
         }
-        assert!(cache.get(1, 512).is_none());
+        assert!(cache.get(segment(1, 0), 512).is_none());
+        assert!(cache.get(segment(0, 1), 512).is_none());
     }
 
     #[test]
     fn what_is_larger_than_a_shard_is_not_kept() {
         let cache = BlockCache::new(100);
-        cache.insert(0, 512, block());
-        assert!(cache.get(0, 512).is_none());
+        cache.insert(segment(0, 0), 512, block());
+        assert!(cache.get(segment(0, 0), 512).is_none());
     }
 }

@@ -8,20 +8,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::block::corrupt;
+use super::catalogue::Catalogue;
 use super::commit::{Commit, Link};
+use super::compaction::{self, Compacted, Pace, Pass};
 use super::directory::{Directory, LOCK, MANIFEST, MANIFEST_TEMP, segment_name};
 use super::format::random_u64;
 use super::index::Index;
-use super::manifest::Manifest;
+use super::manifest::{CommitRef, Manifest};
 use super::opening::Opening;
-use super::options::Options;
+use super::options::{Compression, Options};
 use super::recovery;
 use super::syncer::Syncer;
 use super::writer::{Resume, Writer, check_unborn};
 use crate::error::{Error, Result};
-use crate::node::{Address, RecordHead, Sink, Tag};
+use crate::node::{Address, RecordHead, Sink, Tag, Trust};
 use crate::storage::{Lock, Storage};
-use crate::sync::{OwnedGuard, OwnedMutex};
+use crate::sync::{Mutex, OwnedGuard, OwnedMutex};
 
 /// A reader beside a writer looks this often before it believes that something is damaged.
 const READ_ATTEMPTS: u32 = 5;
@@ -34,6 +36,12 @@ pub(crate) struct Log {
     writer: Option<OwnedMutex<Writer>>,
     /// Read-only: where the newest commit was found.
     found: Option<Manifest>,
+    epoch: u64,
+    /// What compaction takes from the options.
+    compression: Compression,
+    block_bytes: u32,
+    /// Held by the one pass of compaction that runs.
+    compacting: Mutex<()>,
     /// Released last.
     _lock: Option<Box<dyn Any + Send + Sync>>,
 }
@@ -81,6 +89,7 @@ impl Log {
         };
         let next = manifest.segments.last().map_or(0, |active| active.number + 1);
         check_unborn(&directory, manifest.store_id, next)?;
+        compaction::remove_leftovers(&directory, &manifest)?;
         let opening = Arc::new(Opening::new(Arc::clone(&directory), manifest.store_id, options.cache_bytes)?);
         let recovered = !manifest.clean;
         let active = match recovery::add_segments(&opening, &mut manifest) {
@@ -105,7 +114,7 @@ impl Log {
         let syncer = Arc::new(Syncer::default());
         let resume = Resume { manifest, newest, active, epoch: random_u64(), recovered };
         let writer = Writer::new(Arc::clone(&opening), Arc::clone(&syncer), options, resume);
-        Ok(Self { opening, syncer, writer: Some(OwnedMutex::new(writer)), found: None, _lock: Some(lock) })
+        Ok(Self::of(opening, syncer, options, Some((writer, lock)), None))
     }
 
     /// Opens beside a writer: the manifest and the segments may change while they are looked at.
@@ -142,7 +151,21 @@ impl Log {
         let newest = recovery::find_newest(&opening, &mut manifest, active.as_deref())?;
         opening.set_newest(newest);
         manifest.index = active.map_or_else(Index::default, |active| active.with_index(Index::clone));
-        Ok(Self { opening, syncer: Arc::default(), writer: None, found: Some(manifest), _lock: None })
+        Ok(Self::of(opening, Arc::default(), options, None, Some(manifest)))
+    }
+
+    fn of(
+        opening: Arc<Opening>,
+        syncer: Arc<Syncer>,
+        options: &Options,
+        writer: Option<(Writer, Box<dyn Any + Send + Sync>)>,
+        found: Option<Manifest>,
+    ) -> Self {
+        let epoch = writer.as_ref().map_or(0, |(writer, _)| writer.epoch());
+        let (writer, lock) = writer.map(|(writer, lock)| (OwnedMutex::new(writer), lock)).unzip();
+        let (compression, block_bytes) = (options.compression, options.block_bytes);
+        let compacting = Mutex::new(());
+        Self { opening, syncer, writer, found, epoch, compression, block_bytes, compacting, _lock: lock }
     }
 
     /// The reading end, for lazy nodes to hold.
@@ -190,11 +213,17 @@ impl Log {
     /// [`Error::UnknownCheckpoint`] if there is none; [`Error::Corrupt`] or [`Error::Io`] if one on the way cannot
     /// be read.
     pub(crate) fn find(&self, id: u64) -> Result<Arc<Commit>> {
+        let catalogue = Arc::clone(&self.opening.ledger().catalogue);
+        if id <= catalogue.floor {
+            let kept = catalogue.find(id).ok_or(Error::UnknownCheckpoint { id })?;
+            return read_kept(&self.opening, kept).map(Arc::new);
+        }
         let mut here = self.latest();
         while let Some(commit) = here {
             if commit.id == id {
                 return Ok(commit);
             }
+            // None of these lies below the floor, where commits may be gone: the links lead no further than `id`.
             let towards = [commit.jump, commit.previous].into_iter().flatten().find(|link| link.id >= id);
             here = towards.map(|link| read_link(&self.opening, link)).transpose()?.map(Arc::new);
         }
@@ -203,7 +232,40 @@ impl Log {
 
     /// All commits, the newest first; each is read when it is asked for.
     pub(crate) fn commits(&self) -> Commits {
-        Commits { opening: Arc::clone(&self.opening), next: self.latest().map(|newest| newest.link()) }
+        let next = self.latest().map(|newest| CommitRef { id: newest.id, address: newest.address });
+        let catalogue = Arc::clone(&self.opening.ledger().catalogue);
+        Commits { opening: Arc::clone(&self.opening), catalogue, next }
+    }
+
+    /// The commits that must stay readable: those that are kept, and those that somebody holds.
+    pub(crate) fn in_use(&self) -> impl Iterator<Item = Result<Arc<Commit>>> + use<> {
+        // The list first: what is held and not listed was pinned before it was dropped.
+        let kept = self.commits();
+        let pinned = self.opening.ledger().pinned();
+        kept.map(|commit| commit.map(Arc::new)).chain(pinned.into_iter().map(Ok))
+    }
+
+    /// Gives back the space of segments of which less than `threshold` (0 to 1) is in use.
+    ///
+    /// # Errors
+    ///
+    /// See [`Pass::step`].
+    pub(crate) fn compact(&self, threshold: f64, pace: Pace) -> Result<Compacted> {
+        let _alone = self.compacting.lock();
+        Pass::begin(self, threshold, pace)?.run()
+    }
+
+    /// What blocks of this opening carry.
+    pub(crate) fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    pub(crate) fn compression(&self) -> Compression {
+        self.compression
+    }
+
+    pub(crate) fn block_bytes(&self) -> u32 {
+        self.block_bytes
     }
 
     /// What the log takes on disk.
@@ -271,25 +333,56 @@ impl Sink for Turn {
         self.0.tag()
     }
 
+    fn trust(&self) -> Option<Arc<dyn Trust>> {
+        self.0.trust()
+    }
+
     fn append(&mut self, head: RecordHead, refs: &[Address], payload: &[u8]) -> Result<Address> {
         self.0.append(head, refs, payload)
     }
 }
 
-/// The commits of a log, the newest first. Ends after an error.
+/// The kept commits of a log, the newest first. Ends after an error.
 pub(crate) struct Commits {
     opening: Arc<Opening>,
-    next: Option<Link>,
+    catalogue: Arc<Catalogue>,
+    next: Option<CommitRef>,
 }
 
 impl Iterator for Commits {
     type Item = Result<Commit>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let commit = read_link(&self.opening, self.next.take()?);
-        self.next = commit.as_ref().ok().and_then(|commit| commit.previous);
-        Some(commit)
+        loop {
+            let here = self.next.take()?;
+            let commit = read_kept(&self.opening, here);
+            if commit.is_err() && !self.opening.ledger().keeps(here.id) {
+                // Retention dropped it since the walk began.
+                self.catalogue = Arc::clone(&self.opening.ledger().catalogue);
+                self.next = self.catalogue.before(here.id);
+                continue;
+            }
+            if let Ok(commit) = &commit {
+                let above = commit.previous.filter(|previous| previous.id > self.catalogue.floor);
+                self.next = match above {
+                    Some(previous) => Some(CommitRef { id: previous.id, address: previous.address }),
+                    None => self.catalogue.before(here.id),
+                };
+            }
+            return Some(commit);
+        }
     }
+}
+
+/// Reads a commit that retention left.
+fn read_kept(opening: &Opening, kept: CommitRef) -> Result<Commit> {
+    let commit = opening.read_commit(kept.address)?;
+    if commit.id != kept.id {
+        let place = opening.segment(kept.address.segment())?.place(0);
+        let what = format!("commit {} was expected at {}, found {}", kept.id, kept.address, commit.id);
+        return Err(corrupt(place, what));
+    }
+    Ok(commit)
 }
 
 fn read_link(opening: &Opening, link: Link) -> Result<Commit> {

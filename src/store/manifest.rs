@@ -9,7 +9,7 @@
 //! |---|---|---|
 //! | 0 | 8 | `PRNLMANI` |
 //! | 8 | 4 | format version |
-//! | 12 | 4 | flags: 1 clean, 2 buffered |
+//! | 12 | 4 | flags: 1 clean, 2 buffered, 4 some checkpoints were dropped |
 //! | 16 | 8 | store id |
 //! | 24 | 8 | sequence: one more than in the manifest before |
 //! | 32 | 8 | epoch of the blocks after the point |
@@ -22,10 +22,12 @@
 //! | 76 | 4 | length of the index of the last segment |
 //! | 80 | 20 each | segments: number, generation, length, offset of the index (the last one: 0), 0 |
 //! | | | index of the last segment up to the point |
+//! | | | with flag 4: commits up to this id (8) are kept only if listed; their number (8); id and address (16) each |
 //! | | 8 | checksum of all before |
 
 use std::io;
 
+use super::catalogue::Catalogue;
 use super::directory::{Directory, MANIFEST, MANIFEST_TEMP};
 use super::format::{Cursor, MAX_SEGMENT_BYTES, SECTOR_BYTES, VERSION, checksum};
 use super::index::Index;
@@ -35,6 +37,7 @@ use crate::node::Address;
 const MAGIC: [u8; 8] = *b"PRNLMANI";
 const CLEAN: u32 = 1;
 const BUFFERED: u32 = 2;
+const DROPPED: u32 = 4;
 const ENTRY_BYTES: usize = 20;
 
 /// One segment, as the manifest names it.
@@ -83,6 +86,8 @@ pub(crate) struct Manifest {
     pub point: Point,
     /// Index of the active segment up to the point.
     pub index: Index,
+    /// Which commits retention left.
+    pub catalogue: Catalogue,
 }
 
 impl Manifest {
@@ -99,6 +104,7 @@ impl Manifest {
             segments: Vec::new(),
             point: Point { offset: 0, ordinal: 0 },
             index: Index::default(),
+            catalogue: Catalogue::default(),
         }
     }
 
@@ -162,7 +168,9 @@ impl Manifest {
         let mut index = Vec::new();
         self.index.encode(&mut index);
         let mut bytes = Vec::with_capacity(96 + self.segments.len() * ENTRY_BYTES + index.len());
-        let flags = if self.clean { CLEAN } else { 0 } | if self.buffered { BUFFERED } else { 0 };
+        let dropped = self.catalogue.floor > 0;
+        let flags = [(self.clean, CLEAN), (self.buffered, BUFFERED), (dropped, DROPPED)];
+        let flags = flags.iter().filter(|(set, _)| *set).fold(0, |flags, (_, flag)| flags | flag);
         bytes.extend_from_slice(&MAGIC);
         for value in [VERSION, flags] {
             bytes.extend_from_slice(&value.to_le_bytes());
@@ -181,6 +189,9 @@ impl Manifest {
             }
         }
         bytes.extend_from_slice(&index);
+        if dropped {
+            self.catalogue.encode(&mut bytes);
+        }
         let checksum = checksum(&bytes);
         bytes.extend_from_slice(&checksum.to_le_bytes());
         bytes
@@ -201,7 +212,7 @@ impl Manifest {
         let (newest_id, newest_address) = (cursor.u64()?, cursor.u64()?);
         if newest_address >> Address::BITS != 0
             || newest_id >= next_commit_id
-            || flags & !(CLEAN | BUFFERED) != 0
+            || flags & !(CLEAN | BUFFERED | DROPPED) != 0
         {
             return None;
         }
@@ -231,6 +242,10 @@ impl Manifest {
             segments.push(entry);
         }
         let index = Index::decode(cursor.take(index_bytes)?)?;
+        let catalogue = match flags & DROPPED {
+            0 => Catalogue::default(),
+            _ => Catalogue::decode(&mut cursor).filter(|found| found.floor < next_commit_id)?,
+        };
         let end = segments.last().map_or(0, |active| active.len_bytes);
         let in_bounds = point.offset <= end && point.offset.is_multiple_of(SECTOR_BYTES);
         if cursor.remaining() != 0 || !in_bounds || point.ordinal > Address::MAX_ORDINALS {
@@ -247,6 +262,7 @@ impl Manifest {
             segments,
             point,
             index,
+            catalogue,
         })
     }
 }
@@ -275,6 +291,7 @@ mod tests {
             segments: vec![entry(1, 5000), entry(4, 0)],
             point: Point { offset: 1024, ordinal: 9 },
             index,
+            catalogue: Catalogue { floor: 8, kept: vec![CommitRef { id: 3, address: Address::new(1, 2) }] },
             ..Manifest::of_new_store(77, 3)
         }
     }

@@ -3,19 +3,26 @@
 mod backup;
 mod block;
 mod block_cache;
+mod catalogue;
 mod checkpoint;
 mod commit;
+mod compaction;
 mod compression;
 mod directory;
 mod format;
 mod index;
+mod keeping;
+mod lease;
 mod log;
 mod manifest;
+mod mark;
 mod opening;
 mod options;
 mod persist;
+mod reach;
 mod record;
 mod recovery;
+mod replacement;
 mod salvage;
 mod segment;
 mod syncer;
@@ -42,6 +49,9 @@ use crate::sync::Mutex;
 pub use backup::Backup;
 pub use checkpoint::{Checkpoint, CheckpointId, CheckpointOptions};
 pub(crate) use commit::{Commit, Draft, Root};
+pub use compaction::Compacted;
+pub use keeping::Retained;
+use lease::Lease;
 pub(crate) use log::{Log, Turn};
 pub use options::{Compression, Durability, Options};
 pub use persist::Persist;
@@ -86,6 +96,7 @@ pub struct Store {
     log: Log,
     path: PathBuf,
     durability: Durability,
+    compact_below: f64,
     /// What is known of the types that came by.
     types: Mutex<HashMap<TypeId, Known>>,
 }
@@ -122,6 +133,7 @@ impl Store {
             log,
             path: path.to_owned(),
             durability: options.durability,
+            compact_below: options.compact_below,
             types: Mutex::new(HashMap::new()),
         })
     }
@@ -199,8 +211,10 @@ impl Store {
     /// read back on trial.
     fn record_shape(&self, state: &dyn Persist, turn: &RefCell<Turn>) -> Result<(Address, bool)> {
         let (id, _) = state.type_of();
+        let trust = turn.borrow().trust();
+        let is_there = |address: &Address| trust.as_ref().is_none_or(|trust| trust.holds(*address));
         if let Some(known) = self.types.lock().get_mut(&id)
-            && let Some(&address) = known.recorded.first()
+            && let Some(address) = known.recorded.iter().copied().find(is_there)
         {
             known.uses += 1;
             // A part that is empty at first (an option, a collection) is only tried later: look again ever more rarely.
@@ -266,7 +280,14 @@ impl Store {
 
     /// Restores one of the newest checkpoint's states. Otherwise as [`latest`](Self::latest).
     pub fn latest_named<T: DeserializeOwned + 'static>(&self, name: &str) -> Result<Option<T>> {
-        self.log.latest().map(|commit| self.decode(&commit, name)).transpose()
+        while let Some(commit) = self.log.latest() {
+            match self.decode(&commit, name) {
+                // Retention dropped it just now, because there is a newer one.
+                Err(Error::UnknownCheckpoint { .. }) => {}
+                decoded => return decoded.map(Some),
+            }
+        }
+        Ok(None)
     }
 
     /// Restores the state of any checkpoint. **O(log checkpoints)** to find it, then as [`latest`](Self::latest).
@@ -280,17 +301,21 @@ impl Store {
 
     /// Restores one of a checkpoint's states. Otherwise as [`restore`](Self::restore).
     pub fn restore_named<T: DeserializeOwned + 'static>(&self, id: CheckpointId, name: &str) -> Result<T> {
-        self.decode(&*self.log.find(id.0)?, name)
+        self.decode(&self.log.find(id.0)?, name)
     }
 
-    fn decode<T: DeserializeOwned + 'static>(&self, commit: &Commit, name: &str) -> Result<T> {
+    fn decode<T: DeserializeOwned + 'static>(&self, commit: &Arc<Commit>, name: &str) -> Result<T> {
+        // Before anything else is read: from here on it stays, whatever retention says.
+        let unknown = || Error::UnknownCheckpoint { id: commit.id };
+        let lease = Lease::take(self.log.opening(), commit).ok_or_else(unknown)?;
         let root = commit.roots.iter().find(|root| root.name == name).ok_or_else(|| Error::UnknownRoot {
             id: commit.id,
             name: name.to_owned(),
             found: commit.roots.iter().map(|root| format!("{:?}", root.name)).collect::<Vec<_>>().join(", "),
         })?;
         self.check_shape::<T>(root.shape)?;
-        decode(&self.backing(), commit.address, &root.payload, &root.refs)
+        let backing: Arc<dyn Backing> = lease;
+        decode(&backing, commit.address, &root.payload, &root.refs)
     }
 
     /// Refuses a type whose shape is not the recorded one.

@@ -6,14 +6,16 @@
 
 use std::sync::Arc;
 
-use crate::sync::RwLock;
+use crate::sync::{Mutex, MutexGuard, RwLock};
 
 use super::block::{RecordBlock, corrupt};
 use super::block_cache::BlockCache;
+use super::catalogue::Catalogue;
 use super::commit::Commit;
 use super::directory::Directory;
 use super::format::Place;
 use super::index::BlockEntry;
+use super::lease::Ledger;
 use super::segment::Segment;
 use crate::error::{Error, Result};
 use crate::node::{Address, Backing, Record, Sweep, Tag};
@@ -27,6 +29,7 @@ pub(crate) struct Opening {
     /// By number; compaction leaves holes.
     segments: RwLock<Vec<Option<Arc<Segment>>>>,
     newest: RwLock<Option<Arc<Commit>>>,
+    ledger: Mutex<Ledger>,
 }
 
 impl Opening {
@@ -49,6 +52,7 @@ impl Opening {
             cache: BlockCache::new(cache_bytes),
             segments: RwLock::new(Vec::new()),
             newest: RwLock::new(None),
+            ledger: Mutex::default(),
         })
     }
 
@@ -60,6 +64,13 @@ impl Opening {
             segments.resize(number + 1, None);
         }
         segments[number] = Some(segment);
+    }
+
+    /// Takes a segment of which nothing is left away from readers.
+    pub(crate) fn remove_segment(&self, number: u32) {
+        if let Some(place) = self.segments.write().get_mut(number as usize) {
+            *place = None;
+        }
     }
 
     /// The segment of this number.
@@ -90,16 +101,40 @@ impl Opening {
         *self.newest.write() = commit;
     }
 
+    /// Which checkpoints are kept, and which are held. Locked for a few instructions at a time.
+    pub(crate) fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        self.ledger.lock()
+    }
+
+    /// Says which checkpoints are kept.
+    pub(crate) fn set_catalogue(&self, catalogue: Catalogue) {
+        self.ledger().catalogue = Arc::new(catalogue);
+    }
+
     /// Reads the commit at `address`.
     ///
     /// # Errors
     ///
     /// [`Error::Corrupt`] if there is none; [`Error::Io`] if the system refuses.
     pub(crate) fn read_commit(&self, address: Address) -> Result<Commit> {
-        let segment = self.segment(address.segment())?;
-        let (entry, epoch) = segment.find(address.ordinal())?;
-        let place = segment.place(entry.offset);
-        Commit::read(&**segment.region()?, place, address.ordinal(), epoch)
+        self.in_segment(address, |segment| {
+            let (entry, epoch) = segment.find(address.ordinal())?;
+            let place = segment.place(entry.offset);
+            Commit::read(&**segment.region()?, place, address.ordinal(), epoch)
+        })
+    }
+
+    /// Reads something of the segment that `address` lies in; again, if compaction replaced the segment meanwhile and
+    /// its file was gone before it was mapped.
+    fn in_segment<T>(&self, address: Address, mut read: impl FnMut(&Segment) -> Result<T>) -> Result<T> {
+        loop {
+            let segment = self.segment(address.segment())?;
+            match read(&segment) {
+                Err(error) if Arc::ptr_eq(&segment, &self.segment(address.segment())?) => return Err(error),
+                Err(_) => {}
+                done => return done,
+            }
+        }
     }
 }
 
@@ -109,14 +144,15 @@ impl Backing for Opening {
     }
 
     fn read(&self, address: Address) -> Result<Record> {
-        let segment = self.segment(address.segment())?;
-        let (entry, epoch) = segment.find(address.ordinal())?;
-        if let Some(block) = self.cache.get(address.segment(), entry.offset) {
-            return block.record(address);
-        }
-        let block = Arc::new(read_block(&segment, entry, epoch, address)?);
-        self.cache.insert(address.segment(), entry.offset, Arc::clone(&block));
-        block.record(address)
+        self.in_segment(address, |segment| {
+            let (entry, epoch) = segment.find(address.ordinal())?;
+            if let Some(block) = self.cache.get(segment.entry, entry.offset) {
+                return block.record(address);
+            }
+            let block = Arc::new(read_block(segment, entry, epoch, address)?);
+            self.cache.insert(segment.entry, entry.offset, Arc::clone(&block));
+            block.record(address)
+        })
     }
 
     fn sweep(&self) -> Box<dyn Sweep + '_> {
@@ -125,7 +161,12 @@ impl Backing for Opening {
 }
 
 /// Reads and decodes the block that holds the record at `address`, as the segment's index says.
-fn read_block(segment: &Segment, entry: BlockEntry, epoch: u64, address: Address) -> Result<RecordBlock> {
+pub(crate) fn read_block(
+    segment: &Segment,
+    entry: BlockEntry,
+    epoch: u64,
+    address: Address,
+) -> Result<RecordBlock> {
     let place = segment.place(entry.offset);
     if entry.is_commit {
         return Err(corrupt(place, format!("the record {address} was expected, but a commit is here")));
@@ -148,8 +189,10 @@ impl Sweep for Pass<'_> {
         if let Some(block) = self.block.as_ref().filter(|block| block.holds(address)) {
             return block.record(address);
         }
-        let segment = self.opening.segment(address.segment())?;
-        let (entry, epoch) = segment.find(address.ordinal())?;
-        self.block.insert(read_block(&segment, entry, epoch, address)?).record(address)
+        let block = self.opening.in_segment(address, |segment| {
+            let (entry, epoch) = segment.find(address.ordinal())?;
+            read_block(segment, entry, epoch, address)
+        })?;
+        self.block.insert(block).record(address)
     }
 }

@@ -45,6 +45,7 @@ pub struct Options {
     pub(crate) create: bool,
     pub(crate) read_only: bool,
     pub(crate) durability: Durability,
+    pub(crate) compact_below: f64,
 }
 
 impl Options {
@@ -67,6 +68,7 @@ impl Options {
             create: true,
             read_only: false,
             durability: Durability::default(),
+            compact_below: 0.5,
         }
     }
 
@@ -114,6 +116,16 @@ impl Options {
     #[must_use]
     pub fn read_only(mut self, read_only: bool) -> Self {
         self.read_only = read_only;
+        self
+    }
+
+    /// Compaction rewrites segments of which less than this part is in use, 0 to 1. Default: 0.5.
+    ///
+    /// A higher value keeps the store smaller and writes more: with 0.5 the store takes at most about twice what is in
+    /// use, and a byte that stays is written about twice more.
+    #[must_use]
+    pub fn compact_below(mut self, part_in_use: f64) -> Self {
+        self.compact_below = if part_in_use.is_nan() { 0.5 } else { part_in_use.clamp(0.0, 1.0) };
         self
     }
 

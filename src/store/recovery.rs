@@ -26,8 +26,9 @@ use crate::error::Result;
 use crate::node::Address;
 use crate::storage::Region;
 
-/// Gives the opening its segments, all but the last one sealed. Returns the active one.
+/// Gives the opening its segments, all but the last one sealed, and its checkpoints. Returns the active segment.
 pub(crate) fn add_segments(opening: &Opening, manifest: &mut Manifest) -> Option<Arc<Segment>> {
+    opening.set_catalogue(manifest.catalogue.clone());
     let mut active = None;
     for &entry in &manifest.segments {
         let index = (entry.index_offset == 0).then(|| std::mem::take(&mut manifest.index));
@@ -112,7 +113,8 @@ impl Walk {
                 is_commit: header.kind == BlockKind::Commit,
             };
             match header.kind {
-                BlockKind::Index => break,
+                // Of sealed segments only.
+                BlockKind::Index | BlockKind::Sparse => break,
                 BlockKind::Records => {
                     entries.push(entry);
                     part.blocks += 1;

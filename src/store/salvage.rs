@@ -25,7 +25,7 @@ use super::options::Durability;
 use super::segment::{FIRST_BATCH, Segment};
 use super::verify::{Progress, Watched};
 use crate::error::{Error, Result};
-use crate::node::{Address, Backing, Sink};
+use crate::node::{Address, Backing, RecordHead, RecordKind, Sink, Version, merge};
 use crate::storage::Region;
 
 /// What [`Store::salvage`](super::Store::salvage) saved, and what it could not.
@@ -302,8 +302,8 @@ impl Copy<'_> {
             }
             let refs = match refs {
                 Some(refs) => refs,
-                None => match self.from.read(address) {
-                    Ok(record) => refs.insert(record.refs.into_iter()),
+                None => match self.read(address) {
+                    Ok((_, found, _)) => refs.insert(found.into_iter()),
                     Err(error @ Error::Io { .. }) => return Err(error),
                     Err(error) => {
                         self.broken.insert(address, (address, error.to_string()));
@@ -322,6 +322,23 @@ impl Copy<'_> {
         Ok(())
     }
 
+    /// Reads a record. A branch that is a delta is made a full one: its base may name children that a delta says anew,
+    /// and that compaction therefore gave up.
+    fn read(&self, address: Address) -> Result<(RecordHead, Vec<Address>, Vec<u8>)> {
+        let record = self.from.read(address)?;
+        let (head, refs, payload) = (record.head, record.refs.clone(), record.payload().to_vec());
+        if head.kind == RecordKind::Branch && head.delta {
+            let mut chain = vec![Version::of(record)];
+            while let Some(base) = chain.last().and_then(Version::base) {
+                chain.push(Version::of(self.from.read(base)?));
+            }
+            if let Some(full) = merge(&chain) {
+                return Ok(full);
+            }
+        }
+        Ok((head, refs, payload))
+    }
+
     /// Copies a record and all that it reaches, which can be read.
     fn copy(&mut self, address: Address, sink: &mut impl Sink) -> Result<()> {
         let mut open = vec![address];
@@ -330,12 +347,12 @@ impl Copy<'_> {
                 open.pop();
                 continue;
             }
-            let record = self.from.read(address)?;
+            let (head, refs, payload) = self.read(address)?;
             let before = open.len();
-            open.extend(record.refs.iter().filter(|to| !self.moved.contains_key(to)));
+            open.extend(refs.iter().filter(|to| !self.moved.contains_key(to)));
             if open.len() == before {
-                let refs: Vec<_> = record.refs.iter().map(|to| self.moved[to]).collect();
-                self.moved.insert(address, sink.append(record.head, &refs, record.payload())?);
+                let refs: Vec<_> = refs.iter().map(|to| self.moved[to]).collect();
+                self.moved.insert(address, sink.append(head, &refs, &payload)?);
                 open.pop();
             }
         }

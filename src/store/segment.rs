@@ -72,6 +72,11 @@ impl Segment {
         self.entry.number
     }
 
+    /// The identity of its store.
+    pub(crate) fn store_id(&self) -> u64 {
+        self.store_id
+    }
+
     /// The place at `offset` of this segment.
     pub(crate) fn place(&self, offset: u32) -> Place {
         Place { store_id: self.store_id, segment: self.entry.number, offset }
@@ -179,6 +184,15 @@ impl Segment {
     pub(crate) fn blocks(&self) -> Result<Index> {
         let known = self.index.read().clone();
         known.map_or_else(|| self.read_index(), Ok)
+    }
+
+    /// What a block of this segment takes on disk.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Corrupt`] if there is no block's header.
+    pub(crate) fn block_bytes(&self, entry: BlockEntry) -> Result<u64> {
+        block::len_bytes(&**self.region()?, self.place(entry.offset))
     }
 
     fn read_index(&self) -> Result<Index> {

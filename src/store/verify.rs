@@ -13,7 +13,7 @@ use super::index::BlockEntry;
 use super::log::Log;
 use super::segment::Segment;
 use crate::error::{Error, Result};
-use crate::node::{Address, RecordKind};
+use crate::node::{Address, RecordKind, needs};
 
 /// How far something long has got.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -206,14 +206,20 @@ fn check_records(
         let address = Address::new(segment.number(), ordinal);
         let wanted = needed.segment(segment.number()).remove(&ordinal);
         let Some(record) = verified.note(block.record(address))? else { continue };
-        let Some(wanted) = wanted else { continue };
+        let Some((wanted, slots)) = wanted else { continue };
         if !wanted.fits(record.head.kind) {
             let what = format!("the record {address} is a {:?} where a {wanted:?} belongs", record.head.kind);
             verified.note::<()>(Err(corrupt(place, what)))?;
         }
-        let own = usize::from(record.head.delta);
-        record.refs.iter().take(own).for_each(|&base| needed.add(base, Wanted::version(record.head.kind)));
-        record.refs.iter().skip(own).for_each(|&to| needed.add(to, Wanted::Node));
+        // What a base says of slots that a delta above it says anew may be gone: compaction does not follow it.
+        if let Some(needs) = needs(&record, slots) {
+            needs.nodes.into_iter().for_each(|to| needed.add(to, Wanted::Node, u16::MAX));
+            let version = Wanted::version(record.head.kind);
+            needs.base.into_iter().for_each(|(base, slots)| needed.add(base, version, slots));
+        } else {
+            let what = format!("the record {address} does not begin as one of its kind");
+            verified.note::<()>(Err(corrupt(place, what)))?;
+        }
     }
     Ok(Content::Records { checksum })
 }
@@ -272,26 +278,28 @@ impl Wanted {
     }
 }
 
-/// The records that something refers to and that were not met yet.
+/// The records that something refers to and that were not met yet, and the slots in which each has the say.
 #[derive(Default)]
 struct Needed {
-    segments: BTreeMap<u32, BTreeMap<u32, Wanted>>,
+    segments: BTreeMap<u32, BTreeMap<u32, (Wanted, u16)>>,
 }
 
 impl Needed {
-    fn segment(&mut self, number: u32) -> &mut BTreeMap<u32, Wanted> {
+    fn segment(&mut self, number: u32) -> &mut BTreeMap<u32, (Wanted, u16)> {
         self.segments.entry(number).or_default()
     }
 
-    fn add(&mut self, address: Address, wanted: Wanted) {
-        let known = self.segment(address.segment()).entry(address.ordinal()).or_insert(wanted);
+    fn add(&mut self, address: Address, wanted: Wanted, slots: u16) {
+        let segment = self.segment(address.segment());
+        let (known, known_slots) = segment.entry(address.ordinal()).or_insert((wanted, slots));
+        *known_slots |= slots;
         if *known == Wanted::Node {
             *known = wanted;
         }
     }
 
     fn add_root(&mut self, root: &Root) {
-        self.add(root.shape, Wanted::Shape);
-        root.refs.iter().for_each(|&to| self.add(to, Wanted::Node));
+        self.add(root.shape, Wanted::Shape, 0);
+        root.refs.iter().for_each(|&to| self.add(to, Wanted::Node, u16::MAX));
     }
 }

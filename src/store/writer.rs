@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::block::{self, BlockBuilder, BlockFacts, BlockKind, HEADER_BYTES};
+use super::catalogue::Catalogue;
 use super::commit::{BatchPart, BatchSize, Commit, Draft, Link};
 use super::compression::Compressor;
 use super::directory::{Directory, segment_name};
@@ -18,11 +19,12 @@ use super::index::{BlockEntry, Index};
 use super::manifest::{CommitRef, Manifest, Point, SegmentEntry};
 use super::opening::Opening;
 use super::options::{Durability, Options};
+use super::reach::Reach;
 use super::record;
 use super::segment::{self, FIRST_BATCH, Segment};
 use super::syncer::Syncer;
 use crate::error::{Error, Result};
-use crate::node::{Address, Backing, RecordHead, Sink, Tag};
+use crate::node::{Address, Backing, RecordHead, Sink, Tag, Trust};
 use crate::storage::StorageFile;
 use crate::weaken;
 
@@ -54,6 +56,8 @@ pub(crate) struct Writer {
     newest: Option<Arc<Commit>>,
     next_id: u64,
     batch: BatchSize,
+    /// What the last mark found reachable.
+    reach: Option<Arc<Reach>>,
 }
 
 /// The segment that is being filled.
@@ -106,6 +110,7 @@ impl Writer {
             entries: Vec::new(),
             newest,
             batch: BatchSize::default(),
+            reach: None,
         }
     }
 
@@ -142,6 +147,68 @@ impl Writer {
         self.syncer.check()?;
         self.close_block();
         self.write_out(self.durability)
+    }
+
+    /// What blocks of this opening carry.
+    pub(crate) fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// Where the next record will lie; `None` if there is no segment yet. All before it can be read.
+    ///
+    /// # Errors
+    ///
+    /// As [`commit`](Self::commit).
+    pub(crate) fn position(&mut self) -> Result<Option<Address>> {
+        if !self.block.is_empty() || !self.buffer.is_empty() {
+            self.make_readable()?;
+        }
+        let next = |active: &Active| match active.next_ordinal {
+            Address::MAX_ORDINALS => Address::new(active.segment.number() + 1, 0),
+            ordinal => Address::new(active.segment.number(), ordinal),
+        };
+        Ok(self.active.as_ref().map(next))
+    }
+
+    /// Trusts no record but these from now on, and those after them.
+    pub(crate) fn set_reach(&mut self, reach: Arc<Reach>) {
+        self.reach = Some(reach);
+    }
+
+    /// Says which commits are kept, durably.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] if the system refuses, which poisons the writer: which commits are kept shows at the next
+    /// opening. [`Error::Poisoned`].
+    pub(crate) fn set_catalogue(&mut self, catalogue: Catalogue) -> Result<()> {
+        self.syncer.sync()?;
+        self.manifest.catalogue = catalogue.clone();
+        self.write_manifest()?;
+        self.opening.set_catalogue(catalogue);
+        Ok(())
+    }
+
+    /// Lets the manifest, and then readers, find `new` where a sealed segment was; `None`: nothing.
+    ///
+    /// # Errors
+    ///
+    /// As [`set_catalogue`](Self::set_catalogue).
+    pub(crate) fn replace_segment(&mut self, number: u32, new: Option<Arc<Segment>>) -> Result<()> {
+        self.syncer.sync()?;
+        let Ok(i) = self.manifest.segments.binary_search_by_key(&number, |entry| entry.number) else {
+            return Err(no_segment());
+        };
+        match &new {
+            Some(new) => self.manifest.segments[i] = new.entry,
+            None => drop(self.manifest.segments.remove(i)),
+        }
+        self.write_manifest()?;
+        match new {
+            Some(new) => self.opening.add_segment(new),
+            None => self.opening.remove_segment(number),
+        }
+        Ok(())
     }
 
     /// Leaves the store clean: syncs, and records in the manifest that it ends here. Records without a commit
@@ -432,6 +499,10 @@ impl Writer {
 impl Sink for Writer {
     fn tag(&self) -> Tag {
         self.opening.tag()
+    }
+
+    fn trust(&self) -> Option<Arc<dyn Trust>> {
+        self.reach.clone().map(|reach| reach as Arc<dyn Trust>)
     }
 
     fn append(&mut self, head: RecordHead, refs: &[Address], payload: &[u8]) -> Result<Address> {

@@ -1,5 +1,6 @@
 //! Tests that need more than one module, or the source tree itself.
 
+mod compaction;
 mod kill;
 mod log;
 mod ord_map;

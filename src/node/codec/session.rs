@@ -21,7 +21,7 @@ use serde::ser::{self, Serialize, Serializer};
 
 use super::writer;
 use crate::error::{Error, Result};
-use crate::node::{Address, Backing, RecordHead, Sink, Tag};
+use crate::node::{Address, Backing, RecordHead, Sink, Tag, Trust};
 use crate::sync::per_thread;
 
 /// What the magic names begin with. No serde derive produces it: `$` is not part of a Rust name.
@@ -101,6 +101,8 @@ pub(crate) struct Buffers {
 /// One flush: nodes are encoded and appended through it. Bound to a thread.
 pub(crate) struct Save {
     sink: Rc<RefCell<dyn Sink>>,
+    /// Does not change while the sink is borrowed for this flush.
+    trust: Option<Arc<dyn Trust>>,
     pool: RefCell<Vec<Buffers>>,
     /// Collections load and encode a sample of their items instead of flushing.
     trial: bool,
@@ -111,13 +113,14 @@ pub(crate) struct Save {
 impl Save {
     /// Starts a flush into `sink`.
     pub(crate) fn new(sink: Rc<RefCell<dyn Sink>>) -> Rc<Self> {
-        Rc::new(Self { sink, pool: RefCell::default(), trial: false, depth: Cell::new(0) })
+        let trust = sink.borrow().trust();
+        Rc::new(Self { sink, trust, pool: RefCell::default(), trial: false, depth: Cell::new(0) })
     }
 
     /// Starts a trial: encoding a restored value then reads back a sample of every collection in it (the items of
     /// its first leaf, and so on in their collections), and appends nothing.
     pub(crate) fn trial(sink: Rc<RefCell<dyn Sink>>) -> Rc<Self> {
-        Rc::new(Self { sink, pool: RefCell::default(), trial: true, depth: Cell::new(0) })
+        Rc::new(Self { sink, trust: None, pool: RefCell::default(), trial: true, depth: Cell::new(0) })
     }
 
     /// Whether this is a trial.
@@ -128,6 +131,12 @@ impl Save {
     /// The opening whose addresses this flush makes and trusts.
     pub(crate) fn tag(&self) -> Tag {
         self.sink.borrow().tag()
+    }
+
+    /// Whether the record at this address of the opening is there to stay (invariant 13).
+    #[inline]
+    pub(crate) fn trusts(&self, address: Address) -> bool {
+        self.trust.as_ref().is_none_or(|trust| trust.holds(address))
     }
 
     /// Appends one record; the errors are the log's.

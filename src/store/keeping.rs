@@ -1,0 +1,142 @@
+//! How deep the store is: which checkpoints it keeps, and giving back the space of the others.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Store;
+use super::catalogue::Catalogue;
+use super::checkpoint::CheckpointId;
+use super::commit::Commit;
+use super::compaction::{Compacted, Pace};
+use super::log::Log;
+use super::manifest::CommitRef;
+use crate::error::Result;
+use crate::retention::{Moment, Retention};
+
+/// What applying a [`Retention`] did, or would do.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct Retained {
+    /// The checkpoints that are kept, the newest first.
+    pub kept: Vec<CheckpointId>,
+    /// Those that are not, the newest first.
+    pub dropped: Vec<CheckpointId>,
+}
+
+impl Store {
+    /// Drops the checkpoints that a policy does not keep. **O(checkpoints)**, and one replacement of the manifest.
+    ///
+    /// Durable on return. A dropped checkpoint cannot be restored any more. Its space is given back by
+    /// [`compact`](Self::compact); what a state in memory that was restored from it has not loaded yet stays until that
+    /// state is gone. The newest checkpoint is always kept.
+    ///
+    /// ```
+    /// use perennial::{HashMap, retention::keep_last, store::Store};
+    ///
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// let store = Store::open(dir.path().join("world"))?;
+    /// let mut state = HashMap::new();
+    /// for turn in 0..10 {
+    ///     state.insert(turn, "played");
+    /// #   let state: HashMap<i32, String> = state.iter().map(|(k, v)| (*k, v.to_string())).collect();
+    ///     store.checkpoint(&state)?;
+    /// }
+    /// assert_eq!(store.would_retain(&keep_last(3))?.dropped.len(), 7);
+    /// let retained = store.retain(&keep_last(3))?;
+    /// assert_eq!((retained.kept.len(), store.checkpoints().count()), (3, 3));
+    /// # Ok::<(), perennial::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Poisoned`](crate::Error::Poisoned) if the store cannot be written; [`Error::Io`](crate::Error::Io) if the
+    /// system refuses, which poisons it; [`Error::Corrupt`](crate::Error::Corrupt) if a checkpoint cannot be read.
+    pub fn retain(&self, policy: &Retention) -> Result<Retained> {
+        self.log.retain(policy)
+    }
+
+    /// Tells what [`retain`](Self::retain) would do, and changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Corrupt`](crate::Error::Corrupt) or [`Error::Io`](crate::Error::Io) if a checkpoint cannot be read.
+    pub fn would_retain(&self, policy: &Retention) -> Result<Retained> {
+        Ok(self.log.plan(policy)?.outcome())
+    }
+
+    /// Gives back the space of what no checkpoint reaches, as far as that is worth while: segments of which less is in
+    /// use than the store's options say ([`compact_below`](super::Options::compact_below)) are rewritten.
+    ///
+    /// Checkpoints and reads go on meanwhile; a checkpoint may wait for one sync and one replacement of the manifest.
+    /// Takes at most the space of one rewritten segment beside the store. **O(state + what the kept checkpoints
+    /// changed)**. One compaction runs at a time, another one waits.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Corrupt`](crate::Error::Corrupt) if something that is in use cannot be read; [`Error::Io`](crate::Error::Io)
+    /// if the system refuses, which poisons the store only if it was the manifest that could not be replaced;
+    /// [`Error::Poisoned`](crate::Error::Poisoned).
+    pub fn compact(&self) -> Result<Compacted> {
+        self.log.compact(self.compact_below, Pace::new(None, None))
+    }
+}
+
+/// What a policy says of the commits there are.
+pub(crate) struct Plan {
+    /// What the commits were listed by.
+    from: Arc<Catalogue>,
+    /// Ascending by id.
+    commits: Vec<Commit>,
+    kept: Vec<bool>,
+}
+
+impl Plan {
+    fn outcome(&self) -> Retained {
+        let ids = |wanted: bool| {
+            let chosen = self.commits.iter().zip(&self.kept).rev().filter(|(_, kept)| **kept == wanted);
+            chosen.map(|(commit, _)| CheckpointId(commit.id)).collect()
+        };
+        Retained { kept: ids(true), dropped: ids(false) }
+    }
+
+    fn catalogue(&self) -> Catalogue {
+        let kept = self.commits.iter().zip(&self.kept).filter(|(_, kept)| **kept);
+        let kept = kept.map(|(commit, _)| CommitRef { id: commit.id, address: commit.address }).collect();
+        Catalogue { floor: self.commits.last().map_or(0, |newest| newest.id), kept }
+    }
+}
+
+impl Log {
+    /// Asks a policy about all commits.
+    pub(crate) fn plan(&self, policy: &Retention) -> Result<Plan> {
+        let from = Arc::clone(&self.opening().ledger().catalogue);
+        let mut commits = self.commits().collect::<Result<Vec<_>>>()?;
+        commits.reverse();
+        let moments: Vec<_> = commits
+            .iter()
+            .map(|commit| Moment {
+                number: commit.depth,
+                time: Duration::from_micros(commit.time_micros),
+                name: commit.label.as_deref(),
+            })
+            .collect();
+        let kept = policy.kept(&moments);
+        Ok(Plan { from, commits, kept })
+    }
+
+    /// Drops the commits that a policy does not keep.
+    pub(crate) fn retain(&self, policy: &Retention) -> Result<Retained> {
+        loop {
+            // Planned while others commit: what they commit meanwhile lies above the floor and is kept.
+            let plan = self.plan(policy)?;
+            let mut writer = self.writer()?;
+            if plan.kept.iter().all(|kept| *kept) {
+                return Ok(plan.outcome());
+            }
+            if Arc::ptr_eq(&plan.from, &self.opening().ledger().catalogue) {
+                writer.set_catalogue(plan.catalogue())?;
+                return Ok(plan.outcome());
+            }
+        }
+    }
+}

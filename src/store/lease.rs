@@ -1,0 +1,87 @@
+//! Who needs what of the log: the checkpoints that retention left, and those that somebody holds although it did not.
+//!
+//! A restored state loads its nodes when they are touched, so the records of the checkpoint it came from must stay.
+//! It holds a *lease*: what backs its lazy nodes is not the opening itself but a handle that pins the checkpoint, and
+//! goes with the last node that may still have to load something. Lists and pins stand under one lock, so that a
+//! checkpoint is either pinned while it is there, or gone before it could be.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::catalogue::Catalogue;
+use super::commit::Commit;
+use super::opening::Opening;
+use crate::error::Result;
+use crate::node::{Address, Backing, Record, Sweep, Tag};
+
+/// The checkpoints of an opening: those that are kept, and those that are held.
+#[derive(Default)]
+pub(crate) struct Ledger {
+    pub catalogue: Arc<Catalogue>,
+    /// By id, with the number of leases.
+    pins: BTreeMap<u64, (Arc<Commit>, u32)>,
+}
+
+impl Ledger {
+    /// Whether retention left the commit `id`, if there ever was one.
+    pub(crate) fn keeps(&self, id: u64) -> bool {
+        id > self.catalogue.floor || self.catalogue.find(id).is_some()
+    }
+
+    /// The commits that somebody holds.
+    pub(crate) fn pinned(&self) -> Vec<Arc<Commit>> {
+        self.pins.values().map(|(commit, _)| Arc::clone(commit)).collect()
+    }
+
+    fn pin(&mut self, commit: &Arc<Commit>) {
+        self.pins.entry(commit.id).or_insert_with(|| (Arc::clone(commit), 0)).1 += 1;
+    }
+
+    fn unpin(&mut self, id: u64) {
+        if let Some((_, leases)) = self.pins.get_mut(&id) {
+            *leases -= 1;
+            if *leases == 0 {
+                self.pins.remove(&id);
+            }
+        }
+    }
+}
+
+/// The reading end of a log, for nodes of one checkpoint, which stays as long as this does.
+pub(crate) struct Lease {
+    opening: Arc<Opening>,
+    id: u64,
+}
+
+impl Lease {
+    /// Pins a commit; `None` if retention dropped it meanwhile.
+    pub(crate) fn take(opening: &Arc<Opening>, commit: &Arc<Commit>) -> Option<Arc<Self>> {
+        let mut ledger = opening.ledger();
+        if !ledger.keeps(commit.id) {
+            return None;
+        }
+        ledger.pin(commit);
+        drop(ledger);
+        Some(Arc::new(Self { opening: Arc::clone(opening), id: commit.id }))
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.opening.ledger().unpin(self.id);
+    }
+}
+
+impl Backing for Lease {
+    fn tag(&self) -> Tag {
+        self.opening.tag()
+    }
+
+    fn read(&self, address: Address) -> Result<Record> {
+        self.opening.read(address)
+    }
+
+    fn sweep(&self) -> Box<dyn Sweep + '_> {
+        self.opening.sweep()
+    }
+}

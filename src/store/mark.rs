@@ -1,0 +1,223 @@
+//! Marking: which records the kept and the held checkpoints reach.
+//!
+//! Records refer only to what lies before them (invariant 5), so one sweep over the log from its end to its beginning
+//! meets everything that refers to a record before the record itself: no stack, no random reads, and only blocks that
+//! hold something reachable are read.
+//!
+//! A record is reached as a *node*, or only as the *base* of a delta. Of a base only what the deltas above it leave it
+//! to say is followed. The nodes are what a flush may go on trusting; bases disappear when what stands upon them is
+//! written in full.
+//!
+//! Checkpoints go on while this runs. Whatever they write lies above the *position* where the mark began, and counts
+//! as reachable; what they refer to below is *revived*. At the end, with the writer stopped, nothing is missing.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::block::{RecordBlock, corrupt};
+use super::commit::Commit;
+use super::index::BlockEntry;
+use super::opening::{Opening, read_block};
+use super::reach::AddressSet;
+use super::segment::Segment;
+use crate::error::Result;
+use crate::node::{Address, Backing, Needs, Record, needs};
+
+/// What of a segment is in use. In bytes on disk: a record has its share of the block it lies in.
+#[derive(Clone, Copy, Default, Debug, PartialEq, Eq)]
+pub(crate) struct Usage {
+    /// Commits, and records that are nodes.
+    pub node_bytes: u64,
+    /// Records that are nothing but bases.
+    pub base_bytes: u64,
+    /// Number of all these.
+    pub records: u64,
+}
+
+/// A set of commits and all that they reach.
+pub(crate) struct Mark {
+    opening: Arc<Opening>,
+    /// Records from here on are not looked at.
+    position: Address,
+    nodes: AddressSet,
+    bases: AddressSet,
+    /// Of branches that are bases: the slots they have the say in.
+    slots: HashMap<Address, u16>,
+    /// The next segment to sweep, counted down.
+    next: u32,
+    usage: Vec<(Arc<Segment>, Usage)>,
+}
+
+impl Mark {
+    /// Starts from these commits, looking at what lies below `position` (a block begins there, or nothing does).
+    pub(crate) fn begin(
+        opening: &Arc<Opening>,
+        position: Address,
+        commits: impl IntoIterator<Item = Result<Arc<Commit>>>,
+    ) -> Result<Self> {
+        let mut mark = Self {
+            opening: Arc::clone(opening),
+            position,
+            nodes: AddressSet::default(),
+            bases: AddressSet::default(),
+            slots: HashMap::new(),
+            next: position.segment() + 1,
+            usage: Vec::new(),
+        };
+        for commit in commits {
+            mark.reach_commit(&*commit?);
+        }
+        Ok(mark)
+    }
+
+    fn reach_commit(&mut self, commit: &Commit) {
+        self.nodes.insert(commit.address);
+        for root in &commit.roots {
+            self.nodes.insert(root.shape);
+            self.nodes.extend(root.refs.iter().copied());
+        }
+    }
+
+    /// Sweeps the next segment. False: there was none left.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Corrupt`](crate::Error::Corrupt) or [`Error::Io`](crate::Error::Io) if something reachable cannot be read.
+    pub(crate) fn step(&mut self) -> Result<bool> {
+        let Some(number) = self.next.checked_sub(1) else { return Ok(false) };
+        self.next = number;
+        let Ok(segment) = self.opening.segment(number) else { return Ok(true) };
+        let mut usage = Usage::default();
+        for (entry, epoch, end) in segment.blocks()?.iter().rev() {
+            let end = end.min(if number == self.position.segment() { self.position.ordinal() } else { end });
+            let nodes = self.nodes.ordinals(number, entry.first_ordinal, end);
+            let bases = self.bases.ordinals(number, entry.first_ordinal, end);
+            if nodes.is_empty() && bases.is_empty() || end <= entry.first_ordinal {
+                continue;
+            }
+            if entry.is_commit {
+                // Its roots were reached to begin with.
+                usage.node_bytes += segment.block_bytes(entry)?;
+                usage.records += 1;
+                continue;
+            }
+            let block = read_block(&segment, entry, epoch, Address::new(number, entry.first_ordinal))?;
+            self.sweep(&segment, entry, &block, end, &mut usage)?;
+        }
+        self.usage.push((segment, usage));
+        Ok(true)
+    }
+
+    fn sweep(
+        &mut self,
+        segment: &Segment,
+        entry: BlockEntry,
+        block: &RecordBlock,
+        end: u32,
+        usage: &mut Usage,
+    ) -> Result<()> {
+        let (mut node_bytes, mut base_bytes) = (0, 0);
+        // Backwards: what a record reaches may lie in this very block.
+        for (ordinal, bytes) in block.lengths().filter(|&(ordinal, _)| ordinal < end) {
+            let address = Address::new(segment.number(), ordinal);
+            let is_node = self.nodes.contains(address);
+            if !is_node && !self.bases.contains(address) {
+                continue;
+            }
+            usage.records += 1;
+            *if is_node { &mut node_bytes } else { &mut base_bytes } += u64::from(bytes);
+            let slots = self.slots.remove(&address).unwrap_or(0);
+            let needs =
+                read_needs(&self.opening, &block.record(address)?, if is_node { u16::MAX } else { slots })?;
+            self.nodes.extend(needs.nodes);
+            if let Some((base, slots)) = needs.base {
+                self.bases.insert(base);
+                *self.slots.entry(base).or_default() |= slots;
+            }
+        }
+        let (stored, raw) = (segment.block_bytes(entry)?, block.raw_bytes().max(1));
+        usage.node_bytes += (stored * node_bytes).div_ceil(raw);
+        usage.base_bytes += (stored * base_bytes).div_ceil(raw);
+        Ok(())
+    }
+
+    /// Reaches a node after its segment was swept. **O(what was not reached before)**.
+    fn revive(&mut self, node: Address) -> Result<()> {
+        let mut open = vec![(node, None)];
+        while let Some((address, slots)) = open.pop() {
+            let is_known = match slots {
+                None => address >= self.position || !self.nodes.insert(address),
+                // A base may be asked again, for other slots.
+                Some(_) => address >= self.position || self.nodes.contains(address),
+            };
+            if is_known {
+                continue;
+            }
+            let Needs { nodes, base } =
+                read_needs(&self.opening, &self.opening.read(address)?, slots.unwrap_or(u16::MAX))?;
+            open.extend(nodes.into_iter().map(|node| (node, None)));
+            if let Some((base, slots)) = base {
+                self.bases.insert(base);
+                open.push((base, Some(slots)));
+            }
+        }
+        Ok(())
+    }
+
+    /// After the sweep: reaches what was written from `from` on, below `to`, refers to. Returns how many bytes that is.
+    ///
+    /// # Errors
+    ///
+    /// As [`step`](Self::step).
+    pub(crate) fn catch_up(&mut self, from: Address, to: Address) -> Result<u64> {
+        let mut seen_bytes = 0;
+        for number in from.segment()..=to.segment() {
+            let Ok(segment) = self.opening.segment(number) else { continue };
+            for (entry, epoch, _) in segment.blocks()?.iter() {
+                let address = Address::new(number, entry.first_ordinal);
+                if address < from || address >= to {
+                    continue;
+                }
+                seen_bytes += segment.block_bytes(entry)?;
+                if entry.is_commit {
+                    for root in self.opening.read_commit(address)?.roots {
+                        root.refs.into_iter().chain([root.shape]).try_for_each(|to| self.revive(to))?;
+                    }
+                    continue;
+                }
+                let block = read_block(&segment, entry, epoch, address)?;
+                for (ordinal, _) in block.lengths() {
+                    let record = block.record(Address::new(number, ordinal))?;
+                    record.refs.iter().try_for_each(|&to| self.revive(to))?;
+                }
+            }
+        }
+        Ok(seen_bytes)
+    }
+
+    /// Where it began.
+    pub(crate) fn position(&self) -> Address {
+        self.position
+    }
+
+    /// The segments and what of them is in use, the newest first.
+    pub(crate) fn usage(&self) -> &[(Arc<Segment>, Usage)] {
+        &self.usage
+    }
+
+    /// The nodes.
+    pub(crate) fn into_nodes(self) -> AddressSet {
+        self.nodes
+    }
+}
+
+/// What a record needs, read for marking.
+pub(crate) fn read_needs(opening: &Opening, record: &Record, slots: u16) -> Result<Needs> {
+    match needs(record, slots) {
+        Some(needs) => Ok(needs),
+        None => {
+            let place = opening.segment(record.address.segment())?.place(0);
+            Err(corrupt(place, format!("the record {} is not one that a flush writes", record.address)))
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! Sets of records: a bit for each ordinal, segment by segment.
+
+use crate::node::{Address, Trust};
+
+/// A set of addresses.
+#[derive(Clone, Default)]
+pub(crate) struct AddressSet {
+    /// By segment, then 64 ordinals a word.
+    segments: Vec<Vec<u64>>,
+}
+
+impl AddressSet {
+    /// Adds an address; whether it was not there.
+    pub(crate) fn insert(&mut self, address: Address) -> bool {
+        let (segment, ordinal) = (address.segment() as usize, address.ordinal() as usize);
+        if self.segments.len() <= segment {
+            self.segments.resize_with(segment + 1, Vec::new);
+        }
+        let words = &mut self.segments[segment];
+        if words.len() <= ordinal / 64 {
+            words.resize(ordinal / 64 + 1, 0);
+        }
+        let bit = 1 << (ordinal % 64);
+        let is_new = words[ordinal / 64] & bit == 0;
+        words[ordinal / 64] |= bit;
+        is_new
+    }
+
+    /// Adds addresses.
+    pub(crate) fn extend(&mut self, addresses: impl IntoIterator<Item = Address>) {
+        for address in addresses {
+            self.insert(address);
+        }
+    }
+
+    /// Whether the address is in the set.
+    pub(crate) fn contains(&self, address: Address) -> bool {
+        let ordinal = address.ordinal() as usize;
+        let words = self.segments.get(address.segment() as usize);
+        words.and_then(|words| words.get(ordinal / 64)).is_some_and(|word| word & 1 << (ordinal % 64) != 0)
+    }
+
+    /// The ordinals of a segment in the set, from `first` on and below `end`, ascending.
+    pub(crate) fn ordinals(&self, segment: u32, first: u32, end: u32) -> Vec<u32> {
+        let words = self.segments.get(segment as usize).map_or(&[][..], Vec::as_slice);
+        let mut found = Vec::new();
+        let last = words.len().min(end.div_ceil(64) as usize);
+        for (at, &word) in words.iter().enumerate().take(last).skip(first as usize / 64) {
+            let mut rest = word;
+            while rest != 0 {
+                let ordinal = at as u32 * 64 + rest.trailing_zeros();
+                rest &= rest - 1;
+                if (first..end).contains(&ordinal) {
+                    found.push(ordinal);
+                }
+            }
+        }
+        found
+    }
+}
+
+/// What a mark found: the nodes below its position that are reachable. Everything from there on is.
+pub(crate) struct Reach {
+    pub position: Address,
+    pub nodes: AddressSet,
+}
+
+impl Trust for Reach {
+    fn holds(&self, address: Address) -> bool {
+        address >= self.position || self.nodes.contains(address)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn holds_what_was_put_in_and_what_came_after() {
+        let mut set = AddressSet::default();
+        let inside = [(0, 0), (0, 63), (0, 64), (2, 5), (2, 700)].map(|(s, o)| Address::new(s, o));
+        assert!(inside.iter().all(|&address| set.insert(address)));
+        assert!(inside.iter().all(|&address| !set.insert(address) && set.contains(address)));
+        assert!(!set.contains(Address::new(1, 0)) && !set.contains(Address::new(2, 6)));
+        assert_eq!(set.ordinals(0, 0, u32::MAX), [0, 63, 64]);
+        assert_eq!(set.ordinals(0, 1, 64), [63]);
+        assert_eq!(set.ordinals(2, 6, 701), [700]);
+        assert!(set.ordinals(9, 0, 10).is_empty());
+        let reach = Reach { position: Address::new(2, 600), nodes: set };
+        assert!(reach.holds(Address::new(2, 5)) && reach.holds(Address::new(2, 600)));
+        assert!(!reach.holds(Address::new(2, 599)));
+    }
+}
