@@ -103,9 +103,9 @@ pub enum Error {
     },
 
     /// A key lies where its hash would not put it: the `Hash` implementation of the key, or the map's hasher,
-    /// is not the one that wrote the checkpoint.
+    /// is not the one that wrote the checkpoint. [`Store::rebuild`](crate::store::Store::rebuild) is the way out.
     #[error(
-        "the hash of a key of {type_name} changed since the record at {address} was written; restore with the old Hash implementation, iterate, and collect into a new map"
+        "the hash of a key of {type_name} changed since the record at {address} was written; `Store::rebuild` restores it and builds its maps anew"
     )]
     HashChanged {
         /// The map's key type.

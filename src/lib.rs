@@ -91,8 +91,9 @@
 //! Any type with derived serde traits, with the collections of this crate at any depth. The format is binary and does
 //! not describe itself, so serde's ways of looking at a value to find out what it is are refused, with an error and
 //! before anything is acknowledged: `untagged`, `tag = ".."`, `flatten`, `skip_serializing_if`, and types such as
-//! `serde_json::Value`. A checkpoint records the shape of its types (names of fields and variants, in order); restoring it
-//! into another shape is an [error](Error::ShapeMismatch) that shows the difference, never a misreading.
+//! `serde_json::Value`. A checkpoint records the shape of its types (names of fields and variants, in order). A type that
+//! has grown since restores: by fields with `#[serde(default)]` (or options) at any place, and by variants. Any other
+//! shape is an [error](Error::ShapeMismatch) that shows the difference, never a misreading.
 
 pub mod checkpointer;
 mod error;

@@ -87,8 +87,8 @@ where
 /// Makes a map of what a record says of it.
 pub(crate) fn restore<K, V, S>(root: codec::Root, backing: &Arc<dyn Backing>) -> Result<HashMap<K, V, S>>
 where
-    K: DeserializeOwned + Hash,
-    V: DeserializeOwned,
+    K: DeserializeOwned + Hash + Eq + Clone,
+    V: DeserializeOwned + Clone,
     S: StableBuildHasher,
 {
     let bad = |reason: &str| Error::Decode {
@@ -101,12 +101,10 @@ where
     let (len, leaf_capacity) = (number()?, number()?);
     let (seed, algorithm) =
         meta.split_first_chunk().ok_or_else(|| bad("the root of the map is cut short"))?;
-    if algorithm != S::ALGORITHM.as_bytes() {
-        let found = String::from_utf8_lossy(algorithm);
-        return Err(bad(&format!(
-            "its keys lie where {found} puts them, and the map's hasher is {}",
-            S::ALGORITHM
-        )));
+    let rebuilds = backing.rebuilds();
+    if algorithm != S::ALGORITHM.as_bytes() && !rebuilds {
+        let address = root.addresses[0].unwrap_or(Address::from_bits(0));
+        return Err(Error::HashChanged { type_name: std::any::type_name::<K>(), address });
     }
     let leaf_capacity = u32::try_from(leaf_capacity).ok().filter(|capacity| (1..=1024).contains(capacity));
     let leaf_capacity = leaf_capacity.ok_or_else(|| bad("no leaf capacity between 1 and 1024"))?;
@@ -117,11 +115,39 @@ where
     let tree = match root.addresses[0] {
         None => Tree::empty(),
         Some(address) => {
-            let decode = load_node::<K, V, S>;
+            let decode = if rebuilds { load_anywhere::<K, V, S> } else { load_node::<K, V, S> };
             Tree::lazy(Arc::new(Source { backing: Arc::clone(backing), context: seed, decode }), address)
         }
     };
-    Ok(HashMap { tree, len: len as usize, leaf_capacity, hash_builder: S::from_seed(seed) })
+    let found = HashMap { tree, len: len as usize, leaf_capacity, hash_builder: S::from_seed(seed) };
+    if !rebuilds {
+        return Ok(found);
+    }
+    let mut rebuilt = HashMap::with_hasher(S::from_seed(seed));
+    for entry in found.try_iter()? {
+        let (key, value) = entry?;
+        rebuilt.insert(key.clone(), value.clone());
+    }
+    if rebuilt.len != found.len {
+        return Err(bad("it has not as many keys that differ as it had"));
+    }
+    Ok(rebuilt)
+}
+
+/// Loads a node without asking where its keys belong: they are on their way into another map.
+fn load_anywhere<K, V, S>(
+    backing: &Arc<dyn Backing>,
+    seed: u64,
+    chain: &Chain,
+    place: Place,
+) -> Result<MapNode<K, V>>
+where
+    K: DeserializeOwned + Hash,
+    V: DeserializeOwned,
+    S: StableBuildHasher,
+{
+    let hasher = S::from_seed(seed);
+    load(backing, chain, place, |entry: &(K, V)| Ok(node::tag_of(hasher.hash_one(&entry.0))))
 }
 
 /// Loads a node; every key of a leaf must lie where its hash puts it (invariant 8).

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::de::DeserializeOwned;
 
 use super::branch::{Branch, SLOTS};
-use super::codec::{self, varint};
+use super::codec::{self, Portion, varint};
 use super::flush::{MANY, STARTS_FOLLOW};
 use super::header::Header;
 use super::leaf::{MASK_BITS, OwnedLeaf};
@@ -203,9 +203,9 @@ fn push_group<T: DeserializeOwned, X: Shape>(
         Ok(())
     };
     if shift == 0 {
-        return push(codec::decode(backing, record.address, bytes, &record.refs)?);
+        return push(codec::decode_portion(backing, Portion::Item, record.address, bytes, &record.refs)?);
     }
-    let items: Vec<T> = codec::decode(backing, record.address, bytes, &record.refs)?;
+    let items: Vec<T> = codec::decode_portion(backing, Portion::Items, record.address, bytes, &record.refs)?;
     if items.len() != expected {
         return Err(bad::<T>(record.address, format!("{} items in a group of {expected}", items.len())));
     }
@@ -279,7 +279,8 @@ fn load_branch<T, X: Shape<Key: DeserializeOwned>>(
         if X::KEYED && structured {
             // The newest that has any has all. They may refer to records themselves.
             if keys.is_none() {
-                keys = Some(codec::decode(backing, record.address, bytes, &record.refs)?);
+                let portion = Portion::Keys;
+                keys = Some(codec::decode_portion(backing, portion, record.address, bytes, &record.refs)?);
             }
         } else if refs.next().is_some() || !bytes.is_empty() {
             return Err(bad::<T>(record.address, "bytes are left over at its end"));

@@ -7,6 +7,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::address::{Address, Tag};
+use super::codec::Driven;
 use crate::error::Result;
 
 /// What a record holds.
@@ -84,6 +85,16 @@ pub(crate) trait Backing: Send + Sync {
 
     /// Reads one record whose block was written.
     fn read(&self, address: Address) -> Result<Record>;
+
+    /// By which plan the records are read, where that is not the type asked for.
+    fn driven(&self) -> Option<&Driven> {
+        None
+    }
+
+    /// Whether hash maps are to be built anew from their entries, wherever these lie.
+    fn rebuilds(&self) -> bool {
+        false
+    }
 
     /// Starts a pass over many records in the order of the log, forwards or backwards.
     fn sweep(&self) -> Box<dyn Sweep + '_>;

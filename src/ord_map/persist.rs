@@ -32,8 +32,8 @@ pub(crate) fn save<K: Serialize, V: Serialize>(map: &OrdMap<K, V>, save: &Rc<Sav
 /// Makes a map of what a record says of it.
 pub(crate) fn restore<K, V>(root: codec::Root, backing: &Arc<dyn Backing>) -> Result<OrdMap<K, V>>
 where
-    K: DeserializeOwned + Ord,
-    V: DeserializeOwned,
+    K: DeserializeOwned + Ord + Clone,
+    V: DeserializeOwned + Clone,
 {
     let bad = |reason: &str| Error::Decode {
         address: root.addresses[0].unwrap_or(Address::from_bits(0)),
@@ -43,9 +43,10 @@ where
     let mut meta = &root.meta[..];
     let mut number = || varint::take(&mut meta).ok_or_else(|| bad("the root of the map is cut short"));
     let (len, height, capacity) = (number()?, number()?, number()?);
-    if capacity != Leaf::<(K, V)>::CAPACITY as u64 {
-        let mine = Leaf::<(K, V)>::CAPACITY;
-        return Err(bad(&format!("its leaves hold {capacity} entries, and those of this type {mine}")));
+    // The type may have grown, or the layout of its parts have changed: the entries then go into leaves of this type.
+    let converts = capacity != Leaf::<(K, V)>::CAPACITY as u64 || backing.rebuilds();
+    if capacity > MAX_CAPACITY {
+        return Err(bad(&format!("leaves of {capacity} entries")));
     }
     if (len == 0) != root.addresses[0].is_none() || height > MAX_DEPTH as u64 {
         return Err(bad("its length and height do not fit its root"));
@@ -53,11 +54,32 @@ where
     let root = match root.addresses[0] {
         None => Root::empty(),
         Some(address) => {
-            let decode = load_node::<K, V>;
+            let decode = if converts { load_anywhere::<K, V> } else { load_node::<K, V> };
             Root::lazy(Arc::new(Source { backing: Arc::clone(backing), context: 0, decode }), address)
         }
     };
-    Ok(OrdMap { tree: Tree { root, len: len as usize, height: height as u8 } })
+    let found = OrdMap { tree: Tree { root, len: len as usize, height: height as u8 } };
+    if !converts {
+        return Ok(found);
+    }
+    let mut entries = Vec::new();
+    for entry in found.try_iter()? {
+        let (key, value) = entry?;
+        entries.push((key.clone(), value.clone()));
+    }
+    Ok(entries.into())
+}
+
+/// No type has leaves of more entries.
+const MAX_CAPACITY: u64 = 1 << 16;
+
+/// Loads a node whose entries are on their way into another map.
+fn load_anywhere<K, V>(backing: &Arc<dyn Backing>, _: u64, chain: &Chain, place: Place) -> Result<Link<K, V>>
+where
+    K: DeserializeOwned + Ord,
+    V: DeserializeOwned,
+{
+    load::<(K, V), Order<K>>(backing, chain, place, |_| Ok(0))
 }
 
 /// Loads a node; its keys must ascend (invariant 8, for an order instead of a hash).
@@ -105,7 +127,7 @@ impl<K: Serialize, V: Serialize> Serialize for Plain<'_, K, V> {
 impl<'de, K, V> Deserialize<'de> for OrdMap<K, V>
 where
     K: DeserializeOwned + Ord + Clone,
-    V: DeserializeOwned,
+    V: DeserializeOwned + Clone,
 {
     /// Restores from a checkpoint in **O(1)** (nodes load on first touch), or reads an ordinary map.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

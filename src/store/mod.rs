@@ -20,6 +20,7 @@ mod opening;
 mod options;
 mod persist;
 mod reach;
+mod rebuild;
 mod record;
 mod recovery;
 mod replacement;
@@ -42,8 +43,8 @@ use serde::de::DeserializeOwned;
 
 pub use crate::error::Error;
 use crate::error::Result;
-use crate::node::codec::{Save, Shape, decode, difference, shape_of};
-use crate::node::{Address, Backing, RecordHead, RecordKind, Sink};
+use crate::node::codec::{Driven, Plan, Save, Shape, decode, difference, has_defaults, shape_of};
+use crate::node::{Address, Backing, RecordHead, RecordKind, Sink, Tag};
 use crate::storage::{FileStorage, Storage};
 use crate::sync::Mutex;
 pub use backup::Backup;
@@ -56,6 +57,7 @@ pub(crate) use log::{Log, Turn};
 pub use options::{Compression, Durability, Options};
 pub use persist::Persist;
 use persist::unreadable;
+use rebuild::Rebuilding;
 pub use salvage::Salvaged;
 pub(crate) use verify::verify;
 pub use verify::{Progress, Verified};
@@ -106,8 +108,28 @@ struct Known {
     shape: Arc<Shape>,
     /// Addresses of shape records that say the same; a new checkpoint refers to the first.
     recorded: Vec<Address>,
+    /// Shape records of what the type was before it grew, how to read it, and what stands for that as an opening.
+    older: Vec<(Address, Arc<Plan>, Tag)>,
     /// Checkpoints of it in this opening.
     uses: u64,
+}
+
+impl Known {
+    fn new(shape: Arc<Shape>) -> Self {
+        Self { shape, recorded: Vec::new(), older: Vec::new(), uses: 0 }
+    }
+}
+
+/// The plan by which a `T` is read where its shape was recorded before it grew.
+fn growth<T: DeserializeOwned>(stored: &Shape, asked: &Shape) -> Result<(Arc<Plan>, Tag)> {
+    let plan = Plan::of(stored).filter(|plan| {
+        let added = Plan::of(asked).and_then(|asked| plan.grown_into(&asked));
+        added.is_some_and(|added| added.is_empty() || has_defaults::<T>(added))
+    });
+    let type_name = std::any::type_name::<T>();
+    let plan =
+        plan.ok_or_else(|| Error::ShapeMismatch { type_name, difference: difference(stored, asked) })?;
+    Ok((Arc::new(plan), opening::next_tag()?))
 }
 
 impl Store {
@@ -232,7 +254,11 @@ impl Store {
             Some(address) => address,
             None => turn.borrow_mut().append(head, &[], shape.to_text().as_bytes())?,
         };
-        self.types.lock().insert(id, Known { shape, recorded: vec![address], uses: 1 });
+        let mut types = self.types.lock();
+        let known = types.entry(id).or_insert_with(|| Known::new(shape));
+        known.recorded.insert(0, address);
+        known.uses = 1;
+        drop(types);
         Ok((address, true))
     }
 
@@ -304,39 +330,78 @@ impl Store {
         self.decode(&self.log.find(id.0)?, name)
     }
 
+    /// Restores a state and builds its hash maps anew, wherever the records say that their keys belong: the way out where
+    /// [`Error::HashChanged`] says that a hasher, or the `Hash` of a key, is not the one that the checkpoint was written
+    /// with. **O(size)**: the maps are read at once, and the next checkpoint writes the state in full.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`restore`](Self::restore).
+    pub fn rebuild<T: DeserializeOwned + 'static>(&self, id: CheckpointId) -> Result<T> {
+        let commit = self.log.find(id.0)?;
+        let backing = self.hold(&commit)?;
+        self.decode_from(&commit, STATE, Arc::new(Rebuilding { backing, tag: opening::next_tag()? }))
+    }
+
+    /// Holds a checkpoint before anything else of it is read: from here on it stays, whatever retention says.
+    fn hold(&self, commit: &Arc<Commit>) -> Result<Arc<dyn Backing>> {
+        let lease = Lease::take(self.log.opening(), commit);
+        lease.map(|lease| lease as Arc<dyn Backing>).ok_or(Error::UnknownCheckpoint { id: commit.id })
+    }
+
     fn decode<T: DeserializeOwned + 'static>(&self, commit: &Arc<Commit>, name: &str) -> Result<T> {
-        // Before anything else is read: from here on it stays, whatever retention says.
-        let unknown = || Error::UnknownCheckpoint { id: commit.id };
-        let lease = Lease::take(self.log.opening(), commit).ok_or_else(unknown)?;
+        self.decode_from(commit, name, self.hold(commit)?)
+    }
+
+    fn decode_from<T: DeserializeOwned + 'static>(
+        &self,
+        commit: &Commit,
+        name: &str,
+        backing: Arc<dyn Backing>,
+    ) -> Result<T> {
         let root = commit.roots.iter().find(|root| root.name == name).ok_or_else(|| Error::UnknownRoot {
             id: commit.id,
             name: name.to_owned(),
             found: commit.roots.iter().map(|root| format!("{:?}", root.name)).collect::<Vec<_>>().join(", "),
         })?;
-        self.check_shape::<T>(root.shape)?;
-        let backing: Arc<dyn Backing> = lease;
-        decode(&backing, commit.address, &root.payload, &root.refs)
+        match self.check_shape::<T>(root.shape)? {
+            None => decode(&backing, commit.address, &root.payload, &root.refs),
+            Some((plan, tag)) => {
+                let tag = if backing.rebuilds() { backing.tag() } else { tag };
+                Driven::new(backing, tag, plan).decode_root(commit.address, &root.payload, &root.refs)
+            }
+        }
     }
 
-    /// Refuses a type whose shape is not the recorded one.
-    fn check_shape<T: DeserializeOwned + 'static>(&self, recorded: Address) -> Result<()> {
+    /// Refuses a type whose shape is not the recorded one, nor one that grew out of it; for the latter, the plan to read
+    /// it by.
+    fn check_shape<T: DeserializeOwned + 'static>(
+        &self,
+        recorded: Address,
+    ) -> Result<Option<(Arc<Plan>, Tag)>> {
         let id = TypeId::of::<T>();
-        let known =
-            self.types.lock().get(&id).map(|known| (known.shape.clone(), known.recorded.contains(&recorded)));
+        let known = self.types.lock().get(&id).map(|known| {
+            let older = known.older.iter().find(|(address, ..)| *address == recorded);
+            (known.shape.clone(), known.recorded.contains(&recorded), older.cloned())
+        });
         let asked = match known {
-            Some((_, true)) => return Ok(()),
-            Some((shape, false)) => shape,
+            Some((_, true, _)) => return Ok(None),
+            Some((.., Some((_, plan, tag)))) => return Ok(Some((plan, tag))),
+            Some((shape, ..)) => shape,
             None => Arc::new(shape_of::<T>()?),
         };
         let stored = self.read_shape(recorded)?;
-        if stored != *asked {
-            let difference = difference(&stored, &asked);
-            return Err(Error::ShapeMismatch { type_name: std::any::type_name::<T>(), difference });
-        }
+        let plan = match stored == *asked {
+            true => None,
+            false => Some(growth::<T>(&stored, &asked)?),
+        };
         let mut types = self.types.lock();
-        let known = types.entry(id).or_insert_with(|| Known { shape: asked, recorded: Vec::new(), uses: 0 });
-        known.recorded.push(recorded);
-        Ok(())
+        let known = types.entry(id).or_insert_with(|| Known::new(asked));
+        match &plan {
+            None => known.recorded.push(recorded),
+            Some((plan, tag)) => known.older.push((recorded, plan.clone(), *tag)),
+        }
+        Ok(plan)
     }
 
     /// All checkpoints, the newest first; each is read when it is asked for.

@@ -39,12 +39,7 @@ impl Opening {
     ///
     /// [`Error::Limit`] if the process has used up its tags.
     pub(crate) fn new(directory: Arc<Directory>, store_id: u64, cache_bytes: usize) -> Result<Self> {
-        let tag = Tag::next().ok_or_else(|| Error::Limit {
-            what: format!(
-                "this process has opened stores {} times, more than it can tell apart; start another process",
-                (1u32 << Tag::BITS) - 1
-            ),
-        })?;
+        let tag = next_tag()?;
         Ok(Self {
             tag,
             directory,
@@ -136,6 +131,20 @@ impl Opening {
             }
         }
     }
+}
+
+/// Takes a tag that no other opening of this process has.
+///
+/// # Errors
+///
+/// [`Error::Limit`] if the process has used up its tags.
+pub(crate) fn next_tag() -> Result<Tag> {
+    Tag::next().ok_or_else(|| Error::Limit {
+        what: format!(
+            "this process has opened stores {} times, more than it can tell apart; start another process",
+            (1u32 << Tag::BITS) - 1
+        ),
+    })
 }
 
 impl Backing for Opening {

@@ -1,6 +1,7 @@
 //! Tests that need more than one module, or the source tree itself.
 
 mod compaction;
+mod grown;
 mod kill;
 mod log;
 mod ord_map;

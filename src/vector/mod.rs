@@ -7,6 +7,7 @@ mod cursor;
 mod diff;
 mod edit;
 mod ends;
+mod foreign;
 mod gap;
 mod iter;
 mod iter_mut;

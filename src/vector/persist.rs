@@ -10,6 +10,7 @@ use std::sync::Arc;
 use serde::de::{DeserializeOwned, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::foreign::Foreign;
 use super::node::{Counts, Leaf, Link};
 use super::tree::Tree;
 use super::{Vector, leaf_place};
@@ -74,7 +75,7 @@ impl<'de, T: Deserialize<'de> + Clone> Visitor<'de> for Items<T> {
 }
 
 /// Makes a vector of what a record says of it.
-fn restore<T: DeserializeOwned>(root: codec::Root, backing: &Arc<dyn Backing>) -> Result<Vector<T>> {
+fn restore<T: DeserializeOwned + Clone>(root: codec::Root, backing: &Arc<dyn Backing>) -> Result<Vector<T>> {
     let bad = |reason: &str| Error::Decode {
         address: root.addresses.iter().flatten().next().copied().unwrap_or(Address::from_bits(0)),
         type_name: std::any::type_name::<Vector<T>>(),
@@ -83,17 +84,27 @@ fn restore<T: DeserializeOwned>(root: codec::Root, backing: &Arc<dyn Backing>) -
     let mut meta = &root.meta[..];
     let mut number = || varint::take(&mut meta).ok_or_else(|| bad("the root of the vector is cut short"));
     let (lens, height, capacity) = ([number()?, number()?, number()?], number()?, number()?);
-    if capacity != Leaf::<T>::CAPACITY as u64 {
-        return Err(bad(&format!(
-            "its leaves hold {capacity} items, and those of this type {}",
-            Leaf::<T>::CAPACITY
-        )));
-    }
+    // The type may have grown, or the layout of its parts have changed: the items then go into leaves of this type.
+    let converts = capacity != Leaf::<T>::CAPACITY as u64;
     let [head_len, tree_len, tail_len] = lens.map(|len| len as usize);
     let fits = root.addresses.iter().zip(lens).all(|(address, len)| address.is_some() == (len > 0));
     let total = lens.iter().try_fold(0usize, |total, &len| total.checked_add(usize::try_from(len).ok()?));
-    if !fits || total.is_none() || head_len.max(tail_len) > Leaf::<T>::CAPACITY || height > MAX_HEIGHT {
+    if !fits
+        || total.is_none()
+        || head_len.max(tail_len) as u64 > capacity.min(1 << 16)
+        || height > MAX_HEIGHT
+    {
         return Err(bad("its lengths do not fit its roots"));
+    }
+    if converts {
+        let mut converted = Vector::new();
+        let places =
+            [leaf_place(head_len), Place { what: lens[1], depth: height as u32 }, leaf_place(tail_len)];
+        for (address, place) in root.addresses.iter().zip(places) {
+            let Some(address) = *address else { continue };
+            Foreign::each(backing, address, place, &mut |item: &T| converted.push_back(item.clone()))?;
+        }
+        return Ok(converted);
     }
     let source = Arc::new(Source { backing: Arc::clone(backing), context: 0, decode: load_node::<T> });
     let [head, tree, tail] = root.addresses.map(|address| match address {

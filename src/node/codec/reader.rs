@@ -8,6 +8,7 @@ use serde::de::{
     DeserializeSeed, Deserializer, EnumAccess, IntoDeserializer, MapAccess, SeqAccess, VariantAccess, Visitor,
 };
 
+use super::driven::Portion;
 use super::fault::Fault;
 use super::session::{Broken, Root, is_magic, offer_root};
 use super::{MAX_DEPTH, MAX_EMPTY_ITEMS, varint};
@@ -28,15 +29,35 @@ pub(crate) fn decode<'de, T: Deserialize<'de>>(
     bytes: &'de [u8],
     refs: &[Address],
 ) -> Result<T> {
-    let mut reader = Reader { bytes, refs, backing, depth: 0, raised: None };
+    let mut reader = Reader::new(bytes, refs, backing);
     match T::deserialize(&mut reader) {
-        Ok(value) if reader.bytes.is_empty() && reader.raised.is_none() => Ok(value),
+        Ok(value) if reader.is_done() => Ok(value),
         result => Err(failure(reader, result.err(), address, std::any::type_name::<T>())),
     }
 }
 
+/// Reads a portion of a collection, by the plan of its log where it has one; otherwise as [`decode`].
+#[inline]
+pub(crate) fn decode_portion<'de, T: Deserialize<'de>>(
+    backing: &Arc<dyn Backing>,
+    portion: Portion,
+    address: Address,
+    bytes: &'de [u8],
+    refs: &[Address],
+) -> Result<T> {
+    match backing.driven() {
+        None => decode(backing, address, bytes, refs),
+        Some(driven) => driven.decode_portion(portion, address, bytes, refs),
+    }
+}
+
 #[cold]
-fn failure(reader: Reader<'_, '_>, fault: Option<Fault>, address: Address, type_name: &'static str) -> Error {
+pub(super) fn failure(
+    reader: Reader<'_, '_>,
+    fault: Option<Fault>,
+    address: Address,
+    type_name: &'static str,
+) -> Error {
     if let Some(error) = reader.raised {
         return *error;
     }
@@ -44,7 +65,7 @@ fn failure(reader: Reader<'_, '_>, fault: Option<Fault>, address: Address, type_
     fault.unwrap_or_else(trailing).into_decode_error(address, type_name)
 }
 
-struct Reader<'de, 'a> {
+pub(super) struct Reader<'de, 'a> {
     bytes: &'de [u8],
     refs: &'a [Address],
     backing: &'a Arc<dyn Backing>,
@@ -54,9 +75,25 @@ struct Reader<'de, 'a> {
 }
 
 impl<'de, 'a> Reader<'de, 'a> {
+    #[inline(always)]
+    pub(super) fn new(bytes: &'de [u8], refs: &'a [Address], backing: &'a Arc<dyn Backing>) -> Self {
+        Self { bytes, refs, backing, depth: 0, raised: None }
+    }
+
+    /// Whether everything was read, and nothing failed on the way.
+    #[inline(always)]
+    pub(super) fn is_done(&self) -> bool {
+        self.bytes.is_empty() && self.raised.is_none()
+    }
+
+    /// How many bytes are left.
+    pub(super) fn remaining(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// Takes a primitive, as postcard reads it.
     #[inline(always)]
-    fn take<T: Deserialize<'de>>(&mut self) -> Result<T, Fault> {
+    pub(super) fn take<T: Deserialize<'de>>(&mut self) -> Result<T, Fault> {
         let (value, rest) = postcard::take_from_bytes(self.bytes).map_err(Fault::from_postcard)?;
         self.bytes = rest;
         Ok(value)
@@ -77,7 +114,7 @@ impl<'de, 'a> Reader<'de, 'a> {
     }
 
     #[inline(always)]
-    fn enter(&mut self) -> Result<(), Fault> {
+    pub(super) fn enter(&mut self) -> Result<(), Fault> {
         if self.depth >= MAX_DEPTH {
             return Err(Fault::message(format!("it is nested more than {MAX_DEPTH} levels deep")));
         }
@@ -86,13 +123,13 @@ impl<'de, 'a> Reader<'de, 'a> {
     }
 
     #[inline(always)]
-    fn leave(&mut self) {
+    pub(super) fn leave(&mut self) {
         self.depth -= 1;
     }
 
     /// Takes the length of a sequence or map, refusing what the bytes at hand cannot hold.
     #[inline(always)]
-    fn len(&mut self) -> Result<usize, Fault> {
+    pub(super) fn len(&mut self) -> Result<usize, Fault> {
         let len = self.take::<usize>()?;
         if len > self.bytes.len() && len > MAX_EMPTY_ITEMS {
             return Err(Fault::message(format!("a length of {len} with {} bytes left", self.bytes.len())));
@@ -124,9 +161,14 @@ impl<'de, 'a> Reader<'de, 'a> {
     }
 
     #[cold]
-    fn collection<V: Visitor<'de>>(&mut self, magic: &'static str, visitor: V) -> Result<V::Value, Fault> {
+    pub(super) fn collection<V: Visitor<'de>>(
+        &mut self,
+        backing: &Arc<dyn Backing>,
+        magic: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, Fault> {
         let root = self.root()?;
-        offer_root(root, self.backing, || visitor.visit_newtype_struct(&mut *self)).map_err(|broken| match broken {
+        offer_root(root, backing, || visitor.visit_newtype_struct(&mut *self)).map_err(|broken| match broken {
             Broken::Raised(error) => {
                 self.raised.get_or_insert(Box::new(error));
                 Fault::message("a nested collection failed")
@@ -246,7 +288,7 @@ impl<'de> Deserializer<'de> for &mut Reader<'de, '_> {
         visitor: V,
     ) -> Result<V::Value, Fault> {
         if is_magic(name) {
-            return self.collection(name, visitor);
+            return self.collection(self.backing, name, visitor);
         }
         visitor.visit_newtype_struct(self)
     }

@@ -17,13 +17,14 @@
 //! of one generic type) collide, it gives up at the first rejected value, and it wants every enum named by hand.
 
 use std::collections::{HashMap, HashSet};
-use std::fmt;
 
-use serde::de::{self, DeserializeOwned, Visitor};
+use serde::de::{DeserializeOwned, Visitor};
 
 use super::NOT_SELF_DESCRIBING;
+use super::plan::Added;
 use super::session::Collection;
 use super::shape::{self, Shape};
+use super::stop::{Stop, take_missed};
 use super::tracer::{Fields, Items, OneVariant, Tracer};
 use crate::error::{Error, Result};
 
@@ -43,12 +44,24 @@ const MAX_STACK: usize = 64;
 /// `Error::Encode` where the type asks the format what comes next (untagged and tagged enums, flattened structs),
 /// which no binary record can answer.
 pub(crate) fn shape_of<T: DeserializeOwned>() -> Result<Shape> {
-    let mut state = State::default();
+    trace::<T>(&mut State::default())
+}
+
+/// Whether `T` can do without these fields.
+pub(crate) fn has_defaults<T: DeserializeOwned>(added: Vec<Added>) -> bool {
+    let mut state = State { absent: added, ..State::default() };
+    take_missed();
+    let traced = trace::<T>(&mut state).is_ok();
+    let missed = take_missed();
+    traced && !state.absent.iter().any(|(names, at)| missed.contains(&names[*at].as_str()))
+}
+
+fn trace<T: DeserializeOwned>(state: &mut State) -> Result<Shape> {
     let mut root = Type::Unknown;
     loop {
         state.begin_pass();
         let mut seen = Type::Unknown;
-        let result = T::deserialize(Tracer { state: &mut state, seen: &mut seen });
+        let result = T::deserialize(Tracer { state: &mut *state, seen: &mut seen });
         let done = state.settle(result).is_ok();
         merge(&mut root, seen);
         if let Some(reason) = state.refusal.take() {
@@ -216,31 +229,8 @@ pub(super) struct State {
     requests: u32,
     /// Why the type cannot be stored.
     refusal: Option<String>,
-}
-
-/// Why a value could not be made.
-#[derive(Debug)]
-pub(super) enum Stop {
-    /// User code did not like it.
-    Rejected,
-    /// A later pass will do something else here.
-    Retry,
-    /// No value can be made here.
-    Blocked,
-}
-
-impl fmt::Display for Stop {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a made-up value was rejected")
-    }
-}
-
-impl std::error::Error for Stop {}
-
-impl de::Error for Stop {
-    fn custom<T: fmt::Display>(_: T) -> Self {
-        Self::Rejected
-    }
+    /// Fields that are left out.
+    absent: Vec<Added>,
 }
 
 impl State {
@@ -311,6 +301,12 @@ impl State {
     fn block<V>(&mut self) -> Result<V, Stop> {
         self.progress |= self.blocked.insert(self.path.clone());
         Err(Stop::Blocked)
+    }
+
+    /// Whether a field of these is not to be offered.
+    pub(super) fn is_left_out(&mut self, names: &[&str], field: usize) -> bool {
+        let is_absent = |(others, at): &Added| *at == field && others == names;
+        self.absent.iter().any(is_absent) || self.is_blocked(field)
     }
 
     pub(super) fn is_blocked(&mut self, step: usize) -> bool {
@@ -422,7 +418,7 @@ impl State {
         visitor: V,
     ) -> (Body, Result<V::Value, Stop>) {
         let mut types = vec![Type::Unknown; names.len()];
-        let by_name = (0..names.len()).any(|field| self.is_blocked(field));
+        let by_name = (0..names.len()).any(|field| self.is_left_out(names, field));
         let mut next = 0;
         let result = if by_name {
             let fields = Fields { state: self, names, types: &mut types, next: &mut next };

@@ -7,7 +7,8 @@ use serde::de::{
 };
 
 use super::session::{Collection, is_magic};
-use super::trace::{Body, MAX_TRIES, State, Stop, Type};
+use super::stop::Stop;
+use super::trace::{Body, MAX_TRIES, State, Type};
 
 // What is made up: the first of each, and where that is rejected the next.
 const STRINGS: [&str; MAX_TRIES] =
@@ -242,7 +243,7 @@ impl<'de> MapAccess<'de> for Fields<'_> {
     type Error = Stop;
 
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Stop> {
-        while *self.next < self.names.len() && self.state.is_blocked(*self.next) {
+        while *self.next < self.names.len() && self.state.is_left_out(self.names, *self.next) {
             *self.next += 1;
         }
         match self.names.get(*self.next) {

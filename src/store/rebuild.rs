@@ -1,0 +1,36 @@
+//! Reading maps whose keys no longer belong where they lie.
+
+use std::sync::Arc;
+
+use crate::error::Result;
+use crate::node::codec::Driven;
+use crate::node::{Address, Backing, Record, Sweep, Tag};
+
+/// A log from which hash maps are built anew. Its tag is its own, so nothing that is read through it passes for a
+/// node of the log.
+pub(super) struct Rebuilding {
+    pub(super) backing: Arc<dyn Backing>,
+    pub(super) tag: Tag,
+}
+
+impl Backing for Rebuilding {
+    fn tag(&self) -> Tag {
+        self.tag
+    }
+
+    fn read(&self, address: Address) -> Result<Record> {
+        self.backing.read(address)
+    }
+
+    fn sweep(&self) -> Box<dyn Sweep + '_> {
+        self.backing.sweep()
+    }
+
+    fn driven(&self) -> Option<&Driven> {
+        self.backing.driven()
+    }
+
+    fn rebuilds(&self) -> bool {
+        true
+    }
+}
