@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 
 use super::cell::State;
 use super::snapshot::Snapshot;
+use crate::retention::{Moment, Retention};
 
-/// How far back a [`History`] reaches: by count, by age, by both (whichever ends first), or without end.
+/// How far back a [`History`] reaches: by count, by age, by a policy, by several (whichever ends first), or without end.
 ///
 /// ```
 /// use perennial::state::Depth;
@@ -16,11 +17,12 @@ use super::snapshot::Snapshot;
 /// let depth = Depth::unbounded().count(1_000).age(Duration::from_secs(3_600));
 /// assert_ne!(depth, Depth::default());
 /// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 #[must_use = "a depth does nothing until a History is made with it"]
 pub struct Depth {
     count: Option<usize>,
     age: Option<Duration>,
+    policy: Option<Retention>,
 }
 
 impl Depth {
@@ -43,6 +45,30 @@ impl Depth {
         self.age = Some(age);
         self
     }
+
+    /// Keeps, of the entries before the one the history stands at, only those that a policy keeps: the same policies
+    /// as for the checkpoints of a store. An entry's name is its label; times count from the first entry recorded.
+    /// Recording then costs **O(entries)**.
+    ///
+    /// ```
+    /// use perennial::retention::{every_nth, keep_last, pinned};
+    /// use perennial::state::{Depth, History};
+    /// use perennial::State;
+    ///
+    /// let policy = keep_last(3) | every_nth(4) | pinned(["the start"]);
+    /// let (state, mut history) = (State::new(0), History::new(Depth::unbounded().policy(policy)));
+    /// history.record_as(&state, "the start");
+    /// for turn in 1..=10 {
+    ///     state.replace(turn);
+    ///     history.record(&state);
+    /// }
+    /// let kept: Vec<i32> = history.iter().map(|entry| **entry.snapshot()).collect();
+    /// assert_eq!(kept, [0, 4, 8, 9, 10]);
+    /// ```
+    pub fn policy(mut self, policy: Retention) -> Self {
+        self.policy = Some(policy);
+        self
+    }
 }
 
 /// One recorded version.
@@ -50,6 +76,8 @@ impl Depth {
 pub struct Entry<T> {
     snapshot: Snapshot<T>,
     recorded: Instant,
+    /// How many entries were recorded before it.
+    number: u64,
     label: Option<Box<str>>,
 }
 
@@ -131,6 +159,8 @@ pub struct History<T> {
     /// that going there published. As long as it is current there is nothing to record. `None` while empty.
     standing: Option<Snapshot<T>>,
     depth: Depth,
+    /// How many entries were recorded, and when the first was.
+    recorded: (u64, Option<Instant>),
     clock: Box<dyn Fn() -> Instant + Send + Sync>,
 }
 
@@ -144,7 +174,14 @@ impl<T> History<T> {
     /// Makes a history without entries that asks `clock` for the time, once per entry recorded and per trim.
     #[must_use]
     pub fn with_clock(depth: Depth, clock: impl Fn() -> Instant + Send + Sync + 'static) -> Self {
-        Self { entries: VecDeque::new(), position: 0, standing: None, depth, clock: Box::new(clock) }
+        Self {
+            entries: VecDeque::new(),
+            position: 0,
+            standing: None,
+            depth,
+            recorded: (0, None),
+            clock: Box::new(clock),
+        }
     }
 
     /// Records the current version as the newest entry, drops those that had been undone and, from the oldest on,
@@ -227,7 +264,7 @@ impl<T> History<T> {
     /// Drops the entries that have grown too old since the last one was recorded, those of the position and after
     /// it excepted. Recording does this too; call it from a timer to free memory while nothing changes.
     pub fn trim(&mut self) {
-        if self.depth.age.is_some() {
+        if self.depth.age.is_some() || self.depth.policy.is_some() {
             let now = (self.clock)();
             self.evict(now);
         }
@@ -279,7 +316,9 @@ impl<T> History<T> {
         }
         let recorded = (self.clock)();
         self.entries.truncate(self.position + 1);
-        self.entries.push_back(Entry { snapshot: snapshot.clone(), recorded, label });
+        let number = self.recorded.0;
+        self.recorded = (number + 1, self.recorded.1.or(Some(recorded)));
+        self.entries.push_back(Entry { snapshot: snapshot.clone(), recorded, number, label });
         self.position = self.entries.len() - 1;
         self.standing = Some(snapshot);
         self.evict(recorded);
@@ -317,6 +356,36 @@ impl<T> History<T> {
             self.position -= 1;
             drop(oldest);
         }
+        self.thin();
+    }
+
+    /// Drops the entries before the position that the policy does not keep.
+    fn thin(&mut self) {
+        let (Some(policy), Some(origin)) = (&self.depth.policy, self.recorded.1) else { return };
+        let moment = |entry: &Entry<T>| (entry.number, entry.recorded.saturating_duration_since(origin));
+        let moments: Vec<_> = (self.entries.iter())
+            .map(|entry| (moment(entry), entry.label()))
+            .map(|((number, time), name)| Moment { number, time, name })
+            .collect();
+        let kept = policy.kept(&moments);
+        if kept[..self.position].iter().all(|kept| *kept) {
+            return;
+        }
+        let mut kept = kept.into_iter().enumerate();
+        let position = self.position;
+        let entries = std::mem::take(&mut self.entries);
+        let mut dropped = Vec::new();
+        for entry in entries {
+            let (at, keeps) = kept.next().unwrap_or((position, true));
+            if keeps || at >= position {
+                self.entries.push_back(entry);
+            } else {
+                dropped.push(entry);
+            }
+        }
+        self.position -= dropped.len();
+        // The values' `Drop` may panic: it runs when the history is whole again.
+        drop(dropped);
     }
 
     fn is_over_count(&self) -> bool {
@@ -400,6 +469,28 @@ mod tests {
         assert!(!history.record_as(&state, "no"), "what undo published is not a change");
         assert_eq!((values(&history), history.position()), (vec![0, 1], Some(0)));
         assert_eq!(history.iter().next().unwrap().label(), None);
+    }
+
+    #[test]
+    fn a_policy_thins_what_lies_before_the_position_and_nothing_else() {
+        use crate::retention::{every, keep_last};
+        let minute = Duration::from_secs(60);
+        let policy = keep_last(2) | every(10 * minute).for_last(60 * minute);
+        let clock = Clock::new();
+        let (state, mut history) = (State::new(0), clock.history(Depth::unbounded().policy(policy)));
+        history.record(&state);
+        for value in 1..=100 {
+            clock.advance(60);
+            state.replace(value);
+            history.record(&state);
+        }
+        assert_eq!(values(&history), [40, 50, 60, 70, 80, 90, 99, 100]);
+        assert_eq!(history.position(), Some(7));
+        let sixty = history.iter().nth(2).unwrap().version();
+        history.jump(&state, sixty);
+        history.trim();
+        assert_eq!((values(&history).len(), history.position()), (8, Some(2)));
+        assert_eq!(*history.redo(&state).unwrap(), 70);
     }
 
     #[test]

@@ -62,6 +62,18 @@ pub struct Compacted {
     pub merged: u64,
 }
 
+impl Compacted {
+    /// Counts another pass.
+    pub(crate) fn add(&mut self, other: Self) {
+        self.rewritten += other.rewritten;
+        self.removed += other.removed;
+        self.old_bytes += other.old_bytes;
+        self.new_bytes += other.new_bytes;
+        self.records += other.records;
+        self.merged += other.merged;
+    }
+}
+
 /// Holds work back to a number of bytes a second.
 pub(crate) struct Pace {
     bytes_per_second: Option<u64>,

@@ -23,7 +23,7 @@ use super::writer::{Resume, Writer, check_unborn};
 use crate::error::{Error, Result};
 use crate::node::{Address, RecordHead, Sink, Tag, Trust};
 use crate::storage::{Lock, Storage};
-use crate::sync::{Mutex, OwnedGuard, OwnedMutex};
+use crate::sync::{Mutex, MutexGuard, OwnedGuard, OwnedMutex};
 
 /// A reader beside a writer looks this often before it believes that something is damaged.
 const READ_ATTEMPTS: u32 = 5;
@@ -42,6 +42,8 @@ pub(crate) struct Log {
     block_bytes: u32,
     /// Held by the one pass of compaction that runs.
     compacting: Mutex<()>,
+    /// What all passes did.
+    compacted: Mutex<Compacted>,
     /// Released last.
     _lock: Option<Box<dyn Any + Send + Sync>>,
 }
@@ -163,9 +165,18 @@ impl Log {
     ) -> Self {
         let epoch = writer.as_ref().map_or(0, |(writer, _)| writer.epoch());
         let (writer, lock) = writer.map(|(writer, lock)| (OwnedMutex::new(writer), lock)).unzip();
-        let (compression, block_bytes) = (options.compression, options.block_bytes);
-        let compacting = Mutex::new(());
-        Self { opening, syncer, writer, found, epoch, compression, block_bytes, compacting, _lock: lock }
+        Self {
+            opening,
+            syncer,
+            writer,
+            found,
+            epoch,
+            compression: options.compression,
+            block_bytes: options.block_bytes,
+            compacting: Mutex::new(()),
+            compacted: Mutex::default(),
+            _lock: lock,
+        }
     }
 
     /// The reading end, for lazy nodes to hold.
@@ -251,8 +262,20 @@ impl Log {
     ///
     /// See [`Pass::step`].
     pub(crate) fn compact(&self, threshold: f64, pace: Pace) -> Result<Compacted> {
-        let _alone = self.compacting.lock();
-        Pass::begin(self, threshold, pace)?.run()
+        let _alone = self.hold_compaction();
+        let done = Pass::begin(self, threshold, pace)?.run()?;
+        self.compacted.lock().add(done);
+        Ok(done)
+    }
+
+    /// What compaction did since the log was opened.
+    pub(crate) fn compacted(&self) -> Compacted {
+        *self.compacted.lock()
+    }
+
+    /// Lets no compaction run while the guard lives: for what walks the files.
+    pub(crate) fn hold_compaction(&self) -> MutexGuard<'_, ()> {
+        self.compacting.lock()
     }
 
     /// What blocks of this opening carry.

@@ -7,8 +7,10 @@ mod catalogue;
 mod checkpoint;
 mod commit;
 mod compaction;
+mod compactor;
 mod compression;
 mod directory;
+mod footprint;
 mod format;
 mod index;
 mod keeping;
@@ -46,11 +48,13 @@ use crate::error::Result;
 use crate::node::codec::{Driven, Plan, Save, Shape, decode, difference, has_defaults, shape_of};
 use crate::node::{Address, Backing, RecordHead, RecordKind, Sink, Tag};
 use crate::storage::{FileStorage, Storage};
-use crate::sync::Mutex;
+use crate::sync::{Mutex, into_inner};
 pub use backup::Backup;
 pub use checkpoint::{Checkpoint, CheckpointId, CheckpointOptions};
 pub(crate) use commit::{Commit, Draft, Root};
 pub use compaction::Compacted;
+use compactor::Compactor;
+pub use footprint::{DiskFootprint, Usage};
 pub use keeping::Retained;
 use lease::Lease;
 pub(crate) use log::{Log, Turn};
@@ -95,7 +99,9 @@ const STATE: &str = "state";
 /// # Ok::<(), perennial::Error>(())
 /// ```
 pub struct Store {
-    log: Log,
+    /// Before the log: it stops before the log is closed.
+    compactor: Option<Compactor>,
+    log: Arc<Log>,
     path: PathBuf,
     durability: Durability,
     compact_below: f64,
@@ -150,8 +156,9 @@ impl Store {
     }
 
     fn open_with(options: &Options, storage: Arc<dyn Storage>, path: &Path) -> Result<Self> {
-        let log = Log::open(storage, options, path)?;
+        let log = Arc::new(Log::open(storage, options, path)?);
         Ok(Self {
+            compactor: Compactor::start(&log, options),
             log,
             path: path.to_owned(),
             durability: options.durability,
@@ -226,6 +233,9 @@ impl Store {
         }
         let draft = Draft { parent, label: how.label.clone(), roots, copy_of: None };
         let commit = turn.borrow_mut().commit(draft, how.durability.unwrap_or(self.durability))?;
+        if let Some(compactor) = &self.compactor {
+            compactor.grew(commit.written_bytes);
+        }
         Ok(Checkpoint::from(&*commit))
     }
 
@@ -425,7 +435,18 @@ impl Store {
     /// What the store takes on disk.
     pub fn stats(&self) -> Stats {
         let stats = self.log.stats();
-        Stats { segments: stats.segments, disk_bytes: stats.disk_bytes }
+        let compaction_failure = self.compactor.as_ref().and_then(Compactor::failure);
+        let ledger = self.log.opening().ledger();
+        let (listed, pinned) = (ledger.catalogue.kept.len() as u64, ledger.pinned().len() as u64);
+        let above = self.log.latest().map_or(0, |newest| newest.id - ledger.catalogue.floor.min(newest.id));
+        Stats {
+            segments: stats.segments,
+            disk_bytes: stats.disk_bytes,
+            checkpoints: listed + above,
+            pinned,
+            compacted: self.log.compacted(),
+            compaction_failure,
+        }
     }
 
     /// The store's directory.
@@ -440,7 +461,9 @@ impl Store {
     /// [`Error::Io`] if it could not be left clean; the next opening recovers, and `Buffered` checkpoints may be lost to
     /// a power cut.
     pub fn close(self) -> Result<()> {
-        self.log.close()
+        drop(self.compactor);
+        // Nobody else has it then.
+        into_inner(self.log).map_or(Ok(()), Log::close)
     }
 }
 
@@ -472,12 +495,20 @@ impl fmt::Debug for Store {
     }
 }
 
-/// What a store takes on disk. See [`Store::stats`].
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+/// What a store takes on disk, as far as it costs nothing to know. See [`Store::stats`]; [`Store::usage`] looks further.
+#[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct Stats {
     /// Number of segment files.
     pub segments: usize,
     /// Their length in bytes, preallocated room included.
     pub disk_bytes: u64,
+    /// At most how many checkpoints are kept: fewer where crashes left gaps between the ids.
+    pub checkpoints: u64,
+    /// Checkpoints that states in memory hold, as they may still load something of them.
+    pub pinned: u64,
+    /// What compaction did since the store was opened.
+    pub compacted: Compacted,
+    /// Why the last compaction in the background failed.
+    pub compaction_failure: Option<String>,
 }

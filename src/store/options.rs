@@ -1,5 +1,7 @@
 //! How a store is opened: compression, sizes, durability.
 
+use crate::retention::Retention;
+
 /// How blocks are compressed. Every block says how it was, so the choice can change from opening to opening.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[non_exhaustive]
@@ -46,6 +48,8 @@ pub struct Options {
     pub(crate) read_only: bool,
     pub(crate) durability: Durability,
     pub(crate) compact_below: f64,
+    pub(crate) compact_bytes_per_second: Option<u64>,
+    pub(crate) keep: Option<Retention>,
 }
 
 impl Options {
@@ -69,6 +73,8 @@ impl Options {
             read_only: false,
             durability: Durability::default(),
             compact_below: 0.5,
+            compact_bytes_per_second: Some(64 << 20),
+            keep: None,
         }
     }
 
@@ -126,6 +132,30 @@ impl Options {
     #[must_use]
     pub fn compact_below(mut self, part_in_use: f64) -> Self {
         self.compact_below = if part_in_use.is_nan() { 0.5 } else { part_in_use.clamp(0.0, 1.0) };
+        self
+    }
+
+    /// Keeps the checkpoints that a policy keeps, and compacts, in a thread of the store's own, whenever the log has
+    /// grown by an eighth (or two segments, if that is more). Default: everything is kept, and nothing compacted.
+    ///
+    /// ```
+    /// use perennial::{retention::keep_last, store::Store};
+    ///
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// let store = Store::options().keep(keep_last(100)).open(dir.path().join("world"))?;
+    /// # drop(store);
+    /// # Ok::<(), perennial::Error>(())
+    /// ```
+    #[must_use]
+    pub fn keep(mut self, policy: Retention) -> Self {
+        self.keep = Some(policy);
+        self
+    }
+
+    /// Bounds what compaction in the background reads and writes; `None`: no bound. Default: 64 MiB a second.
+    #[must_use]
+    pub fn compact_bytes_per_second(mut self, bytes: Option<u64>) -> Self {
+        self.compact_bytes_per_second = bytes;
         self
     }
 

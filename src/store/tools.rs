@@ -37,6 +37,7 @@ impl Store {
 
     /// As [`verify`](Self::verify), telling how far it has got: once for each segment.
     pub fn verify_with(&self, mut progress: impl FnMut(Progress)) -> Result<Verified> {
+        let _still = self.log.hold_compaction();
         verify(&self.log, &mut progress)
     }
 
@@ -76,6 +77,7 @@ impl Store {
         path: &Path,
         mut progress: impl FnMut(Progress),
     ) -> Result<Backup> {
+        let _still = self.log.hold_compaction();
         backup::backup(&self.log, &Directory::new(to, path), &mut progress)
     }
 

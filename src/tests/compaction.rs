@@ -431,3 +431,62 @@ fn a_full_disk_fails_a_compaction_and_nothing_else() {
     assert!(store.restore::<World>(newest).unwrap() == world);
     assert!(store.verify().unwrap().is_clean());
 }
+
+#[test]
+fn unique_bytes_are_what_dropping_the_checkpoint_alone_would_free() {
+    let storage = MemoryStorage::new();
+    let store = open(&storage);
+    let (mut world, mut noise) = (World::default(), Noise(13));
+    (0..10).for_each(|_| world.step(&mut noise, 100));
+    let mut ids = Vec::new();
+    for _ in 0..25 {
+        world.step(&mut noise, 40);
+        ids.push(store.checkpoint(&world).unwrap().id);
+    }
+    let all = store.disk_footprint(&ids).unwrap();
+    assert_eq!(all.unique_bytes.iter().sum::<u64>() + all.shared_bytes, all.total_bytes);
+    let usage = store.usage().unwrap();
+    assert_eq!(usage.used_bytes, all.total_bytes);
+    assert_eq!(usage.leaf_bytes + usage.branch_bytes + usage.commit_bytes, usage.used_bytes);
+    assert!(usage.chain_lengths.len() > 2 && usage.live_ratios.iter().all(|(_, ratio)| *ratio <= 1.0));
+    for (i, unique) in all.unique_bytes.iter().enumerate() {
+        let others: Vec<_> = ids.iter().copied().filter(|id| *id != ids[i]).collect();
+        let without = store.disk_footprint(&others).unwrap();
+        assert_eq!(without.total_bytes + unique, all.total_bytes, "checkpoint {}", ids[i]);
+    }
+    let policy = keep_last(5);
+    let kept = store.disk_footprint(&ids[20..]).unwrap();
+    assert_eq!(store.would_free(&policy).unwrap(), all.total_bytes - kept.total_bytes);
+    store.retain(&policy).unwrap();
+    assert_eq!(store.usage().unwrap().used_bytes, kept.total_bytes);
+    assert_eq!(store.would_free(&policy).unwrap(), 0);
+}
+
+#[test]
+fn a_store_with_a_policy_stays_small_by_itself() {
+    let storage = MemoryStorage::new();
+    let options = small().keep(keep_last(5)).compact_bytes_per_second(None);
+    let store = options.open_storage(Arc::new(storage.clone())).unwrap();
+    let (mut world, mut noise) = (World::default(), Noise(14));
+    let mut written = 0;
+    for _ in 0..400 {
+        world.step(&mut noise, 30);
+        written += store.checkpoint(&world).unwrap().bytes;
+        std::thread::yield_now();
+    }
+    let began = std::time::Instant::now();
+    while store.stats().disk_bytes * 3 > written && began.elapsed().as_secs() < 20 {
+        // A pass may have just missed the last growth.
+        world.step(&mut noise, 30);
+        written += store.checkpoint(&world).unwrap().bytes;
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    let stats = store.stats();
+    assert_eq!(stats.compaction_failure, None);
+    assert!(stats.disk_bytes * 3 <= written, "{stats:?}, {written} bytes written");
+    assert!(stats.compacted.removed + stats.compacted.rewritten > 0 && stats.checkpoints < 200);
+    let newest = store.checkpoints().next().unwrap().unwrap().id;
+    store.close().unwrap();
+    let store = open(&storage);
+    assert!(store.restore::<World>(newest).unwrap() == world);
+}
