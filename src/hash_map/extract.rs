@@ -45,7 +45,7 @@ where
 /// Takes entries out of a [`HashMap`]. See [`HashMap::extract_if`].
 ///
 /// Leaves are found by the lowest hash that was not looked at. Removing an entry may merge its leaf with ones before
-/// or behind it; the leaf's own entries then stay in front, in their order (see `node::remove`), and of the others those
+/// or behind it; the leaf's own entries then stay in front, in their order (see `remove::remove`), and of the others those
 /// with lower hashes were looked at where they lay before.
 pub struct ExtractIf<'a, K, V, S, F> {
     map: &'a mut HashMap<K, V, S>,

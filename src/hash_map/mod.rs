@@ -5,9 +5,11 @@ mod diff;
 mod entry;
 mod extract;
 mod hasher;
+mod insert;
 mod iter;
 mod node;
 pub(crate) mod persist;
+mod remove;
 mod traits;
 
 use std::borrow::Borrow;
@@ -24,7 +26,7 @@ pub(crate) use node::Prefix;
 use crate::error::Result;
 use crate::node::{IntoItems, Items, LeavesMut, NodeRef, load_all};
 use crate::sync::const_fn;
-use node::{Inserted, ROOT, Tree};
+use node::{ROOT, Tree};
 
 /// A hash map whose clones share what they have in common.
 ///
@@ -371,14 +373,10 @@ where
     /// ```
     pub fn insert(&mut self, key: K, value: V) -> Option<V> {
         let hash = self.hash(&key);
-        match node::insert(&mut self.tree, self.leaf_capacity as usize, &self.hash_builder, hash, key, value)
-        {
-            Inserted::New => {
-                self.len += 1;
-                None
-            }
-            Inserted::Replaced(old) => Some(old),
-        }
+        let capacity = self.leaf_capacity as usize;
+        let old = insert::insert(&mut self.tree, capacity, &self.hash_builder, hash, key, value);
+        self.len += usize::from(old.is_none());
+        old
     }
 
     /// Removes a key; its value. **O(log n)**. If the key is absent nothing is copied or marked changed.
@@ -402,7 +400,7 @@ where
     }
 
     fn remove_at(&mut self, hash: u64, index: usize) -> (K, V) {
-        let entry = node::remove(&mut self.tree, self.leaf_capacity as usize, hash, index);
+        let entry = remove::remove(&mut self.tree, self.leaf_capacity as usize, hash, index);
         self.len -= 1;
         entry
     }
@@ -435,14 +433,19 @@ where
         }
     }
 
-    /// Inserts a key that is known to be absent; its value. The position is found by identity of the inserted entry:
-    /// the last of its leaf.
+    /// Makes a map of entries, each node once and full size; of equal keys the first key and the last value stay.
+    fn build(hash_builder: S, entries: impl IntoIterator<Item = (K, V)>) -> Self {
+        let mut map = Self::with_hasher(hash_builder);
+        let hashed = entries.into_iter().map(|entry| (map.hash(&entry.0), entry)).collect();
+        (map.tree, map.len) = insert::build(hashed, map.leaf_capacity as usize);
+        map
+    }
+
+    /// Inserts a key that is known to be absent; its value.
     fn insert_new(&mut self, hash: u64, key: K, value: V) -> &mut V {
-        let kept = key.clone();
-        node::insert(&mut self.tree, self.leaf_capacity as usize, &self.hash_builder, hash, key, value);
+        insert::insert(&mut self.tree, self.leaf_capacity as usize, &self.hash_builder, hash, key, value);
         self.len += 1;
-        let (index, _) = node::find(&self.tree, hash, |other| *other == kept).expect("just inserted");
-        node::value_mut(&mut self.tree, hash, index).expect("just inserted")
+        insert::newest_mut(&mut self.tree, hash).expect("just inserted")
     }
 }
 

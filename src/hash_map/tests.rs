@@ -367,6 +367,25 @@ fn sets_agree_with_std() {
 }
 
 #[test]
+fn collecting_builds_what_inserting_builds() {
+    for count in [0, 1, 2, 3, 4, 31, 32, 33, 100, 1_000, 20_000_u64] {
+        let entries = || (0..count).map(|n| (n.wrapping_mul(0x9e37) % (count / 2 + 1), n));
+        let collected: HashMap<u64, u64> = entries().collect();
+        collected.check();
+        let mut inserted = HashMap::new();
+        inserted.extend(entries());
+        assert_eq!(collected, inserted, "of equal keys the last value stays");
+        assert_eq!(collected.len(), inserted.len());
+    }
+    // As std: the first of equal keys stays.
+    let mut names = [(String::from("ada"), 1), (String::from("ada"), 2)];
+    let first = names[0].0.as_ptr();
+    let map: HashMap<String, i32> = std::mem::take(&mut names).into();
+    let (key, value) = map.get_key_value("ada").unwrap();
+    assert_eq!((key.as_ptr(), *value), (first, 2));
+}
+
+#[test]
 fn one_hash_for_all_keys_still_works() {
     #[derive(Default, Clone)]
     struct Constant;
@@ -387,6 +406,9 @@ fn one_hash_for_all_keys_still_works() {
         map.check();
     }
     assert!(map.is_empty());
+    let map: HashMap<u32, u32, BuildHasherDefault<Constant>> = (0..300).map(|n| (n % 100, n)).collect();
+    map.check();
+    assert_eq!((map.len(), map[&7]), (100, 207));
 }
 
 mod panics {

@@ -19,7 +19,7 @@ impl<K: Hash + Eq, V: PartialEq, S: BuildHasher> PartialEq for HashMap<K, V, S> 
     /// Compares contents. **O(d log n)** for d differences between versions of one map, as
     /// [`diff`](HashMap::diff). A map that holds a `NaN` equals its own clone.
     fn eq(&self, other: &Self) -> bool {
-        self.len() == other.len() && self.diff(other).next().is_none()
+        self.ptr_eq(other) || self.len() == other.len() && self.diff(other).next().is_none()
     }
 }
 
@@ -55,6 +55,7 @@ where
     V: Clone,
     S: BuildHasher,
 {
+    /// Inserts all entries, each **O(log n)**. (Collecting builds a map at once.)
     fn extend<I: IntoIterator<Item = (K, V)>>(&mut self, entries: I) {
         for (key, value) in entries {
             self.insert(key, value);
@@ -80,9 +81,7 @@ where
     S: BuildHasher + Default,
 {
     fn from_iter<I: IntoIterator<Item = (K, V)>>(entries: I) -> Self {
-        let mut map = Self::default();
-        map.extend(entries);
-        map
+        Self::build(S::default(), entries)
     }
 }
 

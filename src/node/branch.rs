@@ -184,6 +184,17 @@ impl<T, X: Shape> Branch<T, X> {
         }
     }
 
+    /// Whether the child at `slot` is a branch; it is loaded to tell, if need be.
+    ///
+    /// # Panics
+    /// As [`child`](Self::child).
+    #[inline]
+    pub(crate) fn holds_branch(&self, slot: usize) -> bool {
+        let word = self.word(slot);
+        word.is_branch()
+            || word.address().is_some() && matches!(self.child_slow(slot), Some(NodeRef::Branch(_)))
+    }
+
     /// The child at `slot` if it is a branch; [`child`](Self::child) for those who know the level.
     ///
     /// # Panics

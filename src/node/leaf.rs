@@ -111,10 +111,13 @@ impl<'a, T> LeafRef<'a, T> {
         // SAFETY: the tag area follows the head and is padded to whole groups, all initialised.
         let tags: &[[u8; GROUP]] =
             unsafe { std::slice::from_raw_parts(tags_ptr(self.head).cast(), items.len().div_ceil(GROUP)) };
-        for (group, tags) in tags.iter().enumerate() {
-            let mut found = tags::matches(tags, tag);
+        // Two groups a step, without asking whether there are two: the last one is looked at twice where it is odd.
+        for first in (0..tags.len()).step_by(2) {
+            let second = (first + 1).min(tags.len() - 1);
+            let in_second = tags::matches(&tags[second], tag) << ((second - first) * GROUP);
+            let mut found = tags::matches(&tags[first], tag) | in_second;
             while found != 0 {
-                let position = group * GROUP + found.trailing_zeros() as usize;
+                let position = first * GROUP + found.trailing_zeros() as usize;
                 match items.get(position) {
                     Some(item) if is(item) => return Some(position),
                     Some(_) => found &= found - 1,
@@ -187,13 +190,13 @@ impl<'a, T> LeafMut<'a, T> {
     }
 
     /// Marks the items `from..to` changed.
+    #[inline]
     pub(crate) fn touch(&mut self, from: usize, to: usize, shift: u32) {
-        let mut bits = 0;
-        let mut index = from;
-        while index < to && bits != u32::MAX {
-            bits |= mask_of(index, shift);
-            index = ((index >> shift) + 1) << shift;
-        }
+        let bits = match (from >> shift, to.wrapping_sub(1) >> shift) {
+            _ if from >= to => 0,
+            (_, last) if last >= MASK_BITS as usize => u32::MAX,
+            (first, last) => u32::MAX << first & u32::MAX >> (MASK_BITS as usize - 1 - last),
+        };
         self.header_mut().touch(bits);
     }
 
@@ -440,6 +443,32 @@ impl<T> OwnedLeaf<T> {
             (*self.head.as_ptr()).header.len += more as u32;
             (*other.head.as_ptr()).header.len = 0;
         }
+    }
+
+    /// Moves the items into two fresh leaves of these capacities, in order: into the second those whose index `is_high`
+    /// (tagged leaves).
+    pub(crate) fn divided(
+        self,
+        is_high: impl Fn(usize) -> bool,
+        low_capacity: usize,
+        high_capacity: usize,
+    ) -> (Self, Self) {
+        let len = self.as_ref().len();
+        let mut leaves = [low_capacity, high_capacity].map(|capacity| Self::with_capacity(capacity, true));
+        // SAFETY: every item moves to one of the two, whose room is checked and which counts it at once; `self` forgets
+        // them all first, so a panic in between leaks and frees nothing twice.
+        unsafe {
+            (*self.head.as_ptr()).header.len = 0;
+            for index in 0..len {
+                let leaf = &mut leaves[usize::from(is_high(index))];
+                leaf.push(
+                    items_ptr::<T>(self.head, true).add(index).read(),
+                    Some(*tags_ptr(self.head).add(index)),
+                );
+            }
+        }
+        let [low, high] = leaves;
+        (low, high)
     }
 
     /// Moves everything, identity included, into an allocation of another capacity.

@@ -47,9 +47,9 @@ impl<T> Leaf<T> {
     /// Entries that share a bit of the changed-items mask, as a power of two.
     pub(crate) const SHIFT: u32 = mask_shift(Self::CAPACITY);
 
-    /// Room to allocate for `len` entries: leaves grow by steps, so that bytes are not wasted.
+    /// Room to allocate for `len` entries: leaves grow by steps, small ones by smaller steps, so that bytes are not wasted.
     pub(super) const fn room_for(len: usize) -> usize {
-        let step = Self::CAPACITY.div_ceil(8);
+        let step = Self::CAPACITY.div_ceil(if len <= Self::CAPACITY / 8 { 8 } else { 4 });
         let room = len.next_multiple_of(step);
         if room < Self::CAPACITY { room } else { Self::CAPACITY }
     }

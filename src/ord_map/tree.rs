@@ -294,12 +294,12 @@ impl<K: Clone, V: Clone> Tree<K, V> {
     pub(super) fn remove(&mut self, path: &Path) -> (K, V) {
         let mut path = *path;
         // Everything that may fail comes before the entry is taken out; each step leaves a sound tree.
-        while let Some(NodeRef::Branch(root)) = self.node() {
-            if root.count() == 2 {
-                // One of them may become the root.
-                root.child(0);
-                root.child(1);
-            }
+        while let Some(NodeRef::Branch(root)) = self.node()
+            && root.count() == 2
+        {
+            // One of the two may become the root.
+            root.child(0);
+            root.child(1);
             let height = self.height;
             let Some(NodeMut::Branch(root)) = self.node_mut() else {
                 unreachable!("a branch stays a branch")
@@ -382,11 +382,12 @@ fn insert<K: Clone, V: Clone>(
     let edge = last && slot + 1 == branch.count();
     let over = match branch.child_mut(slot) {
         Some(NodeMut::Branch(child)) => insert(child, path, height, edge, entry),
+        Some(NodeMut::Leaf(leaf)) if leaf.has_room() || leaf.as_ref().len() >= Leaf::<(K, V)>::CAPACITY => {
+            insert_into(leaf, path.index, edge, entry)
+        }
         Some(NodeMut::Leaf(leaf)) => {
-            let len = leaf.as_ref().len();
-            if !leaf.has_room() && len < Leaf::<(K, V)>::CAPACITY {
-                branch.resize_leaf(slot, Leaf::<(K, V)>::room_for(len + 1));
-            }
+            let room = Leaf::<(K, V)>::room_for(leaf.as_ref().len() + 1);
+            branch.resize_leaf(slot, room);
             match branch.child_mut(slot) {
                 Some(NodeMut::Leaf(leaf)) => insert_into(leaf, path.index, edge, entry),
                 _ => unreachable!("a leaf stays a leaf"),
@@ -428,6 +429,7 @@ pub(super) fn add_child<K, V>(
 }
 
 /// Sees to it that the child on the path can lose something. If it had the least, it trades with a sibling.
+#[inline]
 fn relieve<K: Clone, V: Clone>(branch: &mut Inner<K, V>, path: &mut Path, height: u8, last: bool) {
     let level = branch.level();
     let slot = path.slot(height, level);
@@ -436,6 +438,14 @@ fn relieve<K: Clone, V: Clone>(branch: &mut Inner<K, V>, path: &mut Path, height
     if fill > least || branch.count() < 2 || last && slot + 1 == branch.count() {
         return;
     }
+    relieve_slowly(branch, path, usize::from(height - level), fill);
+}
+
+/// The rare half of [`relieve`]: the child, which has `fill` items or children, is at `depth` of the path.
+#[cold]
+#[inline(never)]
+fn relieve_slowly<K: Clone, V: Clone>(branch: &mut Inner<K, V>, path: &mut Path, depth: usize, fill: usize) {
+    let slot = usize::from(path.slots[depth]);
     let pair = slot.min(branch.count() - 2);
     let before = if slot > pair { branch.child(pair).map_or(0, |left| fill_of(left).0) } else { 0 };
     branch.level_out(pair, slot == pair);
@@ -445,9 +455,8 @@ fn relieve<K: Clone, V: Clone>(branch: &mut Inner<K, V>, path: &mut Path, height
         Some(child) => (slot, fill_of(child).0 - fill),
         None => (pair, before),
     };
-    let depth = usize::from(height - level);
     path.slots[depth] = slot as u8;
-    match level {
+    match branch.level() {
         1 => path.index += gained,
         _ => path.slots[depth + 1] += gained as u8,
     }
