@@ -215,15 +215,15 @@ fn measure<L: List>(table: &mut Table, count: usize) {
     });
     drop(split);
     rows.time("insert, remove in the middle", 2 * cuts, || {
-        for step in 0..cuts {
-            let middle = count / 4 + asked[step] / 2;
+        for index in asked.iter().take(cuts) {
+            let middle = count / 4 + index / 2;
             list.add(middle, 9);
             list.take(middle + 1);
         }
     });
     // Cut and joined at many places.
-    for step in 0..if L::SHARES { 1_000 } else { 1 } {
-        let right = list.cut(asked[step]);
+    for (step, &index) in asked.iter().take(if L::SHARES { 1_000 } else { 1 }).enumerate() {
+        let right = list.cut(index);
         let mut left = std::mem::replace(&mut list, right);
         if step % 2 == 0 {
             std::mem::swap(&mut left, &mut list);
