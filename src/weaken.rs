@@ -2,7 +2,7 @@
 //!
 //! Compiled in by `--cfg weakened` alone, and chosen by name in the environment variable `WEAKEN`. In every other
 //! build the question is the constant `false` and an ordering is the one that stands in the code. `.ci/models` lists
-//! the names and the model that must fail for each.
+//! the names and the model that must fail for each; `.ci/canaries` those that tests without threads must find.
 
 use crate::sync::Ordering;
 
@@ -19,6 +19,12 @@ pub(crate) fn is(name: &str) -> bool {
 #[inline(always)]
 pub(crate) const fn is(_: &str) -> bool {
     false
+}
+
+/// Whether the defect of this name was chosen, of those that `.ci/canaries` plants: the ordinary tests must find each.
+#[inline(always)]
+pub(crate) fn canary(name: &str) -> bool {
+    is(name)
 }
 
 /// The ordering that the code needs, or `Relaxed` where the defect of this name was chosen.

@@ -140,7 +140,8 @@ impl Header {
     /// Whether the caller, who holds a reference, holds the only one.
     #[inline]
     pub(super) fn is_unique(&self) -> bool {
-        self.refs.load(weaken::ordering("unique", Ordering::Acquire)) == 1
+        let holders = self.refs.load(weaken::ordering("unique", Ordering::Acquire));
+        holders == 1 || weaken::canary("copied_shallow")
     }
 
     /// Whether some other holder exists just now.

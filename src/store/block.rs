@@ -23,6 +23,7 @@ use super::record;
 use crate::error::{Error, Result};
 use crate::node::{Address, Record, RecordHead, RecordKind};
 use crate::storage::Region;
+use crate::weaken;
 
 /// Length of a block's header.
 pub(crate) const HEADER_BYTES: u32 = 32;
@@ -162,7 +163,8 @@ fn stored<'a>(region: &'a dyn Region, place: Place) -> Option<(BlockHeader, Cow<
 /// Returns the header of the block at `place` if there is a whole one, its checksum right.
 pub(crate) fn check(region: &dyn Region, place: Place) -> Option<BlockHeader> {
     let (header, bytes) = stored(region, place)?;
-    (place.checksum(&bytes[CHECKED_FROM..]) == header.checksum).then_some(header)
+    let whole = place.checksum(&bytes[CHECKED_FROM..]) == header.checksum;
+    (whole || weaken::canary("checksum_ignored")).then_some(header)
 }
 
 /// Length of the block at `place`, as its header says.
@@ -217,7 +219,8 @@ impl Block {
             .ok_or_else(|| corrupt(place, "a block was expected, but this is no block's header"))?;
         let copy: Arc<[u8]> = Arc::from(mapped.as_ref());
         let copied = BlockHeader::parse(&copy).filter(|copied| *copied == header);
-        if copied.is_none() || place.checksum(&copy[CHECKED_FROM..]) != header.checksum {
+        let whole = place.checksum(&copy[CHECKED_FROM..]) == header.checksum;
+        if copied.is_none() || !(whole || weaken::canary("checksum_ignored")) {
             return Err(corrupt(place, "the checksum of the block does not match its bytes"));
         }
         Ok((header, copy))

@@ -12,6 +12,7 @@ use super::log::Log;
 use super::manifest::CommitRef;
 use crate::error::Result;
 use crate::retention::{Moment, Retention};
+use crate::weaken;
 
 /// What applying a [`Retention`] did, or would do.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -77,7 +78,7 @@ impl Store {
     /// if the system refuses, which poisons the store only if it was the manifest that could not be replaced;
     /// [`Error::Poisoned`](crate::Error::Poisoned).
     pub fn compact(&self) -> Result<Compacted> {
-        self.log.compact(self.compact_below, Pace::new(None, None))
+        self.log.compact(self.options.compact_below, Pace::new(None, None))
     }
 }
 
@@ -120,7 +121,12 @@ impl Log {
                 name: commit.label.as_deref(),
             })
             .collect();
-        let kept = policy.kept(&moments);
+        let mut kept = policy.kept(&moments);
+        if weaken::canary("kept_dropped")
+            && let Some(first) = kept.iter().position(|kept| *kept)
+        {
+            kept[first] = false;
+        }
         Ok(Plan { from, commits, kept })
     }
 

@@ -103,8 +103,7 @@ pub struct Store {
     compactor: Option<Compactor>,
     log: Arc<Log>,
     path: PathBuf,
-    durability: Durability,
-    compact_below: f64,
+    options: Options,
     /// What is known of the types that came by.
     types: Mutex<HashMap<TypeId, Known>>,
 }
@@ -161,8 +160,7 @@ impl Store {
             compactor: Compactor::start(&log, options),
             log,
             path: path.to_owned(),
-            durability: options.durability,
-            compact_below: options.compact_below,
+            options: options.clone(),
             types: Mutex::new(HashMap::new()),
         })
     }
@@ -232,7 +230,7 @@ impl Store {
             roots.push(Root { name: name.to_owned(), shape, refs, payload });
         }
         let draft = Draft { parent, label: how.label.clone(), roots, copy_of: None };
-        let commit = turn.borrow_mut().commit(draft, how.durability.unwrap_or(self.durability))?;
+        let commit = turn.borrow_mut().commit(draft, how.durability.unwrap_or(self.options.durability))?;
         if let Some(compactor) = &self.compactor {
             compactor.grew(commit.written_bytes);
         }

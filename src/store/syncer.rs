@@ -96,8 +96,11 @@ impl Syncer {
         if is_durable(written) {
             return Ok(written);
         }
-        if let Some(ActiveFile { file, path }) = &*active {
-            let synced: io::Result<()> = file.sync_data();
+        if let Some(ActiveFile { file, path }) = active.as_ref().filter(|_| !weaken::canary("sync_skipped")) {
+            let mut synced: io::Result<()> = file.sync_data();
+            if synced.is_err() && weaken::canary("sync_retried") {
+                synced = file.sync_data();
+            }
             synced.map_err(|source| self.poison(Error::Io { action: "sync", path: path.clone(), source }))?;
         }
         let late = weaken::is("written_after_sync").then(|| self.written.load(Ordering::Acquire));

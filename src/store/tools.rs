@@ -8,8 +8,48 @@ use super::options::Options;
 use super::{Backup, Log, Progress, Salvaged, Store, Verified, backup, salvage, verify};
 use crate::error::Result;
 use crate::storage::{FileStorage, Storage};
+use crate::sync::Mutex;
 
 impl Store {
+    /// Looks for checkpoints that were committed since a read-only store was opened, or last refreshed; whether there are
+    /// any. **O(segments)**. A store that writes knows its own: nothing is done.
+    ///
+    /// What was restored before stays as it is. (It belongs to the opening before: comparing it with what is restored from
+    /// now on costs O(size), not O(difference).)
+    ///
+    /// ```
+    /// # use perennial::store::Store;
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let path = dir.path().join("world");
+    /// let writer = Store::open(&path)?;
+    /// writer.checkpoint(&1u32)?;
+    /// let mut reader = Store::options().read_only(true).open(&path)?;
+    /// writer.checkpoint(&2u32)?;
+    /// assert_eq!(reader.latest::<u32>()?, Some(1));
+    /// assert!(reader.refresh()?);
+    /// assert_eq!(reader.latest::<u32>()?, Some(2));
+    /// assert!(!reader.refresh()?);
+    /// # Ok::<(), perennial::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`open`](Self::open); the store is then as it was.
+    pub fn refresh(&mut self) -> Result<bool> {
+        if !self.options.read_only {
+            return Ok(false);
+        }
+        let storage = Arc::clone(&self.log.opening().directory.storage);
+        let log = Log::open(storage, &self.options, &self.path)?;
+        let id = |log: &Log| log.latest().map(|commit| commit.id);
+        if id(&log) == id(&self.log) {
+            return Ok(false);
+        }
+        self.log = Arc::new(log);
+        self.types = Mutex::default();
+        Ok(true)
+    }
+
     /// Reads everything and checks that it is what was written: checksums at their places, epochs, addresses that point
     /// backwards at records of the right kind, batches against their commits. **O(bytes)**, a block of memory and a few
     /// bytes for each record that is referred to and not yet met. Others may checkpoint meanwhile.

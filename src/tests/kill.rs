@@ -16,6 +16,7 @@ use crate::{HashMap, Vector};
 
 const ROUNDS: u64 = 100;
 const VICTIM: &str = "PERENNIAL_KILL_TEST_DIR";
+const WORKLOAD: &str = "PERENNIAL_KILL_TEST_WORKLOAD";
 const PLAYERS: u64 = 2000;
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -49,6 +50,29 @@ impl World {
     }
 }
 
+/// How a victim works.
+#[derive(Clone, Copy, PartialEq)]
+enum Workload {
+    /// Durable checkpoints, and some that only the system has.
+    Mixed,
+    /// Handed to the system alone.
+    Buffered,
+    /// Closed and opened again every few checkpoints.
+    Reopening,
+}
+
+const WORKLOADS: [Workload; 3] = [Workload::Mixed, Workload::Buffered, Workload::Reopening];
+
+impl Workload {
+    fn durability(self, tick: u64) -> Durability {
+        match self {
+            Self::Mixed if tick.is_multiple_of(3) => Durability::Buffered,
+            Self::Mixed | Self::Reopening => Durability::Sync,
+            Self::Buffered => Durability::Buffered,
+        }
+    }
+}
+
 /// Small segments, so that rounds meet roll-overs too.
 fn open(path: &Path) -> Store {
     Options::new().segment_bytes(64 << 10).open(path).unwrap()
@@ -58,13 +82,18 @@ fn open(path: &Path) -> Store {
 #[test]
 fn victim() {
     let Some(path) = std::env::var_os(VICTIM) else { return };
-    let store = open(path.as_ref());
+    let number = std::env::var(WORKLOAD).ok().and_then(|number| number.parse::<usize>().ok());
+    let workload = WORKLOADS[number.expect("a workload")];
+    let mut store = open(path.as_ref());
     let mut world: World = store.latest().unwrap().unwrap_or_default();
     loop {
         world.step();
-        // Some are only handed to the system, which a killed process does not lose either.
-        let durability = if world.tick.is_multiple_of(3) { Durability::Buffered } else { Durability::Sync };
-        let how = CheckpointOptions::new().durability(durability);
+        if workload == Workload::Reopening && world.tick.is_multiple_of(5) {
+            drop(store);
+            store = open(path.as_ref());
+        }
+        // What only the system has, a killed process does not lose either.
+        let how = CheckpointOptions::new().durability(workload.durability(world.tick));
         let checkpoint = store.checkpoint_with(&[("state", &world)], &how).unwrap();
         println!("acknowledged {} {}", checkpoint.id, world.tick);
     }
@@ -72,6 +101,20 @@ fn victim() {
 
 #[test]
 fn nothing_acknowledged_is_lost_to_kills() {
+    kill(0);
+}
+
+#[test]
+fn nothing_that_only_the_system_has_is_lost_to_kills() {
+    kill(1);
+}
+
+#[test]
+fn nothing_is_lost_to_kills_between_closing_and_opening() {
+    kill(2);
+}
+
+fn kill(workload: usize) {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("store");
     let mut random = 0x2545_f491_4f6c_dd1du64;
@@ -83,6 +126,7 @@ fn nothing_acknowledged_is_lost_to_kills() {
         let mut victim = Command::new(std::env::current_exe().unwrap())
             .args(["tests::kill::victim", "--exact", "--nocapture", "--test-threads=1"])
             .env(VICTIM, &path)
+            .env(WORKLOAD, workload.to_string())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()

@@ -5,6 +5,7 @@ mod grown;
 mod kill;
 mod log;
 mod ord_map;
+mod shim;
 mod store;
 mod stress;
 mod tidy;

@@ -243,3 +243,31 @@ fn salvage_saves_what_is_whole_and_names_what_is_lost() {
         assert_eq!(saved.len() + lost.len(), states.len());
     }
 }
+
+#[test]
+fn a_reader_follows_a_writer_over_roll_overs_and_reopenings() {
+    let disk = SimStorage::new();
+    let mut writer = open(&disk);
+    let mut world = World::default();
+    writer.checkpoint(&world).unwrap();
+    let mut reader = options().read_only(true).open_storage(Arc::new(disk.clone())).unwrap();
+    for round in 0..60 {
+        let before = reader.latest::<World>().unwrap().unwrap();
+        world.step();
+        let durability = if round % 2 == 0 { Durability::Sync } else { Durability::Buffered };
+        let how = CheckpointOptions::new().durability(durability);
+        writer.checkpoint_with(&[("state", &world)], &how).unwrap();
+        assert_eq!(reader.latest::<World>().unwrap().unwrap(), before, "only on request");
+        assert!(reader.refresh().unwrap());
+        assert!(!reader.refresh().unwrap());
+        assert_eq!(reader.latest::<World>().unwrap().unwrap(), world);
+        assert_eq!(before.tick, world.tick - 1);
+        if round % 20 == 19 {
+            drop(writer);
+            writer = open(&disk);
+        }
+    }
+    assert!(!writer.refresh().unwrap());
+    assert!(writer.stats().segments > 3);
+    assert!(matches!(reader.checkpoint(&world), Err(Error::Poisoned { .. })));
+}
