@@ -513,3 +513,9 @@ where
         Ok(set)
     }
 }
+
+impl<T, S> crate::node::Footprint for HashSet<T, S> {
+    fn measure(&self, meter: &mut crate::node::Meter) {
+        self.map.measure(meter);
+    }
+}

@@ -67,6 +67,7 @@
 //! | [`state`] | [`State`], [`Snapshot`], [`History`]: versions in memory, rollback, undo |
 //! | [`store`] | [`Store`](store::Store): checkpoints on disk; [`Options`](store::Options), [`Durability`](store::Durability), [`Compression`](store::Compression) |
 //! | [`checkpointer`] | [`Checkpointer`]: checkpoints in the background, by policy; barriers over several states |
+//! | [`footprint`] | how many bytes versions hold in memory: in all, shared, each alone |
 //! | [`retention`] | which versions to keep: rules for the checkpoints of a store and the entries of a history |
 //! | [`storage`] | what a store writes to: a directory, memory, or a simulated disk that loses power, for tests |
 //! | [`features`] | parallel iterators of rayon, strategies of proptest, input for fuzzing: each behind a feature |
@@ -98,6 +99,7 @@
 pub mod checkpointer;
 mod error;
 pub mod features;
+pub mod footprint;
 pub mod hash_map;
 pub mod hash_set;
 #[cfg(any(loom, internals))]

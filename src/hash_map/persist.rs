@@ -172,3 +172,9 @@ where
         }
     })
 }
+
+impl<K, V, S> crate::node::Footprint for HashMap<K, V, S> {
+    fn measure(&self, meter: &mut crate::node::Meter) {
+        crate::node::measure(&self.tree, meter);
+    }
+}

@@ -135,7 +135,6 @@ impl<'a, T> LeafRef<'a, T> {
     }
 
     /// Bytes of the allocation.
-    #[cfg(test)]
     pub(crate) fn allocated_bytes(self, tagged: bool) -> usize {
         layout::<T>(self.capacity(), tagged).0.size()
     }

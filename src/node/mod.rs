@@ -5,6 +5,7 @@ mod branch;
 mod children;
 pub(crate) mod codec;
 mod flush;
+mod footprint;
 mod header;
 mod iter;
 mod keys;
@@ -25,6 +26,8 @@ pub(crate) use children::ChildrenMut;
 #[cfg(any(loom, internals))]
 pub(crate) use flush::MOST_HOPS;
 pub(crate) use flush::flush;
+pub(crate) use footprint::measure;
+pub use footprint::{Footprint, MemoryFootprint, Meter, footprint, resident_bytes};
 #[cfg(test)]
 pub(crate) use header::{Header, Identity};
 pub(crate) use iter::{IntoItems, Items, LeavesMut, MAX_DEPTH};

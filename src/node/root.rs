@@ -91,6 +91,13 @@ impl<T, X: Shape> Root<T, X> {
         Ok(unsafe { word.view() })
     }
 
+    /// The root node if it is in memory.
+    pub(crate) fn resident(&self) -> Option<NodeRef<'_, T, X>> {
+        let word = self.word();
+        // SAFETY: as in `get`.
+        word.resident().map(|_| unsafe { word.view() })
+    }
+
     /// The root's address if it was not loaded yet, and its source.
     pub(crate) fn unloaded(&self) -> Option<(Address, &Arc<Source<T, X>>)> {
         self.word().address().zip(self.source.as_ref())

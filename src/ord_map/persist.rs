@@ -156,3 +156,9 @@ where
         Ok(entries.into())
     }
 }
+
+impl<K, V> crate::node::Footprint for OrdMap<K, V> {
+    fn measure(&self, meter: &mut crate::node::Meter) {
+        crate::node::measure(&self.tree.root, meter);
+    }
+}

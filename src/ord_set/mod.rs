@@ -557,3 +557,9 @@ impl<'a, T> IntoIterator for &'a OrdSet<T> {
         self.iter()
     }
 }
+
+impl<T> crate::node::Footprint for OrdSet<T> {
+    fn measure(&self, meter: &mut crate::node::Meter) {
+        self.map.measure(meter);
+    }
+}

@@ -48,7 +48,7 @@ use crate::error::Result;
 use crate::node::codec::{Driven, Plan, Save, Shape, decode, difference, has_defaults, shape_of};
 use crate::node::{Address, Backing, RecordHead, RecordKind, Sink, Tag};
 use crate::storage::{FileStorage, Storage};
-use crate::sync::{Mutex, into_inner};
+use crate::sync::Mutex;
 pub use backup::Backup;
 pub use checkpoint::{Checkpoint, CheckpointId, CheckpointOptions};
 pub(crate) use commit::{Commit, Draft, Root};
@@ -461,7 +461,7 @@ impl Store {
     pub fn close(self) -> Result<()> {
         drop(self.compactor);
         // Nobody else has it then.
-        into_inner(self.log).map_or(Ok(()), Log::close)
+        Arc::into_inner(self.log).map_or(Ok(()), Log::close)
     }
 }
 

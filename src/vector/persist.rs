@@ -122,3 +122,11 @@ fn load_node<T: DeserializeOwned>(
 ) -> Result<Link<T>> {
     load::<T, Counts>(backing, chain, place, |_| Ok(0))
 }
+
+impl<T> crate::node::Footprint for Vector<T> {
+    fn measure(&self, meter: &mut crate::node::Meter) {
+        crate::node::measure(&self.head, meter);
+        crate::node::measure(&self.tree.root, meter);
+        crate::node::measure(&self.tail, meter);
+    }
+}
