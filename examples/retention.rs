@@ -15,6 +15,7 @@ use perennial::retention::{Moment, Retention, every, keep_within, pinned};
 use perennial::store::{CheckpointOptions, Store};
 use plotters::prelude::*;
 
+#[expect(dead_code, reason = "the other examples use the rest of it")]
 mod support;
 use support::Random;
 
