@@ -1,5 +1,6 @@
 //! Tests that need more than one module, or the source tree itself.
 
+mod adversity;
 mod compaction;
 mod grown;
 mod kill;
