@@ -72,7 +72,7 @@
 //! | [`storage`] | what a store writes to: a directory, memory, or a simulated disk that loses power, for tests |
 //! | [`features`] | parallel iterators of rayon, strategies of proptest, input for fuzzing: each behind a feature |
 //! | [`Error`] | everything that can go wrong between the two, with what to do about it |
-//! | [`docs`] | how it works: design, format, durability, background checkpoints; checking your own code with [`loom`](docs::loom) |
+//! | [`docs`] | how it works: design, [collections](docs::collections), format, durability, background checkpoints; checking your own code with [`loom`](docs::loom) |
 //!
 //! # What it costs
 //!
@@ -119,9 +119,11 @@ pub mod vector;
 mod weaken;
 
 pub mod docs {
-    //! How the crate works, in pages: design, format, durability, background checkpoints; and how to check code built on it.
+    //! How the crate works, in pages: design, collections, format, durability, background checkpoints; and how to check code built on it.
     #[doc = include_str!("docs/design.md")]
     pub mod design {}
+    #[doc = include_str!("docs/collections.md")]
+    pub mod collections {}
     #[doc = include_str!("docs/format.md")]
     pub mod format {}
     #[doc = include_str!("docs/durability.md")]

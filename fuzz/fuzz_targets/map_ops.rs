@@ -17,6 +17,9 @@ enum Op {
     Change(u16),
     Entry(u16),
     Retain(u8),
+    ExtractIf(u8, u8),
+    Algebra(u8, u8),
+    Merge(u8, u8),
     Keep,
     GoBack(u8),
     Checkpoint,
@@ -46,6 +49,44 @@ fuzz_target!(|ops: Vec<Op>| {
             Op::Retain(bits) => {
                 map.retain(|key, _| key & u16::from(bits) == 0);
                 model.retain(|key, _| key & u16::from(bits) == 0);
+            }
+            Op::ExtractIf(bits, most) => {
+                let gone = map.extract_if(|key, _| key & u16::from(bits) == 0).take(most.into());
+                gone.for_each(|(key, value)| assert_eq!(model.remove(&key), Some(value)));
+            }
+            Op::Algebra(index, how) => {
+                let (other, more) = &kept[usize::from(index) % kept.len()];
+                map = match how % 4 {
+                    0 => map.union(other),
+                    1 => map.intersection(other),
+                    2 => map.difference(other),
+                    _ => map.symmetric_difference(other),
+                };
+                let mine = std::mem::take(&mut model);
+                let both = |key: &u16| mine.contains_key(key) && more.contains_key(key);
+                for (key, value) in more.iter().chain(&mine) {
+                    let belongs = match how % 4 {
+                        0 => true,
+                        1 => both(key),
+                        2 => !more.contains_key(key),
+                        _ => !both(key),
+                    };
+                    if belongs {
+                        model.insert(*key, value.clone());
+                    }
+                }
+            }
+            Op::Merge(base, theirs) => {
+                let [base, theirs] = [base, theirs].map(|index| &kept[usize::from(index) % kept.len()]);
+                map = map.three_way_merge(&base.0, &theirs.0, |_, _, mine, _| mine.cloned());
+                for key in base.1.keys().chain(theirs.1.keys()) {
+                    if model.get(key) == base.1.get(key) {
+                        let _ = match theirs.1.get(key) {
+                            Some(value) => model.insert(*key, value.clone()),
+                            None => model.remove(key),
+                        };
+                    }
+                }
             }
             Op::Keep => kept.push((map.clone(), model.clone())),
             Op::GoBack(index) => (map, model) = kept[usize::from(index) % kept.len()].clone(),

@@ -21,6 +21,9 @@ enum Op {
     SplitOff(u16),
     Append(u8),
     Union(u8),
+    Merge(u8, u8),
+    ExtractIf(u16, u8),
+    RangeMut(u16, u16),
     Pop(bool),
     Keep,
     GoBack(u8),
@@ -68,6 +71,30 @@ fuzz_target!(|ops: Vec<Op>| {
                 let (other, more) = &kept[usize::from(index) % kept.len()];
                 map = map.union(other);
                 more.iter().for_each(|(key, value)| _ = model.entry(*key).or_insert_with(|| value.clone()));
+            }
+            Op::Merge(base, theirs) => {
+                let [base, theirs] = [base, theirs].map(|index| &kept[usize::from(index) % kept.len()]);
+                map = map.three_way_merge(&base.0, &theirs.0, |_, _, mine, _| mine.cloned());
+                for key in base.1.keys().chain(theirs.1.keys()) {
+                    if model.get(key) == base.1.get(key) {
+                        let _ = match theirs.1.get(key) {
+                            Some(value) => model.insert(*key, value.clone()),
+                            None => model.remove(key),
+                        };
+                    }
+                }
+            }
+            Op::ExtractIf(from, bits) => {
+                let gone: Vec<_> =
+                    map.extract_if(from.., |key, _| key & u16::from(bits) == 0).take(100).collect();
+                for (key, value) in gone {
+                    assert_eq!(model.remove(&key), Some(value));
+                }
+            }
+            Op::RangeMut(a, b) => {
+                let range = a.min(b)..=a.max(b);
+                map.range_mut(range.clone()).rev().for_each(|(_, value)| value.push('z'));
+                model.range_mut(range).for_each(|(_, value)| value.push('z'));
             }
             Op::Pop(true) => assert_eq!(map.pop_first(), model.pop_first()),
             Op::Pop(false) => assert_eq!(map.pop_last(), model.pop_last()),

@@ -22,6 +22,14 @@ enum Op {
     Rotate(u16),
     Double,
     Truncate(u16),
+    Splice(u16, u16, u8),
+    ExtractIf(u16, u16, u8),
+    RangeMut(u16, u16, u32),
+    Sort,
+    Dedup,
+    Reverse,
+    Retain(u32),
+    Cursor(u16, Vec<(u8, u16)>),
     Keep,
     GoBack(u8),
     Checkpoint,
@@ -74,6 +82,55 @@ fuzz_target!(|ops: Vec<Op>| {
             Op::Truncate(index) => {
                 vector.truncate(at(index, len + 1));
                 model.truncate(at(index, len + 1));
+            }
+            Op::Splice(a, b, count) => {
+                let (a, b) = (at(a, len + 1), at(b, len + 1));
+                let range = a.min(b)..a.max(b);
+                let gone = vector.splice(range.clone(), 0..u32::from(count));
+                assert!(gone.eq(model.splice(range, 0..u32::from(count))));
+            }
+            Op::ExtractIf(a, b, bits) => {
+                let (a, b) = (at(a, len + 1), at(b, len + 1));
+                let range = a.min(b)..a.max(b);
+                let gone = vector.extract_if(range.clone(), |item| *item & u32::from(bits) == 0);
+                let gone: Vec<u32> = gone.take(100).collect();
+                assert!(model.extract_if(range, |item| *item & u32::from(bits) == 0).take(100).eq(gone));
+            }
+            Op::RangeMut(a, b, item) => {
+                let (a, b) = (at(a, len + 1), at(b, len + 1));
+                let range = a.min(b)..a.max(b);
+                vector.range_mut(range.clone()).rev().for_each(|place| *place ^= item);
+                model[range].iter_mut().for_each(|place| *place ^= item);
+            }
+            Op::Sort => (vector.sort(), model.sort()).1,
+            Op::Dedup => (vector.dedup(), model.dedup()).1,
+            Op::Reverse => (vector.reverse(), model.reverse()).1,
+            Op::Retain(bits) => {
+                vector.retain(|item| item & bits == 0);
+                model.retain(|item| item & bits == 0);
+            }
+            Op::Cursor(index, steps) => {
+                let mut place = at(index, len + 1);
+                let mut cursor = vector.cursor_mut(place);
+                for (what, n) in steps {
+                    match what % 4 {
+                        0 => {
+                            cursor.insert_before(n.into());
+                            model.insert(place, n.into());
+                            place += 1;
+                        }
+                        1 => {
+                            let gone = (place < model.len()).then(|| model.remove(place));
+                            assert_eq!(cursor.remove_next(), gone);
+                        }
+                        2 => place += usize::from(cursor.move_next()),
+                        _ => {
+                            place = at(n, model.len() + 1);
+                            cursor.seek(place);
+                        }
+                    }
+                    assert_eq!((cursor.index(), cursor.peek_next()), (place, model.get(place)));
+                }
             }
             Op::Keep => kept.push((vector.clone(), model.clone())),
             Op::GoBack(index) => (vector, model) = kept[usize::from(index) % kept.len()].clone(),

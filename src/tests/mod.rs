@@ -6,6 +6,7 @@ mod grown;
 mod kill;
 mod log;
 mod ord_map;
+mod peers;
 mod shim;
 mod store;
 mod stress;

@@ -430,12 +430,16 @@ fn run<T: Item>(ops: &[Op]) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 256, max_shrink_iters: 2000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 1024, max_shrink_iters: 2000, ..ProptestConfig::default() })]
 
     #[test]
-    fn edits_agree_with_std(ops in prop::collection::vec(op(), 100)) {
+    fn edits_agree_with_std(ops in prop::collection::vec(op(), 200)) {
         run::<u64>(&ops);
     }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 256, max_shrink_iters: 2000, ..ProptestConfig::default() })]
 
     #[test]
     fn edits_of_wide_items_agree_with_std(ops in prop::collection::vec(op(), 100)) {
