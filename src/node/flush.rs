@@ -43,7 +43,7 @@ pub(crate) const MOST_HOPS: u8 = if LEAF_HOPS > BRANCH_HOPS { LEAF_HOPS } else {
 const _: () = assert!(MOST_HOPS <= Header::MOST_HOPS);
 
 /// First byte of a set of changes that is not a single one.
-pub(super) const MANY: u8 = 32;
+pub(crate) const MANY: u8 = 32;
 /// In a branch's set of changes: range starts and vacancies follow.
 pub(super) const STARTS_FOLLOW: u64 = 1 << 16;
 

@@ -23,6 +23,8 @@ pub use address::Address;
 pub(crate) use address::Tag;
 pub(crate) use branch::{BITS, Branch, Child, Ranges, SLOTS, loaded};
 pub(crate) use children::ChildrenMut;
+#[cfg(test)]
+pub(crate) use flush::MANY;
 #[cfg(any(loom, internals))]
 pub(crate) use flush::MOST_HOPS;
 pub(crate) use flush::flush;

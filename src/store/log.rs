@@ -19,7 +19,7 @@ use super::opening::Opening;
 use super::options::{Compression, Options};
 use super::recovery;
 use super::syncer::Syncer;
-use super::writer::{Resume, Writer, check_unborn};
+use super::writer::{Resume, Writer};
 use crate::error::{Error, Result};
 use crate::node::{Address, RecordHead, Sink, Tag, Trust};
 use crate::storage::{Lock, Storage};
@@ -90,7 +90,7 @@ impl Log {
             }
         };
         let next = manifest.segments.last().map_or(0, |active| active.number + 1);
-        check_unborn(&directory, manifest.store_id, next)?;
+        directory.check_unborn(manifest.store_id, next)?;
         compaction::remove_leftovers(&directory, &manifest)?;
         let opening = Arc::new(Opening::new(Arc::clone(&directory), manifest.store_id, options.cache_bytes)?);
         let recovered = !manifest.clean;

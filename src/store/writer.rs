@@ -13,7 +13,7 @@ use super::block::{self, BlockBuilder, BlockFacts, BlockKind, HEADER_BYTES};
 use super::catalogue::Catalogue;
 use super::commit::{BatchPart, BatchSize, Commit, Draft, Link};
 use super::compression::Compressor;
-use super::directory::{Directory, segment_name};
+use super::directory::segment_name;
 use super::format::{MAX_RECORD_BYTES, SECTOR_BYTES, VARINT_BYTES, chain, sector_up};
 use super::index::{BlockEntry, Index};
 use super::manifest::{CommitRef, Manifest, Point, SegmentEntry};
@@ -480,7 +480,7 @@ impl Writer {
         }
         let created = match storage.create(&name, entry.len_bytes.into()) {
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
-                check_unborn(directory, opening.store_id, entry.number)?;
+                directory.check_unborn(opening.store_id, entry.number)?;
                 storage.remove(&name).map_err(io_error("remove"))?;
                 storage.create(&name, entry.len_bytes.into())
             }
@@ -561,19 +561,6 @@ impl Active {
         self.part = BatchPart { offset: self.offset, ..BatchPart::default() };
         self.blocks_before_part = self.segment.with_index(Index::len);
         self.ordinal_before_part = self.next_ordinal;
-    }
-}
-
-/// Refuses a store that has a segment after the last one its manifest names, with something in it. (An empty one
-/// was being made when the process died.)
-pub(crate) fn check_unborn(directory: &Directory, store_id: u64, number: u32) -> Result<()> {
-    let name = segment_name(number, 0);
-    match directory.map_whole(&name)? {
-        Some(region) if segment::holds_batch(&*region, store_id, number) => Err(directory.not_a_store(
-            format!("{name} holds data, but its MANIFEST does not name it, so the MANIFEST is an older one"),
-            "restore the MANIFEST that belongs to these segments; nothing was changed",
-        )),
-        _ => Ok(()),
     }
 }
 

@@ -11,7 +11,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::error::Result;
-use crate::node::{Address, Backing, RecordHead, RecordKind, Sink};
+use crate::node::{Address, Backing, MANY, RecordHead, RecordKind, Sink};
 use crate::storage::{MemoryStorage, Storage, StorageFile};
 use crate::store::{Commit, Draft, Durability, Log, Options, Root};
 
@@ -37,6 +37,16 @@ impl Noise {
     fn payload(&mut self, len: u64) -> Vec<u8> {
         let fill = self.next(2) == 0;
         (0..len).map(|i| if fill { (i / 16) as u8 } else { self.next(256) as u8 }).collect()
+    }
+}
+
+/// How a record of this kind begins that refers to so many nodes, no base counted: `verify` reads this much.
+fn beginning(head: RecordHead, nodes: usize) -> Vec<u8> {
+    let slots = (1u8 << nodes) - 1;
+    match head {
+        RecordHead { kind: RecordKind::Branch, delta: true } => vec![MANY, slots],
+        RecordHead { kind: RecordKind::Branch, delta: false } => vec![1, slots | 1, u8::from(nodes == 0)],
+        _ => Vec::new(),
     }
 }
 
@@ -83,7 +93,8 @@ impl Model {
             }
             let head = RecordHead { kind, delta };
             let len = noise.next(max_bytes + 1);
-            let payload = noise.payload(len);
+            let mut payload = beginning(head, refs.len() - usize::from(delta));
+            payload.extend(noise.payload(len));
             let address = log.writer()?.append(head, &refs, &payload)?;
             assert!(refs.iter().all(|&to| to < address));
             assert!(self.recent.last().is_none_or(|&last| last < address));
