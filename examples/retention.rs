@@ -129,7 +129,8 @@ fn main() {
 fn draw(path: &std::path::Path, samples: &[Sample]) {
     let root = SVGBackend::new(path, (900, 900)).into_drawing_area();
     root.fill(&WHITE).unwrap();
-    let series: [(&str, fn(&Sample) -> f64); 3] = [
+    type Value = fn(&Sample) -> f64;
+    let series: [(&str, Value); 3] = [
         ("disk, MiB", |sample| sample.disk_mib),
         ("checkpoint, ms", |sample| sample.latency_ms),
         ("depth, days", |sample| sample.depth_days),
