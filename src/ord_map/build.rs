@@ -3,7 +3,7 @@
 use std::mem;
 
 use super::OrdMap;
-use super::node::{Inner, Leaf, Link};
+use super::node::{Inner, Leaf, Link, assert_room};
 use super::tree::Tree;
 use crate::node::{Node, OwnedLeaf, SLOTS};
 
@@ -94,6 +94,7 @@ impl<K: Clone, V> Builder<K, V> {
 impl<K: Clone, V> OrdMap<K, V> {
     /// Makes a map of entries whose keys ascend.
     fn of_sorted(entries: Vec<(K, V)>) -> Self {
+        assert_room(0, entries.len());
         let mut builder = Builder::new(entries.len());
         entries.into_iter().for_each(|entry| builder.push(entry));
         Self { tree: builder.finish() }

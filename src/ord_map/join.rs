@@ -3,7 +3,7 @@
 //! Both work on trees of their own, clones that share nodes with those they came from: a panic on the way (cloning an
 //! entry, reading the log) costs what was made so far, and nothing else.
 
-use super::node::{Inner, Leaf, Link, entries_of, fill_of};
+use super::node::{Inner, Leaf, Link, assert_room, entries_of, fill_of};
 use super::tree::{Tree, add_child};
 use crate::node::{Node, NodeMut, NodeRef, OwnedLeaf};
 
@@ -45,6 +45,7 @@ impl<K: Clone, V: Clone> Tree<K, V> {
         else {
             return left;
         };
+        assert_room(left.len, right.len);
         // The right edge of the left tree gets inside, from the height of the right one down.
         let level = right.height;
         if !left.has_full_edge(level)
@@ -109,7 +110,7 @@ fn cut_below<K: Clone, V: Clone>(branch: &mut Inner<K, V>, at: usize) -> Option<
             (key, Node::from_leaf(part))
         }
     };
-    *branch.size_mut(slot) = below;
+    branch.set_size(slot, below);
     let mut right = Inner::above(part);
     if let Some((separator, mut rest)) = rest {
         let all = right.count() + rest.count();
@@ -182,8 +183,9 @@ fn graft<K: Clone, V: Clone>(
         unreachable!("a branch above branches")
     };
     let over = graft(child, level, at_front, key, node);
-    *branch.size_mut(slot) += more;
+    let size = branch.size(slot) + more;
+    branch.set_size(slot, size);
     let (key, over) = over?;
-    *branch.size_mut(slot) -= entries_of(over.as_ref());
+    branch.set_size(slot, size - entries_of(over.as_ref()));
     add_child(branch, slot + 1, key, over, !at_front)
 }

@@ -59,6 +59,8 @@ use tree::Tree;
 /// A map restored from a store loads its nodes when they are first touched. Where a method cannot return the store's
 /// error, it panics with it; [`try_get`](Self::try_get) and [`try_iter`](Self::try_iter) return it.
 ///
+/// Branches keep their counts in 32 bits. An entry beyond 4,294,967,295 panics with "capacity overflow" and changes nothing.
+///
 /// ```
 /// use perennial::OrdMap;
 ///

@@ -73,12 +73,25 @@ pub(super) fn count_low<K, T>(items: &[T], is_low: impl Fn(&T) -> bool) -> usize
     }
 }
 
+/// Entries that a map holds at most: branches keep their counts in 32 bits.
+pub(super) const MOST_ENTRIES: usize = u32::MAX as usize;
+
+/// Panics if more entries than `MOST_ENTRIES` would come together.
+#[inline]
+#[track_caller]
+pub(super) fn assert_room(len: usize, more: usize) {
+    assert!(
+        more <= MOST_ENTRIES.saturating_sub(len),
+        "capacity overflow: {len} and {more} more entries, and a map holds at most {MOST_ENTRIES}"
+    );
+}
+
 /// The separators of a branch, and how many entries each child has.
 #[derive(Clone)]
 #[repr(C)]
 pub(crate) struct Order<K> {
     keys: Keys<K>,
-    sizes: [usize; SLOTS],
+    sizes: [u32; SLOTS],
 }
 
 impl<K> Order<K> {
@@ -95,8 +108,8 @@ impl<K> Order<K> {
     #[inline]
     pub(super) fn locate(&self, mut index: usize) -> (usize, usize) {
         let mut slot = 0;
-        while slot < self.keys.as_slice().len() && index >= self.sizes[slot] {
-            index -= self.sizes[slot];
+        while slot < self.keys.as_slice().len() && index >= self.sizes[slot] as usize {
+            index -= self.sizes[slot] as usize;
             slot += 1;
         }
         (slot, index)
@@ -105,7 +118,7 @@ impl<K> Order<K> {
     /// How many entries lie in the children before `slot`.
     #[inline]
     pub(super) fn before(&self, slot: usize) -> usize {
-        self.sizes[..slot].iter().sum()
+        self.sizes[..slot].iter().sum::<u32>() as usize
     }
 }
 
@@ -120,11 +133,11 @@ impl<K> Shape for Order<K> {
     }
 
     fn place<T>(&self, branch: &Branch<T, Self>, start: usize) -> Place {
-        Place { what: self.sizes[start] as u64, depth: u32::from(branch.level()) - 1 }
+        Place { what: u64::from(self.sizes[start]), depth: u32::from(branch.level()) - 1 }
     }
 
     fn number(&self, slot: usize) -> Option<u64> {
-        Some(self.sizes[slot] as u64)
+        Some(u64::from(self.sizes[slot]))
     }
 
     fn keys(&self) -> &[K] {
@@ -153,12 +166,12 @@ impl<K> Shape for Order<K> {
             && u32::from(level) == place.depth
             && numbers[..count].iter().all(|&number| number > 0);
         let mut order = Self { keys: Keys::new(), sizes: [0; SLOTS] };
-        let mut total = 0usize;
+        let mut total = 0u32;
         for (size, &number) in order.sizes.iter_mut().zip(&numbers[..count]) {
-            *size = usize::try_from(number).ok()?;
+            *size = u32::try_from(number).ok()?;
             total = total.checked_add(*size)?;
         }
-        (sound && total as u64 == place.what).then_some(order)
+        (sound && u64::from(total) == place.what).then_some(order)
     }
 
     fn leaf_fits(place: Place, len: usize) -> bool {
@@ -211,19 +224,20 @@ impl<K, V> Branch<(K, V), Order<K>> {
 
     /// Entries below.
     pub(super) fn entries(&self) -> usize {
-        self.extra.sizes.iter().sum()
+        self.extra.sizes.iter().sum::<u32>() as usize
     }
 
     /// Entries below the child at `slot`.
     #[inline]
     pub(crate) fn size(&self, slot: usize) -> usize {
-        self.extra.sizes[slot]
+        self.extra.sizes[slot] as usize
     }
 
-    /// Changes how many entries the child at `slot` has; `child_mut` marked it changed.
+    /// Says how many entries the child at `slot` has now; `child_mut` marked it changed.
     #[inline]
-    pub(super) fn size_mut(&mut self, slot: usize) -> &mut usize {
-        &mut self.extra.sizes[slot]
+    pub(super) fn set_size(&mut self, slot: usize, size: usize) {
+        debug_assert!(size <= MOST_ENTRIES);
+        self.extra.sizes[slot] = size as u32;
     }
 
     /// Appends a child; `key` separates it from the one before, if there is one.
@@ -233,7 +247,7 @@ impl<K, V> Branch<(K, V), Order<K>> {
         if let Some(key) = key {
             self.extra.keys.insert(count - 1, key);
         }
-        self.extra.sizes[count] = entries_of(child.as_ref());
+        self.set_size(count, entries_of(child.as_ref()));
         self.set(count, Some(child));
         self.set_count(count + 1);
     }
@@ -245,7 +259,7 @@ impl<K, V> Branch<(K, V), Order<K>> {
         debug_assert!(slot <= count && count < SLOTS);
         self.extra.keys.insert(slot.saturating_sub(1), key);
         self.extra.sizes[slot..=count].rotate_right(1);
-        self.extra.sizes[slot] = entries_of(child.as_ref());
+        self.set_size(slot, entries_of(child.as_ref()));
         self.shift_slots(slot, slot + 1, count - slot);
         self.set(slot, Some(child));
         self.set_count(count + 1);
@@ -359,7 +373,7 @@ impl<K, V> Branch<(K, V), Order<K>> {
             }
             _ => unreachable!("siblings are at the same level"),
         }
-        *self.size_mut(left) = total - entries_of(right.as_ref());
+        self.set_size(left, total - entries_of(right.as_ref()));
         if let Some(key) = key {
             self.insert_child(left + 1, key, right);
         }

@@ -15,7 +15,7 @@ impl<K: Ord, V: PartialEq> PartialEq for OrdMap<K, V> {
     /// Compares contents. **O(d log n)** for d differences between versions of one map, as [`diff`](OrdMap::diff). A
     /// map that holds a `NaN` equals its own clone.
     fn eq(&self, other: &Self) -> bool {
-        self.len() == other.len() && self.diff(other).next().is_none()
+        self.ptr_eq(other) || self.len() == other.len() && self.diff(other).next().is_none()
     }
 }
 

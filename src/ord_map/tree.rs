@@ -13,7 +13,7 @@
 use std::borrow::Borrow;
 
 use super::node::{
-    Inner, LEAST_CHILDREN, Leaf, Link, LinkRef, Order, count_low, entries_of, fill_of, level_of,
+    Inner, LEAST_CHILDREN, Leaf, Link, LinkRef, Order, assert_room, count_low, entries_of, fill_of, level_of,
 };
 use crate::error::Result;
 use crate::node::{Branch, LeafMut, MAX_DEPTH, Node, NodeMut, NodeRef, OwnedLeaf, Place, Root, SLOTS, Shape};
@@ -246,6 +246,7 @@ impl<K: Clone, V: Clone> Tree<K, V> {
     /// Inserts an entry at a place.
     #[inline]
     pub(super) fn insert(&mut self, path: &Path, entry: (K, V)) {
+        assert_room(self.len, 1);
         let height = self.height;
         let over = match self.node_mut() {
             Some(NodeMut::Branch(root)) => insert(root, path, height, true, entry),
@@ -395,9 +396,10 @@ fn insert<K: Clone, V: Clone>(
         }
         None => unreachable!("a child stands in every slot below the count"),
     };
-    *branch.size_mut(slot) += 1;
+    let size = branch.size(slot) + 1;
+    branch.set_size(slot, size);
     let (key, over) = over?;
-    *branch.size_mut(slot) -= entries_of(over.as_ref());
+    branch.set_size(slot, size - entries_of(over.as_ref()));
     let room = Leaf::<(K, V)>::room_for(branch.size(slot));
     branch.fit_leaf(slot, room);
     add_child(branch, slot + 1, key, over, last)
@@ -472,8 +474,9 @@ fn remove<K: Clone, V: Clone>(branch: &mut Inner<K, V>, path: &mut Path, height:
         Some(NodeMut::Leaf(mut leaf)) => leaf.remove(path.index, Leaf::<(K, V)>::SHIFT),
         None => unreachable!("a child stands in every slot below the count"),
     };
-    *branch.size_mut(slot) -= 1;
-    if branch.size(slot) == 0 {
+    let size = branch.size(slot) - 1;
+    branch.set_size(slot, size);
+    if size == 0 {
         drop(branch.remove_child(slot));
     }
     entry

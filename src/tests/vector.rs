@@ -998,6 +998,24 @@ fn bytes_are_read_and_written_as_std_does() {
 }
 
 #[test]
+fn a_vector_that_gets_too_long_says_so_and_stays_as_it_is() {
+    let mut vector: Vector<u16> = (0..512).collect();
+    let (last, message) = loop {
+        let (len, mut other) = (vector.len(), vector.clone());
+        let appended = catch_unwind(AssertUnwindSafe(|| vector.append(&mut other)));
+        if let Err(message) = appended {
+            assert_eq!((vector.len(), other.len()), (len, len));
+            break (len - 1, message);
+        }
+        assert_eq!((vector.len(), vector[len], vector[len + 300 % len]), (2 * len, 0, 300));
+    };
+    assert!(message.downcast_ref::<String>().unwrap().starts_with("capacity overflow: 2147483648 and"));
+    assert_eq!((vector[last], vector[last / 2]), (511, 511));
+    vector.push(7);
+    assert_eq!(vector[last + 1], 7);
+}
+
+#[test]
 fn small_vectors_stay_small() {
     let vector = Vector::from([1u64]);
     let Some(NodeRef::Leaf(leaf)) = vector.tail.get(Default::default) else { panic!("no tail") };

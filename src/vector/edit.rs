@@ -4,7 +4,7 @@ use std::mem;
 use std::ops::RangeBounds;
 
 use super::ends::leaf_mut;
-use super::node::Leaf;
+use super::node::{Leaf, assert_room};
 use super::tree::{End, Tree};
 use super::{Part, Vector, leaf_place, positions};
 use crate::node::{Node, OwnedLeaf, Root};
@@ -119,6 +119,7 @@ impl<T: Clone> Vector<T> {
     pub fn insert(&mut self, index: usize, item: T) {
         let len = self.len();
         assert!(index <= len, "insertion at {index} in a vector of {len} items");
+        assert_room(len, 1);
         if index == len {
             return self.push_back(item);
         }
@@ -252,6 +253,9 @@ impl<T: Clone> Vector<T> {
     ///
     /// If cloning an item panics, both vectors stay valid; some items may have moved already.
     ///
+    /// # Panics
+    /// When that makes too many items (a vector can be doubled some 30 times); nothing has moved then.
+    ///
     /// ```
     /// let mut a = perennial::Vector::from([1, 2]);
     /// let mut b = perennial::Vector::from([3]);
@@ -259,7 +263,9 @@ impl<T: Clone> Vector<T> {
     /// assert_eq!(a, [1, 2, 3]);
     /// assert!(b.is_empty());
     /// ```
+    #[track_caller]
     pub fn append(&mut self, other: &mut Self) {
+        assert_room(self.len(), other.len());
         if self.is_empty() {
             mem::swap(self, other);
         } else if other.tree.len == 0 {

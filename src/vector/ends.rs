@@ -1,6 +1,6 @@
 //! The two ends: push and pop, and the exchange of whole leaves with the tree.
 
-use super::node::{Counts, Leaf};
+use super::node::{Counts, Leaf, assert_room};
 use super::tree::End;
 use super::{Vector, leaf_place};
 use crate::node::{LeafMut, Node, NodeMut, OwnedLeaf, Root};
@@ -58,6 +58,7 @@ impl<T: Clone> Vector<T> {
     #[inline(never)]
     fn push_back_slow(&mut self, item: T) {
         if self.tail_len == Leaf::<T>::CAPACITY {
+            assert_room(self.len(), 1);
             self.spill_tail();
         }
         let small = self.is_empty();
@@ -89,6 +90,7 @@ impl<T: Clone> Vector<T> {
     #[inline(never)]
     fn push_front_slow(&mut self, item: T) {
         if self.head_len == Leaf::<T>::CAPACITY {
+            assert_room(self.len(), 1);
             self.spill_head();
         }
         let small = self.is_empty();

@@ -62,6 +62,9 @@ use tree::Tree;
 /// A vector restored from a store loads its nodes when they are first touched. Where a method cannot return the
 /// store's error, it panics with it; [`try_get`](Self::try_get) returns it instead.
 ///
+/// Branches keep their counts in 32 bits. What would make a vector longer than 4,294,967,294 items panics with "capacity
+/// overflow" and changes nothing.
+///
 /// ```
 /// use perennial::Vector;
 /// let mut text: Vector<char> = "hello".chars().collect();

@@ -51,18 +51,38 @@ fn bits(from: usize, to: usize) -> u16 {
     (((1u32 << to) - 1) & !((1u32 << from) - 1)) as u16
 }
 
+/// Items that a vector holds at most outside its head and its tail: branches keep their counts in 32 bits.
+pub(super) const MOST_ITEMS: usize = u32::MAX as usize - 1;
+
+/// An end in a branch.
+#[inline]
+fn end_of(items: usize) -> u32 {
+    assert_room(0, items);
+    items as u32
+}
+
+/// Panics if more items than `MOST_ITEMS` would come together.
+#[inline]
+#[track_caller]
+pub(super) fn assert_room(len: usize, more: usize) {
+    assert!(
+        more <= MOST_ITEMS.saturating_sub(len),
+        "capacity overflow: {len} and {more} more items, and a vector holds at most {MOST_ITEMS}"
+    );
+}
+
 /// Where the items of each child end.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub(crate) struct Counts {
     /// Of a regular branch: the shift that turns an index into a slot; 0 says "search".
     radix: u32,
-    /// Items in this and all earlier children; `usize::MAX` past the last.
-    ends: [usize; SLOTS],
+    /// Items in this and all earlier children; `u32::MAX` past the last.
+    ends: [u32; SLOTS],
 }
 
 impl Counts {
-    const EMPTY: Self = Self { radix: 0, ends: [usize::MAX; SLOTS] };
+    const EMPTY: Self = Self { radix: 0, ends: [u32::MAX; SLOTS] };
 
     /// The slot that item `index` lies below, and its index there.
     #[inline]
@@ -76,15 +96,12 @@ impl Counts {
 
     #[inline]
     fn search(&self, index: usize) -> (usize, usize) {
-        // A binary search without branches to mispredict; the last end need not be looked at.
-        let (mut slot, mut step, mut before) = (0, SLOTS / 2, 0);
-        while step > 0 {
-            let end = self.ends[slot + step - 1];
-            let past = end <= index;
-            slot += if past { step } else { 0 };
-            before = if past { end } else { before };
-            step /= 2;
-        }
+        // All ends are asked, a vector register at a time: nothing waits for the answer of another.
+        let wanted = index as u32;
+        let slot = self.ends.iter().map(|&end| u32::from(end <= wanted)).sum::<u32>() as usize;
+        // An index past the end belongs to the last child.
+        let slot = slot.min(SLOTS - 1);
+        let before = if slot == 0 { 0 } else { self.ends[slot - 1] as usize };
         (slot, index - before)
     }
 }
@@ -93,7 +110,7 @@ impl Counts {
     /// `radix` if a branch of `count` children is regular, else 0.
     fn radix_at(&self, count: usize, radix: u32) -> u32 {
         // No child holds more than `1 << radix`, so the sum of all but the last tells about each of them.
-        let regular = count < 2 || self.ends[count - 2] == (count - 1) << radix;
+        let regular = count < 2 || self.ends[count - 2] as usize == (count - 1) << radix;
         if regular { radix } else { 0 }
     }
 }
@@ -113,7 +130,7 @@ impl Shape for Counts {
     }
 
     fn number(&self, slot: usize) -> Option<u64> {
-        Some((self.ends[slot] - if slot == 0 { 0 } else { self.ends[slot - 1] }) as u64)
+        Some(u64::from(self.ends[slot] - if slot == 0 { 0 } else { self.ends[slot - 1] }))
     }
 
     fn rebuild<T>(
@@ -131,13 +148,13 @@ impl Shape for Counts {
             return None;
         }
         let radix = radix_of::<T>(level);
-        let (mut counts, mut end) = (Self::EMPTY, 0usize);
+        let (mut counts, mut end) = (Self::EMPTY, 0u64);
         for (slot, &size) in numbers[..count].iter().enumerate() {
-            end += usize::try_from(size).ok().filter(|size| (1..=1 << radix).contains(size))?;
-            counts.ends[slot] = end;
+            end += Some(size).filter(|size| (1..=1 << radix).contains(size))?;
+            counts.ends[slot] = u32::try_from(end).ok()?;
         }
         counts.radix = counts.radix_at(count, radix);
-        (end as u64 == place.what).then_some(counts)
+        (end == place.what).then_some(counts)
     }
 
     fn leaf_fits(place: Place, len: usize) -> bool {
@@ -180,14 +197,14 @@ impl<T> Branch<T, Counts> {
     pub(crate) fn items(&self) -> usize {
         match self.count() {
             0 => 0,
-            count => self.extra.ends[count - 1],
+            count => self.extra.ends[count - 1] as usize,
         }
     }
 
     /// Items below the child at `slot`.
     #[inline]
     pub(crate) fn size(&self, slot: usize) -> usize {
-        self.extra.ends[slot] - if slot == 0 { 0 } else { self.extra.ends[slot - 1] }
+        (self.extra.ends[slot] - if slot == 0 { 0 } else { self.extra.ends[slot - 1] }) as usize
     }
 
     /// Whether indices are turned into slots by a shift.
@@ -205,7 +222,7 @@ impl<T> Branch<T, Counts> {
         let mut end = 0;
         for (slot, size) in sizes.iter().enumerate() {
             end += size;
-            self.extra.ends[slot] = if slot < count { end } else { usize::MAX };
+            self.extra.ends[slot] = if slot < count { end_of(end) } else { u32::MAX };
         }
         self.find_radix();
     }
@@ -214,7 +231,7 @@ impl<T> Branch<T, Counts> {
     pub(super) fn set_size(&mut self, slot: usize, size: usize) {
         let (old, count) = (self.size(slot), self.count());
         for end in &mut self.extra.ends[slot..count] {
-            *end = *end - old + size;
+            *end = end_of(*end as usize - old + size);
         }
         self.find_radix();
     }
@@ -230,7 +247,7 @@ impl<T> Branch<T, Counts> {
         if slot == count {
             let end = self.items() + items_of(child.as_ref());
             self.set(slot, Some(child));
-            self.extra.ends[slot] = end;
+            self.extra.ends[slot] = end_of(end);
             self.set_count(count + 1);
             self.find_radix();
             return;

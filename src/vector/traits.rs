@@ -13,7 +13,8 @@ use super::cursor::Pair;
 impl<T: PartialEq> PartialEq for Vector<T> {
     /// Compares item by item. **O(difference)**: shared nodes are skipped.
     fn eq(&self, other: &Self) -> bool {
-        self.len() == other.len() && Pair::<T, false>::new(self, other).skip_equal(self.len()) == self.len()
+        self.len() == other.len()
+            && (self.ptr_eq(other) || Pair::<T, false>::new(self, other).skip_equal(self.len()) == self.len())
     }
 }
 
