@@ -6,7 +6,8 @@ use std::iter::FusedIterator;
 
 use super::HashMap;
 use super::node::{MapBranch, Prefix};
-use crate::node::{Items, LeafRef, NodeRef, SLOTS};
+use crate::error::Result;
+use crate::node::{Items, LeafRef, NodeRef, SLOTS, Values};
 
 /// One difference between two maps, the old and the new.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -280,5 +281,34 @@ where
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.clone()).finish()
+    }
+}
+
+impl<K, V, S> Values for HashMap<K, V, S>
+where
+    K: Hash + Eq + Clone + 'static,
+    V: PartialEq + Clone + 'static,
+    S: BuildHasher + Clone + 'static,
+{
+    type Item<'a> = (&'a K, &'a V);
+    type Mapped<W: Clone + 'static> = HashMap<K, W, S>;
+
+    fn map_since<W: Clone + 'static>(
+        &self,
+        earlier: Option<(&Self, &HashMap<K, W, S>)>,
+        mut map: impl for<'a> FnMut((&'a K, &'a V)) -> Result<W>,
+    ) -> Result<HashMap<K, W, S>> {
+        let empty = Self::with_hasher(self.hash_builder.clone());
+        let (earlier, mut mapped) = match earlier {
+            Some((earlier, mapped)) => (earlier, mapped.clone()),
+            None => (&empty, HashMap::with_hasher(self.hash_builder.clone())),
+        };
+        for change in earlier.diff(self) {
+            match change.new() {
+                Some(value) => drop(mapped.insert(change.key().clone(), map((change.key(), value))?)),
+                None => drop(mapped.remove(change.key())),
+            }
+        }
+        Ok(mapped)
     }
 }

@@ -24,8 +24,8 @@ use std::rc::Rc;
 
 use serde::Serialize;
 
-use super::branch::{Branch, Child, Ranges};
-use super::codec::{Buffers, Save, varint};
+use super::branch::{Branch, Child, Ranges, SLOTS};
+use super::codec::{Buffers, Save, Trial, varint};
 use super::header::{Header, Identity, STRUCTURE};
 use super::leaf::LeafRef;
 use super::link::NodeRef;
@@ -63,8 +63,10 @@ pub(crate) fn flush<T: Serialize, X: Shape<Key: Serialize>>(
     place: Place,
     save: &Rc<Save>,
 ) -> Result<Option<Address>> {
-    if save.is_trial() {
-        return trial(root, place, save).map(|()| None);
+    if let Some(how) = save.trial() {
+        let unloaded = root.unloaded().map(|(address, _)| address);
+        try_child(unloaded, &|| root.try_get(|| place), save, how)?;
+        return Ok(None);
     }
     if let Some((address, source)) = root.unloaded()
         && source.backing.tag() == save.tag()
@@ -83,19 +85,44 @@ pub(crate) fn flush<T: Serialize, X: Shape<Key: Serialize>>(
     flush.address(node).map(Some)
 }
 
-/// Loads the first leaf and encodes its items, which tries those of their collections in turn.
-fn trial<T: Serialize, X: Shape>(root: &Root<T, X>, place: Place, save: &Rc<Save>) -> Result<()> {
-    let mut node = root.try_get(|| place)?;
-    while let Some(NodeRef::Branch(branch)) = node {
-        let Some(first) = branch.ranges().find(|&start| !branch.is_vacant(start)) else { return Ok(()) };
-        node = branch.try_child(first)?;
+/// Loads a node, unless it lies where a sound one was met, and encodes the items below it, which tries those of their
+/// collections in turn.
+fn try_child<'a, T: Serialize + 'a, X: Shape + 'a>(
+    address: Option<Address>,
+    load: &dyn Fn() -> Result<Option<NodeRef<'a, T, X>>>,
+    save: &Rc<Save>,
+    how: &Trial,
+) -> Result<()> {
+    let met = match how {
+        Trial::Whole(met) => address.map(|address| (met, address)),
+        Trial::Sample => None,
+    };
+    if met.is_some_and(|(met, address)| met.borrow().contains(&address)) {
+        return Ok(());
     }
-    if let Some(NodeRef::Leaf(leaf)) = node {
-        let mut buffers = save.buffers();
-        for item in leaf.items(X::TAGGED) {
-            save.encode(item, &mut buffers.bytes, &mut buffers.refs)?;
+    match load()? {
+        None => {}
+        Some(NodeRef::Branch(branch)) => {
+            let most = if matches!(how, Trial::Sample) { 1 } else { SLOTS };
+            for start in branch.ranges().filter(|&start| !branch.is_vacant(start)).take(most) {
+                let address = match branch.peek(start) {
+                    Some(Child::Lazy(address)) => Some(address),
+                    _ => None,
+                };
+                try_child(address, &|| branch.try_child(start), save, how)?;
+            }
         }
-        save.recycle(buffers);
+        Some(NodeRef::Leaf(leaf)) => {
+            let mut buffers = save.buffers();
+            for item in leaf.items(X::TAGGED) {
+                save.encode(item, &mut buffers.bytes, &mut buffers.refs)?;
+                buffers.bytes.clear();
+            }
+            save.recycle(buffers);
+        }
+    }
+    if let Some((met, address)) = met {
+        met.borrow_mut().insert(address);
     }
     Ok(())
 }

@@ -18,6 +18,7 @@ mod record;
 mod root;
 mod source;
 mod tags;
+mod values;
 
 pub use address::Address;
 pub(crate) use address::Tag;
@@ -42,6 +43,7 @@ pub(crate) use merge::{Needs, Version, merge, needs};
 pub(crate) use record::{Backing, Record, RecordHead, RecordKind, Sink, Sweep, Trust};
 pub(crate) use root::Root;
 pub(crate) use source::{Place, Source};
+pub use values::Values;
 
 /// Whether nodes are narrow: few keys reach every shape, and models have few slots to explore.
 pub(crate) const SMALL: bool = cfg!(any(small_nodes, loom));

@@ -3,11 +3,13 @@
 use std::fmt;
 use std::iter::FusedIterator;
 
+use super::OrdMap;
 use super::node::Order;
 use super::tree::Tree;
 use super::walk::{Part, Step, Walk};
+use crate::error::Result;
 use crate::hash_map::DiffItem;
-use crate::node::Items;
+use crate::node::{Items, Values};
 
 /// Walks over the differences of two maps in order of the keys; see [`OrdMap::diff`](super::OrdMap::diff).
 pub struct Diff<'a, K, V> {
@@ -59,5 +61,33 @@ impl<K, V> Clone for Diff<'_, K, V> {
 impl<K: Ord + fmt::Debug, V: PartialEq + fmt::Debug> fmt::Debug for Diff<'_, K, V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.clone()).finish()
+    }
+}
+
+impl<K, V> Values for OrdMap<K, V>
+where
+    K: Ord + Clone + 'static,
+    V: PartialEq + Clone + 'static,
+{
+    type Item<'a> = (&'a K, &'a V);
+    type Mapped<W: Clone + 'static> = OrdMap<K, W>;
+
+    fn map_since<W: Clone + 'static>(
+        &self,
+        earlier: Option<(&Self, &OrdMap<K, W>)>,
+        mut map: impl for<'a> FnMut((&'a K, &'a V)) -> Result<W>,
+    ) -> Result<OrdMap<K, W>> {
+        let Some((earlier, mapped)) = earlier else {
+            let entries = self.iter().map(|(key, value)| Ok((key.clone(), map((key, value))?)));
+            return entries.collect::<Result<Vec<_>>>().map(OrdMap::from);
+        };
+        let mut mapped = mapped.clone();
+        for change in earlier.diff(self) {
+            match change.new() {
+                Some(value) => drop(mapped.insert(change.key().clone(), map((change.key(), value))?)),
+                None => drop(mapped.remove(change.key())),
+            }
+        }
+        Ok(mapped)
     }
 }

@@ -21,6 +21,13 @@ pub struct FileStorage {
 }
 
 impl FileStorage {
+    /// Moves a directory to where there is none, or an empty one, and makes that durable.
+    pub(crate) fn rename_directory(from: &Path, to: &Path) -> Result<()> {
+        let io_error = |action, source| Error::Io { action, path: to.to_owned(), source };
+        fs::rename(from, to).map_err(|e| io_error("move the directory to", e))?;
+        sync_directory(parent_of(to)).map_err(|e| io_error("sync the parent directory of", e))
+    }
+
     /// Opens the directory `path`. If there is none and `create` is set, it is made, in a parent that exists.
     ///
     /// # Errors
@@ -38,10 +45,7 @@ impl FileStorage {
             }),
             Err(e) if e.kind() == io::ErrorKind::NotFound && create => {
                 let io_error = |action, source| Error::Io { action, path: path.clone(), source };
-                let parent = match path.parent() {
-                    Some(parent) if !parent.as_os_str().is_empty() => parent,
-                    _ => Path::new("."),
-                };
+                let parent = parent_of(&path);
                 if !parent.is_dir() {
                     return Err(Error::NotAStore {
                         found: format!(
@@ -134,6 +138,10 @@ fn reserve(file: &File, len_bytes: u64) -> io::Result<()> {
             Err(e) => return Err(e.into()),
         }
     }
+}
+
+fn parent_of(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 fn sync_directory(path: &Path) -> io::Result<()> {

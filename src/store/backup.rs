@@ -35,11 +35,7 @@ pub struct Backup {
 /// [`Error::NotAStore`](crate::Error::NotAStore) if the directory is not empty,
 /// [`Error::Io`](crate::Error::Io) if the system refuses.
 pub(crate) fn backup(log: &Log, to: &Directory, tell: &mut dyn FnMut(Progress)) -> Result<Backup> {
-    let names = to.storage.list().map_err(|e| to.io_error("list", "", e))?;
-    if let Some(name) = names.first() {
-        let found = format!("it holds {name:?} already");
-        return Err(to.not_a_store(found, "name a directory that is empty, or does not exist yet"));
-    }
+    to.expect_empty()?;
     let manifest = log.closed_manifest()?;
     // Taken now: compaction may replace one while others are copied.
     let segments: Vec<Arc<Segment>> =

@@ -51,6 +51,14 @@ impl Directory {
         Error::NotAStore { path: self.path.clone(), found: found.into(), advice }
     }
 
+    /// Makes sure that nothing is there yet.
+    pub(crate) fn expect_empty(&self) -> Result<()> {
+        let names = self.storage.list().map_err(|e| self.io_error("list", "", e))?;
+        let Some(name) = names.first() else { return Ok(()) };
+        let found = format!("it holds {name:?} already");
+        Err(self.not_a_store(found, "name a directory that is empty, or does not exist yet"))
+    }
+
     /// Maps the whole of a file; `None` if there is no such file.
     pub(crate) fn map_whole(&self, name: &str) -> Result<Option<Arc<dyn Region>>> {
         let file = match self.storage.open(name) {

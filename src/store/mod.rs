@@ -9,6 +9,7 @@ mod commit;
 mod compaction;
 mod compactor;
 mod compression;
+mod copying;
 mod directory;
 mod footprint;
 mod format;
@@ -18,6 +19,7 @@ mod lease;
 mod log;
 mod manifest;
 mod mark;
+mod migrate;
 mod opening;
 mod options;
 mod persist;
@@ -45,7 +47,8 @@ use serde::de::DeserializeOwned;
 
 pub use crate::error::Error;
 use crate::error::Result;
-use crate::node::codec::{Driven, Plan, Save, Shape, decode, difference, has_defaults, shape_of};
+pub use crate::node::Values;
+use crate::node::codec::{Driven, Plan, Save, Shape, Trial, decode, difference, has_defaults, shape_of};
 use crate::node::{Address, Backing, RecordHead, RecordKind, Sink, Tag};
 use crate::storage::{FileStorage, Storage};
 use crate::sync::Mutex;
@@ -58,6 +61,7 @@ pub use footprint::{DiskFootprint, Usage};
 pub use keeping::Retained;
 use lease::Lease;
 pub(crate) use log::{Log, Turn};
+pub use migrate::{Migrated, Migrator};
 pub use options::{Compression, Durability, Options};
 pub use persist::Persist;
 use persist::unreadable;
@@ -219,22 +223,31 @@ impl Store {
         };
         let turn = Rc::new(RefCell::new(self.log.writer()?));
         let save = Save::new(turn.clone());
-        let mut roots = Vec::with_capacity(states.len());
-        for &(name, state) in states {
-            let (shape, first) = self.record_shape(state, &turn)?;
-            let (mut payload, mut refs) = (Vec::new(), Vec::new());
-            state.encode(&save, &mut payload, &mut refs)?;
-            if first {
-                self.try_back(state, &turn, &payload, &refs)?;
-            }
-            roots.push(Root { name: name.to_owned(), shape, refs, payload });
-        }
+        let root = |&(name, state): &(&str, &dyn Persist)| self.write_root(name, state, &turn, &save);
+        let roots = states.iter().map(root).collect::<Result<_>>()?;
         let draft = Draft { parent, label: how.label.clone(), roots, copy_of: None };
         let commit = turn.borrow_mut().commit(draft, how.durability.unwrap_or(self.options.durability))?;
         if let Some(compactor) = &self.compactor {
             compactor.grew(commit.written_bytes);
         }
         Ok(Checkpoint::from(&*commit))
+    }
+
+    /// Writes what changed of a state; what the commit says of it.
+    fn write_root(
+        &self,
+        name: &str,
+        state: &dyn Persist,
+        turn: &Rc<RefCell<Turn>>,
+        save: &Rc<Save>,
+    ) -> Result<Root> {
+        let (shape, first) = self.record_shape(state, turn)?;
+        let (mut payload, mut refs) = (Vec::new(), Vec::new());
+        state.encode(save, &mut payload, &mut refs)?;
+        if first {
+            self.try_back(state, turn, &payload, &refs)?;
+        }
+        Ok(Root { name: name.to_owned(), shape, refs, payload })
     }
 
     /// The address of the shape record of a state's type, appended if there is none; and whether the state is to be
@@ -280,7 +293,7 @@ impl Store {
     ) -> Result<()> {
         let (id, type_name) = state.type_of();
         turn.borrow_mut().make_readable()?;
-        let trial = Save::trial(turn.clone());
+        let trial = Save::on_trial(self.log.opening().tag(), Trial::Sample);
         state.read_back(&trial, &self.backing(), payload, refs).map_err(|error| {
             self.types.lock().remove(&id);
             unreadable(error, type_name)

@@ -14,7 +14,8 @@ use std::sync::Arc;
 
 use super::CheckpointId;
 use super::block::{self, BlockHeader, BlockKind, HEADER_BYTES, corrupt};
-use super::commit::{Commit, Draft, Root};
+use super::commit::{Commit, Draft};
+use super::copying::{self, Copied};
 use super::directory::{Directory, parse_segment_name};
 use super::format::{Cursor, MAX_SEGMENT_BYTES, Place, sector_up};
 use super::index::{BlockEntry, Index};
@@ -25,7 +26,7 @@ use super::options::Durability;
 use super::segment::{FIRST_BATCH, Segment};
 use super::verify::{Progress, Watched};
 use crate::error::{Error, Result};
-use crate::node::{Address, Backing, RecordHead, RecordKind, Sink, Version, merge};
+use crate::node::Address;
 use crate::storage::Region;
 
 /// What [`Store::salvage`](super::Store::salvage) saved, and what it could not.
@@ -51,7 +52,7 @@ pub(crate) fn salvage(from: &Arc<Directory>, to: &Log, tell: &mut dyn FnMut(Prog
     let mut salvaged = Salvaged::default();
     let found = Found::look(from, &mut salvaged)?;
     let bytes = found.opening.segments().iter().map(|segment| u64::from(segment.entry.len_bytes)).sum();
-    let mut copy = Copy { from: &found.opening, to, moved: HashMap::new(), broken: HashMap::new() };
+    let mut copy = Copy { from: &found.opening, to, copied: Copied::default(), broken: HashMap::new() };
     let mut watched = Watched::new(bytes, tell);
     let mut copied_bytes = 0;
     for (id, commit) in &found.commits {
@@ -70,7 +71,7 @@ pub(crate) fn salvage(from: &Arc<Directory>, to: &Log, tell: &mut dyn FnMut(Prog
         salvaged.lost.push((CheckpointId(id), corrupt(place, what)));
     }
     salvaged.lost.sort_by_key(|(id, _)| *id);
-    salvaged.records = copy.moved.len() as u64;
+    salvaged.records = copy.copied.len() as u64;
     to.sync()?;
     Ok(salvaged)
 }
@@ -256,8 +257,7 @@ impl SegmentFile {
 struct Copy<'a> {
     from: &'a Arc<Opening>,
     to: &'a Log,
-    /// Where records went.
-    moved: HashMap<Address, Address>,
+    copied: Copied,
     /// Records that are lost, or reach one that is: where that lies and what is wrong.
     broken: HashMap<Address, (Address, String)>,
 }
@@ -269,18 +269,11 @@ impl Copy<'_> {
             self.check(address)?;
         }
         let mut turn = self.to.writer()?;
-        for address in reached() {
-            self.copy(address, &mut turn)?;
-        }
-        let root = |root: &Root| Root {
-            shape: self.moved[&root.shape],
-            refs: root.refs.iter().map(|to| self.moved[to]).collect(),
-            ..root.clone()
-        };
+        let roots = commit.roots.iter().map(|root| self.copied.root(&**self.from, root, &mut turn));
         let draft = Draft {
             parent: commit.parent,
             label: commit.label.clone(),
-            roots: commit.roots.iter().map(root).collect(),
+            roots: roots.collect::<Result<_>>()?,
             copy_of: Some((commit.id, commit.time_micros)),
         };
         turn.commit(draft, Durability::Buffered).map(drop)
@@ -302,7 +295,7 @@ impl Copy<'_> {
             }
             let refs = match refs {
                 Some(refs) => refs,
-                None => match self.read(address) {
+                None => match copying::read(&**self.from, address) {
                     Ok((_, found, _)) => refs.insert(found.into_iter()),
                     Err(error @ Error::Io { .. }) => return Err(error),
                     Err(error) => {
@@ -311,49 +304,12 @@ impl Copy<'_> {
                     }
                 },
             };
-            match refs.find(|to| !self.moved.contains_key(to) && !seen.contains(to)) {
+            match refs.find(|to| !self.copied.holds(*to) && !seen.contains(to)) {
                 Some(next) => open.push((next, None)),
                 None => {
                     seen.insert(address);
                     open.pop();
                 }
-            }
-        }
-        Ok(())
-    }
-
-    /// Reads a record. A branch that is a delta is made a full one: its base may name children that a delta says anew,
-    /// and that compaction therefore gave up.
-    fn read(&self, address: Address) -> Result<(RecordHead, Vec<Address>, Vec<u8>)> {
-        let record = self.from.read(address)?;
-        let (head, refs, payload) = (record.head, record.refs.clone(), record.payload().to_vec());
-        if head.kind == RecordKind::Branch && head.delta {
-            let mut chain = vec![Version::of(record)];
-            while let Some(base) = chain.last().and_then(Version::base) {
-                chain.push(Version::of(self.from.read(base)?));
-            }
-            if let Some(full) = merge(&chain) {
-                return Ok(full);
-            }
-        }
-        Ok((head, refs, payload))
-    }
-
-    /// Copies a record and all that it reaches, which can be read.
-    fn copy(&mut self, address: Address, sink: &mut impl Sink) -> Result<()> {
-        let mut open = vec![address];
-        while let Some(&address) = open.last() {
-            if self.moved.contains_key(&address) {
-                open.pop();
-                continue;
-            }
-            let (head, refs, payload) = self.read(address)?;
-            let before = open.len();
-            open.extend(refs.iter().filter(|to| !self.moved.contains_key(to)));
-            if open.len() == before {
-                let refs: Vec<_> = refs.iter().map(|to| self.moved[to]).collect();
-                self.moved.insert(address, sink.append(head, &refs, &payload)?);
-                open.pop();
             }
         }
         Ok(())

@@ -56,7 +56,7 @@ pub struct Verified {
     pub records: u64,
     /// States that were decoded to the last item ([`verify_as`](super::Store::verify_as) alone).
     pub states: u64,
-    /// Checkpoints that were passed over, since they hold another type or no such state (`verify_as` alone).
+    /// States that were passed over, since they are of another type (`verify_as` alone).
     pub other_types: u64,
     /// What is wrong, each with its place; the first [`MOST_REPORTED`](Self::MOST_REPORTED) of them.
     pub damage: Vec<Error>,

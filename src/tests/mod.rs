@@ -5,6 +5,7 @@ mod compaction;
 mod grown;
 mod kill;
 mod log;
+mod migrate;
 mod ord_map;
 mod peers;
 mod shim;

@@ -271,3 +271,78 @@ fn a_reader_follows_a_writer_over_roll_overs_and_reopenings() {
     assert!(writer.stats().segments > 3);
     assert!(matches!(reader.checkpoint(&world), Err(Error::Poisoned { .. })));
 }
+
+/// What a `World` holds, under keys that say where they belong as they like.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Liar(u32);
+
+impl Eq for Liar {}
+
+impl std::hash::Hash for Liar {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        let lie = LIE.with(std::cell::Cell::get);
+        state.write_u32(self.0 ^ lie);
+    }
+}
+
+std::thread_local!(static LIE: std::cell::Cell<u32> = const { std::cell::Cell::new(0) });
+
+#[test]
+fn verify_as_a_type_decodes_every_item_and_finds_keys_where_their_hash_does_not_put_them() {
+    let (disk, states) = store();
+    let store = open(&disk);
+    let verified = store.verify_as::<World>().unwrap();
+    assert!(verified.is_clean(), "{:?}", verified.damage);
+    assert_eq!((verified.states, verified.other_types), (40, 0));
+    // Another type in between.
+    type Liars = Vector<HashMap<Liar, u32, SeededState>>;
+    let liars: Liars = (0..3).map(|n| (0..200).map(|i| (Liar(i), n)).collect()).collect();
+    store.checkpoint(&liars).unwrap();
+    let mut world = states[39].1.clone();
+    world.step();
+    store.checkpoint(&world).unwrap();
+    let verified = store.verify_as::<World>().unwrap();
+    assert!(verified.is_clean());
+    assert_eq!((verified.states, verified.other_types), (41, 1));
+    let mut told = 0;
+    let verified = store.verify_as_with::<Liars>(|_| told += 1).unwrap();
+    assert!(verified.is_clean());
+    assert_eq!((verified.states, verified.other_types), (1, 41));
+    assert_eq!(told, verified.segments + 42);
+    // Maps deep inside of a value, of which no type-blind look can tell.
+    LIE.with(|lie| lie.set(1));
+    let verified = store.verify_as::<Liars>().unwrap();
+    assert!(matches!(verified.damage[..], [Error::HashChanged { .. }]), "{:?}", verified.damage);
+    assert_eq!((verified.states, verified.damaged), (0, 1));
+    assert!(store.verify().unwrap().is_clean());
+    LIE.with(|lie| lie.set(0));
+}
+
+#[test]
+fn verify_as_a_type_reads_what_checkpoints_share_once() {
+    let disk = SimStorage::new();
+    let store = options().cache_bytes(0).open_storage(Arc::new(disk)).unwrap();
+    let mut state: HashMap<u32, Counted> = (0..2000).map(|n| (n, Counted(n))).collect();
+    for n in 0..20 {
+        state.insert(n * 50, Counted(n));
+        store.checkpoint(&state).unwrap();
+    }
+    DECODED.with(|decoded| decoded.set(0));
+    let verified = store.verify_as::<HashMap<u32, Counted>>().unwrap();
+    assert_eq!((verified.states, verified.damaged), (20, 0));
+    let decoded = DECODED.with(std::cell::Cell::get);
+    assert!((2000..2000 + 20 * 100).contains(&decoded), "{decoded} items were decoded");
+}
+
+std::thread_local!(static DECODED: std::cell::Cell<u32> = const { std::cell::Cell::new(0) });
+
+/// Counts how often one of it is read.
+#[derive(Clone, PartialEq, Serialize)]
+struct Counted(u32);
+
+impl<'de> Deserialize<'de> for Counted {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        DECODED.with(|decoded| decoded.set(decoded.get() + 1));
+        u32::deserialize(deserializer).map(Counted)
+    }
+}

@@ -2,9 +2,12 @@
 
 use std::fmt;
 use std::iter::FusedIterator;
+use std::ops::Range;
 
 use super::Vector;
 use super::cursor::Pair;
+use crate::error::Result;
+use crate::node::Values;
 
 /// One difference between two vectors, the old and the new.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -89,5 +92,43 @@ impl<T> Clone for Diff<'_, T> {
 impl<T: PartialEq + fmt::Debug> fmt::Debug for Diff<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.clone()).finish()
+    }
+}
+
+impl<T: PartialEq + Clone + 'static> Values for Vector<T> {
+    type Item<'a> = &'a T;
+    type Mapped<W: Clone + 'static> = Vector<W>;
+
+    fn map_since<W: Clone + 'static>(
+        &self,
+        earlier: Option<(&Self, &Vector<W>)>,
+        mut map: impl for<'a> FnMut(&'a T) -> Result<W>,
+    ) -> Result<Vector<W>> {
+        let Some((earlier, mapped)) = earlier else { return self.iter().map(map).collect() };
+        let (mut earlier, mut mapped) = (earlier.clone(), mapped.clone());
+        // A window that moves on: without what it lost at the front, the rest stands where it stood.
+        if let Some(first) = self.first()
+            && earlier.first().is_some_and(|item| item != first)
+            && let Some(lost) = earlier.iter().position(|item| item == first)
+            && earlier.get(lost + 1) == self.get(1)
+        {
+            earlier = earlier.split_off(lost);
+            mapped = mapped.split_off(lost);
+        }
+        // Positions of removed items are those of the earlier version, and there is one run of them.
+        let mut gone = None;
+        for edit in earlier.diff(self) {
+            match edit {
+                Edit::Changed { index, new, .. } => drop(mapped.set(index, map(new)?)),
+                Edit::Added { index, new } => mapped.insert(index, map(new)?),
+                Edit::Removed { index, .. } => {
+                    gone = Some(gone.map_or(index..index + 1, |gone: Range<_>| gone.start..index + 1))
+                }
+            }
+        }
+        if let Some(gone) = gone {
+            drop(mapped.drain(gone));
+        }
+        Ok(mapped)
     }
 }

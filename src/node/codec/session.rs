@@ -12,6 +12,7 @@
 //! A guard empties the slot when the exchange ends in any other way, a panic included.
 
 use std::cell::{Cell, RefCell};
+use std::collections::HashSet;
 use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -104,28 +105,55 @@ pub(crate) struct Save {
     /// Does not change while the sink is borrowed for this flush.
     trust: Option<Arc<dyn Trust>>,
     pool: RefCell<Vec<Buffers>>,
-    /// Collections load and encode a sample of their items instead of flushing.
-    trial: bool,
+    /// Collections load and encode their items instead of flushing.
+    trial: Option<Trial>,
     /// How deep the value that encloses the collection being flushed is nested, see [`MAX_DEPTH`](super::MAX_DEPTH).
     depth: Cell<u32>,
+}
+
+/// How much of a restored value a trial reads back.
+pub(crate) enum Trial {
+    /// The items of the first leaf of every collection in it, and so on in their collections.
+    Sample,
+    /// All that no trial through the same [`Save`] has met: the nodes that were found sound.
+    Whole(RefCell<HashSet<Address>>),
+}
+
+/// The sink of who only reads.
+struct Nowhere(Tag);
+
+impl Sink for Nowhere {
+    fn tag(&self) -> Tag {
+        self.0
+    }
+
+    fn append(&mut self, _: RecordHead, _: &[Address], _: &[u8]) -> Result<Address> {
+        Err(Error::Poisoned { cause: "it is only read".into() })
+    }
 }
 
 impl Save {
     /// Starts a flush into `sink`.
     pub(crate) fn new(sink: Rc<RefCell<dyn Sink>>) -> Rc<Self> {
         let trust = sink.borrow().trust();
-        Rc::new(Self { sink, trust, pool: RefCell::default(), trial: false, depth: Cell::new(0) })
+        Rc::new(Self { sink, trust, pool: RefCell::default(), trial: None, depth: Cell::new(0) })
     }
 
-    /// Starts a trial: encoding a restored value then reads back a sample of every collection in it (the items of
-    /// its first leaf, and so on in their collections), and appends nothing.
-    pub(crate) fn trial(sink: Rc<RefCell<dyn Sink>>) -> Rc<Self> {
-        Rc::new(Self { sink, trust: None, pool: RefCell::default(), trial: true, depth: Cell::new(0) })
+    /// Starts a flush that finds every node on record in the opening of this tag, or fails.
+    pub(crate) fn reading(tag: Tag) -> Rc<Self> {
+        Self::new(Rc::new(RefCell::new(Nowhere(tag))))
     }
 
-    /// Whether this is a trial.
-    pub(crate) fn is_trial(&self) -> bool {
-        self.trial
+    /// Starts a trial: encoding a value restored from the opening of this tag then reads back what is in it, and
+    /// appends nothing.
+    pub(crate) fn on_trial(tag: Tag, trial: Trial) -> Rc<Self> {
+        let sink = Rc::new(RefCell::new(Nowhere(tag)));
+        Rc::new(Self { sink, trust: None, pool: RefCell::default(), trial: Some(trial), depth: Cell::new(0) })
+    }
+
+    /// How much is to be read back, if this is a trial.
+    pub(crate) fn trial(&self) -> Option<&Trial> {
+        self.trial.as_ref()
     }
 
     /// The opening whose addresses this flush makes and trusts.
