@@ -91,7 +91,9 @@ impl BlockHeader {
             first_ordinal: cursor.u32()?,
             epoch: cursor.u64()?,
         };
-        (u64::from(header.raw_bytes) <= MAX_BLOCK_BYTES).then_some(header)
+        // No codec makes more of a byte: whoever is told so does not ask for the memory.
+        let most_bytes = MAX_BLOCK_BYTES.min(u64::from(header.stored_bytes) << MOST_EXPANSION_SHIFT);
+        (u64::from(header.raw_bytes) <= most_bytes).then_some(header)
     }
 
     /// Length of the whole block.
@@ -101,6 +103,8 @@ impl BlockHeader {
 }
 
 /// Most raw bytes a block may hold: one record of the largest size, and its length.
+/// At most 2 to this many bytes are made of one stored byte.
+const MOST_EXPANSION_SHIFT: u32 = 16;
 const MAX_BLOCK_BYTES: u64 = MAX_RECORD_BYTES + VARINT_BYTES as u64;
 
 /// What a block is, other than its bytes.

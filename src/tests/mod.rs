@@ -2,6 +2,8 @@
 
 mod adversity;
 mod compaction;
+mod damage;
+mod golden;
 mod grown;
 mod kill;
 mod log;
