@@ -102,9 +102,9 @@ impl BlockHeader {
     }
 }
 
-/// Most raw bytes a block may hold: one record of the largest size, and its length.
 /// At most 2 to this many bytes are made of one stored byte.
 const MOST_EXPANSION_SHIFT: u32 = 16;
+/// Most raw bytes a block may hold: one record of the largest size, and its length.
 const MAX_BLOCK_BYTES: u64 = MAX_RECORD_BYTES + VARINT_BYTES as u64;
 
 /// What a block is, other than its bytes.
