@@ -519,3 +519,9 @@ impl<T, S> crate::node::Footprint for HashSet<T, S> {
         self.map.measure(meter);
     }
 }
+
+impl<T: DeserializeOwned + Hash, S: StableBuildHasher> crate::node::Demote for HashSet<T, S> {
+    fn demote(&mut self, demotion: &mut crate::node::Demotion<'_>) {
+        self.map.demote(demotion);
+    }
+}

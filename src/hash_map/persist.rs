@@ -16,7 +16,7 @@ use super::node::{self, MapNode, Prefix, ROOT, Tree};
 use super::{HashMap, StableBuildHasher};
 use crate::error::{Error, Result};
 use crate::node::codec::{self, Collection, Save, varint};
-use crate::node::{Address, Backing, Chain, Place, Source, flush, load};
+use crate::node::{Address, Backing, Chain, Demote, Demotion, Place, Source, flush, load};
 
 /// Writes what changed of a map's tree; what the enclosing record holds of it.
 pub(crate) fn save<K, V, S>(map: &HashMap<K, V, S>, save: &Rc<Save>) -> Result<codec::Root>
@@ -176,5 +176,16 @@ where
 impl<K, V, S> crate::node::Footprint for HashMap<K, V, S> {
     fn measure(&self, meter: &mut crate::node::Meter) {
         crate::node::measure(&self.tree, meter);
+    }
+}
+
+impl<K, V, S> Demote for HashMap<K, V, S>
+where
+    K: DeserializeOwned + Hash,
+    V: DeserializeOwned,
+    S: StableBuildHasher,
+{
+    fn demote(&mut self, demotion: &mut Demotion<'_>) {
+        demotion.tree(&mut self.tree, self.hash_builder.seed(), load_node::<K, V, S>);
     }
 }

@@ -128,6 +128,14 @@ impl<T, X: Shape> Branch<T, X> {
         }
     }
 
+    /// The children that are in memory, each once.
+    pub(super) fn residents(&self) -> impl Iterator<Item = NodeRef<'_, T, X>> {
+        self.ranges().filter_map(|start| match self.peek(start) {
+            Some(Child::Resident(child)) => Some(child),
+            _ => None,
+        })
+    }
+
     /// The child at `slot`, loaded if need be.
     ///
     /// # Panics
@@ -308,7 +316,7 @@ impl<T, X: Shape> Branch<T, X> {
         Some(unsafe { word.view_mut() })
     }
 
-    fn fill(&mut self, start: usize, end: usize, word: Word) {
+    pub(super) fn fill(&mut self, start: usize, end: usize, word: Word) {
         for slot in &self.slots[start..end] {
             slot.store(word.0, Ordering::Relaxed);
         }
@@ -364,8 +372,16 @@ impl<T, X: Shape> Branch<T, X> {
         self.fill(start, self.end_of(start), word);
     }
 
-    /// Copies the branch; children are shared.
+    /// Copies the branch to change the copy; children are shared.
     pub(super) fn copied(&self) -> Box<Self>
+    where
+        X: Clone,
+    {
+        self.copied_under(Header::copied)
+    }
+
+    /// Copies the branch; children are shared.
+    pub(super) fn copied_under(&self, header: impl FnOnce(&Header) -> Header) -> Box<Self>
     where
         X: Clone,
     {
@@ -373,7 +389,7 @@ impl<T, X: Shape> Branch<T, X> {
         // The user's code first: if cloning the extra panics, nothing was counted.
         let extra = self.extra.clone();
         let mut copy =
-            Box::new(Self { header: self.header.copied(), source: None, slots: no_slots(), extra });
+            Box::new(Self { header: header(&self.header), source: None, slots: no_slots(), extra });
         let (mut word, mut lazy) = (Word::NOTHING, false);
         for (slot, place) in copy.slots.iter_mut().enumerate() {
             if self.header.starts & 1 << slot != 0 {
@@ -397,7 +413,7 @@ impl<T, X: Shape> Branch<T, X> {
         self.source = Some(Arc::clone(source));
     }
 
-    /// Makes `start..end` a range that holds the node at `address` (a branch just decoded).
+    /// Makes `start..end` a range that holds the node at `address`; what it held belongs to the caller.
     pub(super) fn put_address(&mut self, start: usize, end: usize, address: Address) {
         self.fill(start, end, Word::of_address(address));
     }

@@ -221,11 +221,7 @@ impl<'a, T: Serialize, X: Shape<Key: Serialize>> Flush<'a, T, X> {
     /// The result of a write is used as it is and not read back: a flush of another store may mark the same node
     /// for itself at any time.
     fn address(&mut self, node: NodeRef<'a, T, X>) -> Result<Address> {
-        let header = match node {
-            NodeRef::Leaf(leaf) => leaf.header(),
-            NodeRef::Branch(branch) => branch.header(),
-        };
-        match (self.clean(header), node) {
+        match (self.clean(node.header()), node) {
             (Some(address), _) => Ok(address),
             (None, NodeRef::Leaf(leaf)) => self.write_leaf(leaf),
             (None, NodeRef::Branch(branch)) => self.write_branch(branch),

@@ -6,7 +6,6 @@
 use std::collections::HashMap;
 
 use super::Shape;
-use super::branch::Child;
 use super::link::NodeRef;
 use super::root::Root;
 
@@ -135,18 +134,10 @@ impl Meter {
 pub(crate) fn measure<T, X: Shape>(root: &Root<T, X>, meter: &mut Meter) {
     let mut open: Vec<NodeRef<'_, T, X>> = root.resident().into_iter().collect();
     while let Some(node) = open.pop() {
-        match node {
-            NodeRef::Leaf(leaf) => {
-                meter.add(std::ptr::from_ref(leaf.header()), leaf.allocated_bytes(X::TAGGED));
-            }
-            NodeRef::Branch(branch) => {
-                if meter.add(std::ptr::from_ref(branch.header()), size_of_val(branch)) {
-                    open.extend(branch.ranges().filter_map(|start| match branch.peek(start) {
-                        Some(Child::Resident(child)) => Some(child),
-                        _ => None,
-                    }));
-                }
-            }
+        if meter.add(std::ptr::from_ref(node.header()), node.allocated_bytes())
+            && let NodeRef::Branch(branch) = node
+        {
+            open.extend(branch.residents());
         }
     }
 }

@@ -66,7 +66,7 @@ pub(crate) struct Header {
     identity: AtomicU64,
     /// Leaf: number of items. Branch: unused by the node layer, free to the collection.
     pub(super) len: u32,
-    /// Branch: bitmap of the slots that start a range.
+    /// Branch: bitmap of the slots that start a range. Leaf: its [`stamp`](Self::stamp).
     pub(super) starts: u16,
     hops: AtomicU8,
     /// Distance from the leaves or from the root, as the collection counts it.
@@ -109,6 +109,31 @@ impl Header {
             hops: AtomicU8::new(hops),
             level: self.level,
         }
+    }
+
+    /// The header of a copy that stays as it is: the same record holds both.
+    pub(super) fn twin(&self) -> Self {
+        // The identity first: see the module's text.
+        let identity = self.identity.load(Ordering::Acquire);
+        Self {
+            refs: AtomicU32::new(1),
+            mask: AtomicU32::new(self.mask.load(Ordering::Relaxed)),
+            identity: AtomicU64::new(identity),
+            len: self.len,
+            starts: self.starts,
+            hops: AtomicU8::new(self.hops.load(Ordering::Relaxed)),
+            level: self.level,
+        }
+    }
+
+    /// Of a leaf: when it came into memory, in demotions.
+    pub(super) fn stamp(&self) -> u16 {
+        self.starts
+    }
+
+    /// Says when a leaf came into memory.
+    pub(super) fn set_stamp(&mut self, stamp: u16) {
+        self.starts = stamp;
     }
 
     /// Counts one more reference.

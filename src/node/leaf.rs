@@ -177,7 +177,7 @@ impl<'a, T> LeafMut<'a, T> {
         LeafRef { head: self.head, _life: PhantomData }
     }
 
-    fn header_mut(&mut self) -> &mut Header {
+    pub(super) fn header_mut(&mut self) -> &mut Header {
         // SAFETY: exclusive by construction; only the head's own bytes are referenced.
         unsafe { &mut (*self.head.as_ptr()).header }
     }

@@ -153,6 +153,24 @@ impl Word {
         copy.into_word()
     }
 
+    /// Makes a branch unique that is to be changed in nothing but how its children are held: a copy is as clean as
+    /// the branch was.
+    ///
+    /// # Safety
+    /// As [`into_unique`](Self::into_unique).
+    pub(super) unsafe fn into_twin<T, X: Shape + Clone>(self) -> Self {
+        // SAFETY: resident, and kept alive by the reference that the word owns.
+        match unsafe { self.view::<T, X>() } {
+            NodeRef::Branch(branch) if branch.header().is_shared() => {
+                let twin = Node::<T, X>::from_branch(branch.copied_under(Header::twin));
+                // SAFETY: the caller stops using the word.
+                unsafe { self.drop_owned::<T, X>() };
+                twin.into_word()
+            }
+            _ => self,
+        }
+    }
+
     /// Moves a leaf into an allocation for `capacity` items.
     ///
     /// # Safety
@@ -196,6 +214,24 @@ impl<T, X: Shape> Clone for NodeRef<'_, T, X> {
     }
 }
 impl<T, X: Shape> Copy for NodeRef<'_, T, X> {}
+
+impl<'a, T, X: Shape> NodeRef<'a, T, X> {
+    /// The node's header.
+    pub(super) fn header(self) -> &'a Header {
+        match self {
+            Self::Leaf(leaf) => leaf.header(),
+            Self::Branch(branch) => branch.header(),
+        }
+    }
+
+    /// Bytes of the allocation.
+    pub(super) fn allocated_bytes(self) -> usize {
+        match self {
+            Self::Leaf(leaf) => leaf.allocated_bytes(X::TAGGED),
+            Self::Branch(branch) => size_of_val(branch),
+        }
+    }
+}
 
 /// A node that the caller alone can reach.
 pub(crate) enum NodeMut<'a, T, X: Shape> {

@@ -6,6 +6,7 @@ use serde::de::DeserializeOwned;
 
 use super::branch::{Branch, SLOTS};
 use super::codec::{self, Portion, varint};
+use super::demote;
 use super::flush::{MANY, STARTS_FOLLOW};
 use super::header::Header;
 use super::leaf::{MASK_BITS, OwnedLeaf};
@@ -213,7 +214,7 @@ fn push_group<T: DeserializeOwned, X: Shape>(
 }
 
 fn finish_leaf<T, X: Shape>(
-    leaf: OwnedLeaf<T>,
+    mut leaf: OwnedLeaf<T>,
     backing: &Arc<dyn Backing>,
     address: Address,
     place: Place,
@@ -228,6 +229,7 @@ fn finish_leaf<T, X: Shape>(
         ));
     }
     let hops = if shift == X::shift::<T>() { hops } else { NO_DELTA };
+    leaf.as_mut().header_mut().set_stamp(demote::now());
     mark(leaf.as_ref().header(), backing, address, hops);
     Ok(Node::from_leaf(leaf))
 }

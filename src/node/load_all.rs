@@ -52,10 +52,10 @@ pub(crate) fn load_all<T: Send + Sync, X: Shape + Send + Sync>(
         load(&missing)?;
         level = level
             .iter()
-            .flat_map(|branch| branch.ranges().filter_map(|start| branch.peek(start)))
+            .flat_map(|branch| branch.residents())
             .filter_map(|child| match child {
-                Child::Resident(NodeRef::Branch(branch)) => Some(branch),
-                _ => None,
+                NodeRef::Branch(branch) => Some(branch),
+                NodeRef::Leaf(_) => None,
             })
             .collect();
     }

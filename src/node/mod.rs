@@ -4,6 +4,7 @@ mod address;
 mod branch;
 mod children;
 pub(crate) mod codec;
+mod demote;
 mod flush;
 mod footprint;
 mod header;
@@ -24,6 +25,7 @@ pub use address::Address;
 pub(crate) use address::Tag;
 pub(crate) use branch::{BITS, Branch, Child, Ranges, SLOTS, loaded};
 pub(crate) use children::ChildrenMut;
+pub use demote::{Demote, Demoted, Demotion};
 #[cfg(test)]
 pub(crate) use flush::MANY;
 #[cfg(any(loom, internals))]
@@ -40,7 +42,7 @@ pub(crate) use link::{Node, NodeMut, NodeOwned, NodeRef};
 pub(crate) use load::{Chain, load};
 pub(crate) use load_all::load_all;
 pub(crate) use merge::{Needs, Version, merge, needs};
-pub(crate) use record::{Backing, Record, RecordHead, RecordKind, Sink, Sweep, Trust};
+pub(crate) use record::{Backing, Keeper, Record, RecordHead, RecordKind, Sink, Sweep, Trust};
 pub(crate) use root::Root;
 pub(crate) use source::{Place, Source};
 pub use values::Values;

@@ -100,6 +100,12 @@ pub(crate) trait Backing: Send + Sync {
     fn sweep(&self) -> Box<dyn Sweep + '_>;
 }
 
+/// A reading end that keeps the records of some nodes: those it is told of, and all below them.
+pub(crate) trait Keeper: Backing {
+    /// Keeps a node that can be read now, as long as this lives.
+    fn keep(&self, address: Address);
+}
+
 /// A pass over the log: reads as [`Backing::read`] does, and keeps the block it is at instead of caching many.
 pub(crate) trait Sweep {
     /// Reads one record.

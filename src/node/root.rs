@@ -41,7 +41,7 @@ impl<T, X: Shape> Root<T, X> {
     }
 
     #[inline]
-    fn word(&self) -> Word {
+    pub(super) fn word(&self) -> Word {
         Word(self.slot.load(Ordering::Acquire))
     }
 
@@ -146,6 +146,14 @@ impl<T, X: Shape> Root<T, X> {
         self.slot.store(node.map_or(std::ptr::null_mut(), |node| node.into_word().0), Ordering::Relaxed);
         // SAFETY: the slot owned the reference and no longer does.
         unsafe { old.drop_owned::<T, X>() };
+    }
+
+    /// Puts a word where the root was, whose reference is the caller's now, or was never its own.
+    pub(super) fn replace(&mut self, word: Word, source: Option<&Arc<Source<T, X>>>) {
+        if source.is_some() {
+            self.source = source.cloned();
+        }
+        self.slot.store(word.0, Ordering::Relaxed);
     }
 
     /// Moves a root leaf into an allocation for `capacity` items; it must be unique (`get_mut` was called).

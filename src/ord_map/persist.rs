@@ -16,7 +16,9 @@ use super::node::{Leaf, Link, Order};
 use super::tree::Tree;
 use crate::error::{Error, Result};
 use crate::node::codec::{self, Collection, Save, varint};
-use crate::node::{Address, Backing, Chain, MAX_DEPTH, NodeRef, Place, Root, Shape, Source, flush, load};
+use crate::node::{
+    Address, Backing, Chain, Demote, Demotion, MAX_DEPTH, NodeRef, Place, Root, Shape, Source, flush, load,
+};
 
 /// Writes what changed of a map's tree; what the enclosing record holds of it.
 pub(crate) fn save<K: Serialize, V: Serialize>(map: &OrdMap<K, V>, save: &Rc<Save>) -> Result<codec::Root> {
@@ -160,5 +162,11 @@ where
 impl<K, V> crate::node::Footprint for OrdMap<K, V> {
     fn measure(&self, meter: &mut crate::node::Meter) {
         crate::node::measure(&self.tree.root, meter);
+    }
+}
+
+impl<K: DeserializeOwned + Ord + Clone, V: DeserializeOwned> Demote for OrdMap<K, V> {
+    fn demote(&mut self, demotion: &mut Demotion<'_>) {
+        demotion.tree(&mut self.tree.root, 0, load_node::<K, V>);
     }
 }

@@ -563,3 +563,9 @@ impl<T> crate::node::Footprint for OrdSet<T> {
         self.map.measure(meter);
     }
 }
+
+impl<T: serde::de::DeserializeOwned + Ord + Clone> crate::node::Demote for OrdSet<T> {
+    fn demote(&mut self, demotion: &mut crate::node::Demotion<'_>) {
+        self.map.demote(demotion);
+    }
+}

@@ -205,6 +205,7 @@ impl<'a> Pass<'a> {
         if let Some(to) = writer.position()? {
             mark.catch_up(from, to)?;
         }
+        mark.catch_up_held()?;
         let mut segments = mark.usage().to_vec();
         segments.reverse();
         let reach = Arc::new(Reach { position: mark.position(), nodes: mark.into_nodes() });

@@ -83,7 +83,7 @@ impl Store {
         let _still = self.log.hold_compaction();
         let find = |id: &CheckpointId| self.log.find(id.0).map(|commit| vec![commit]);
         let groups = checkpoints.iter().map(find).collect::<Result<Vec<_>>>()?;
-        Sweep::run(self.log.opening(), &groups).map(|sweep| sweep.footprint)
+        Sweep::run(self.log.opening(), &groups, None).map(|sweep| sweep.footprint)
     }
 
     /// Tells how many bytes compaction could give back if [`retain`](Self::retain) were called with this policy, beyond
@@ -101,7 +101,7 @@ impl Store {
             let is_dropped = dropped.binary_search_by(|id| commit.id.cmp(&id.0)).is_ok();
             if is_dropped { &mut goes } else { &mut stays }.push(commit);
         }
-        Sweep::run(self.log.opening(), &[goes, stays]).map(|sweep| sweep.footprint.unique_bytes[0])
+        Sweep::run(self.log.opening(), &[goes, stays], Some(1)).map(|sweep| sweep.footprint.unique_bytes[0])
     }
 
     /// Tells what is in use of the store, and by what. **O(what the checkpoints reach)**; waits for a compaction that
@@ -118,7 +118,7 @@ impl Store {
 
 fn usage(log: &Log) -> Result<Usage> {
     let commits = log.in_use().collect::<Result<Vec<_>>>()?;
-    let sweep = Sweep::run(log.opening(), &[commits])?;
+    let sweep = Sweep::run(log.opening(), &[commits], Some(0))?;
     let mut usage = sweep.usage;
     usage.disk_bytes = log.stats().disk_bytes;
     usage.used_bytes = sweep.footprint.total_bytes;
@@ -169,7 +169,8 @@ struct Sweep<'a> {
 }
 
 impl<'a> Sweep<'a> {
-    fn run(opening: &'a Opening, groups: &[Vec<Arc<Commit>>]) -> Result<Self> {
+    /// Sweeps from groups of commits; what is held beside commits belongs to the group `held`.
+    fn run(opening: &'a Opening, groups: &[Vec<Arc<Commit>>], held: Option<u32>) -> Result<Self> {
         let unique_bytes = vec![0; groups.len()];
         let footprint = DiskFootprint { total_bytes: 0, shared_bytes: 0, unique_bytes };
         let usage = Usage { chain_lengths: vec![0; MOST_HOPS], ..Usage::default() };
@@ -183,6 +184,9 @@ impl<'a> Sweep<'a> {
                     root.refs.iter().chain([&root.shape]).for_each(|&to| sweep.reach(to, owner));
                 }
             }
+        }
+        if let Some(group) = held {
+            opening.ledger().held().iter().for_each(|node| sweep.reach(node, Owner::Group(group)));
         }
         for segment in opening.segments().iter().rev() {
             sweep.segment(segment)?;

@@ -3,17 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::de::DeserializeOwned;
-
+use super::Store;
 use super::catalogue::Catalogue;
-use super::checkpoint::{Checkpoint, CheckpointId};
+use super::checkpoint::CheckpointId;
 use super::commit::Commit;
 use super::compaction::{Compacted, Pace};
 use super::log::Log;
 use super::manifest::CommitRef;
-use super::{Persist, Store};
-use crate::error::{Error, Result};
-use crate::node::{Footprint, resident_bytes};
+use crate::error::Result;
 use crate::retention::{Moment, Retention};
 use crate::weaken;
 
@@ -82,48 +79,6 @@ impl Store {
     /// [`Error::Poisoned`](crate::Error::Poisoned).
     pub fn compact(&self) -> Result<Compacted> {
         self.log.compact(self.options.compact_below, Pace::new(None, None))
-    }
-}
-
-impl Store {
-    /// Writes a checkpoint as [`checkpoint`](Self::checkpoint) does, and, if the state holds more than `budget_bytes` in
-    /// memory, lets go of all its nodes: they are loaded again when they are touched. So a state can be several times
-    /// larger than the memory it may take.
-    ///
-    /// The state is then as if restored from this checkpoint: of its own fields too, so those that serde skips have
-    /// their defaults. Nodes that snapshots share stay in memory as long as the snapshots do. With a budget of 0 it always
-    /// lets go. What is changed and loaded between two calls comes on top of the budget.
-    ///
-    /// ```
-    /// use perennial::{HashMap, footprint::resident_bytes, store::Store};
-    ///
-    /// # let dir = tempfile::tempdir().unwrap();
-    /// let store = Store::open(dir.path().join("world"))?;
-    /// let mut state: HashMap<u32, u32> = (0..10_000).map(|n| (n, n)).collect();
-    /// store.checkpoint_within(&mut state, 1 << 10)?;
-    /// assert_eq!(resident_bytes(&state), 0);
-    /// assert_eq!(state[&77], 77);
-    /// # Ok::<(), perennial::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// As [`checkpoint`](Self::checkpoint), and as [`restore`](Self::restore); the state is then as it was.
-    pub fn checkpoint_within<T: Persist + DeserializeOwned + Footprint>(
-        &self,
-        state: &mut T,
-        budget_bytes: u64,
-    ) -> Result<Checkpoint> {
-        let checkpoint = self.checkpoint(state)?;
-        if resident_bytes(state) > budget_bytes {
-            match self.restore(checkpoint.id) {
-                Ok(lazy) => *state = lazy,
-                // There is a newer one, and retention dropped this: next time.
-                Err(Error::UnknownCheckpoint { .. }) => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(checkpoint)
     }
 }
 

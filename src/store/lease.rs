@@ -4,15 +4,20 @@
 //! It holds a *lease*: what backs its lazy nodes is not the opening itself but a handle that pins the checkpoint, and
 //! goes with the last node that may still have to load something. Lists and pins stand under one lock, so that a
 //! checkpoint is either pinned while it is there, or gone before it could be.
+//!
+//! A state that was [demoted](super::demotion) may be no checkpoint at all. Its lease holds single nodes instead, and all
+//! below them.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use super::catalogue::Catalogue;
 use super::commit::Commit;
 use super::opening::Opening;
+use super::reach::AddressSet;
 use crate::error::Result;
-use crate::node::{Address, Backing, Record, Sweep, Tag};
+use crate::node::{Address, Backing, Keeper, Record, Sweep, Tag};
+use crate::sync::Mutex;
 
 /// The checkpoints of an opening: those that are kept, and those that are held.
 #[derive(Default)]
@@ -20,6 +25,8 @@ pub(crate) struct Ledger {
     pub catalogue: Arc<Catalogue>,
     /// By id, with the number of leases.
     pins: BTreeMap<u64, (Arc<Commit>, u32)>,
+    /// Leases of single nodes.
+    of_nodes: Vec<Weak<Lease>>,
 }
 
 impl Ledger {
@@ -31,6 +38,15 @@ impl Ledger {
     /// The commits that somebody holds.
     pub(crate) fn pinned(&self) -> Vec<Arc<Commit>> {
         self.pins.values().map(|(commit, _)| Arc::clone(commit)).collect()
+    }
+
+    /// The nodes that somebody holds beside these commits.
+    pub(crate) fn held(&self) -> AddressSet {
+        let mut held = AddressSet::default();
+        for lease in self.of_nodes.iter().filter_map(Weak::upgrade) {
+            held.unite(&lease.nodes.lock());
+        }
+        held
     }
 
     fn pin(&mut self, commit: &Arc<Commit>) {
@@ -47,10 +63,12 @@ impl Ledger {
     }
 }
 
-/// The reading end of a log, for nodes of one checkpoint, which stays as long as this does.
+/// The reading end of a log, for nodes of one checkpoint, or for some nodes, which stay as long as this does.
 pub(crate) struct Lease {
     opening: Arc<Opening>,
-    id: u64,
+    /// Of the checkpoint, if it is one.
+    id: Option<u64>,
+    nodes: Mutex<AddressSet>,
 }
 
 impl Lease {
@@ -62,13 +80,26 @@ impl Lease {
         }
         ledger.pin(commit);
         drop(ledger);
-        Some(Arc::new(Self { opening: Arc::clone(opening), id: commit.id }))
+        let nodes = Mutex::default();
+        Some(Arc::new(Self { opening: Arc::clone(opening), id: Some(commit.id), nodes }))
+    }
+
+    /// Starts a lease of single nodes, of none yet.
+    pub(crate) fn of_nodes(opening: &Arc<Opening>) -> Arc<Self> {
+        let lease = Arc::new(Self { opening: Arc::clone(opening), id: None, nodes: Mutex::default() });
+        let mut ledger = opening.ledger();
+        ledger.of_nodes.retain(|lease| lease.strong_count() > 0);
+        ledger.of_nodes.push(Arc::downgrade(&lease));
+        drop(ledger);
+        lease
     }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        self.opening.ledger().unpin(self.id);
+        if let Some(id) = self.id {
+            self.opening.ledger().unpin(id);
+        }
     }
 }
 
@@ -83,5 +114,11 @@ impl Backing for Lease {
 
     fn sweep(&self) -> Box<dyn Sweep + '_> {
         self.opening.sweep()
+    }
+}
+
+impl Keeper for Lease {
+    fn keep(&self, address: Address) {
+        self.nodes.lock().insert(address);
     }
 }

@@ -49,7 +49,7 @@ pub(crate) struct Mark {
 }
 
 impl Mark {
-    /// Starts from these commits, looking at what lies below `position` (a block begins there, or nothing does).
+    /// Starts from these commits and the nodes that somebody holds, looking at what lies below `position` (a block begins there, or nothing does).
     pub(crate) fn begin(
         opening: &Arc<Opening>,
         position: Address,
@@ -58,7 +58,7 @@ impl Mark {
         let mut mark = Self {
             opening: Arc::clone(opening),
             position,
-            nodes: AddressSet::default(),
+            nodes: opening.ledger().held(),
             bases: AddressSet::default(),
             slots: HashMap::new(),
             next: position.segment() + 1,
@@ -193,6 +193,16 @@ impl Mark {
             }
         }
         Ok(seen_bytes)
+    }
+
+    /// At the end, with the writer stopped: reaches what somebody began to hold since.
+    ///
+    /// # Errors
+    ///
+    /// As [`step`](Self::step).
+    pub(crate) fn catch_up_held(&mut self) -> Result<()> {
+        let held = self.opening.ledger().held();
+        held.iter().try_for_each(|node| self.revive(node))
     }
 
     /// Where it began.

@@ -10,6 +10,7 @@ mod compaction;
 mod compactor;
 mod compression;
 mod copying;
+mod demotion;
 mod directory;
 mod footprint;
 mod format;

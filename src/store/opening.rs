@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use crate::sync::{Mutex, MutexGuard, RwLock};
+use crate::sync::{AtomicU64, Mutex, MutexGuard, Ordering, RwLock};
 
 use super::block::{RecordBlock, corrupt};
 use super::block_cache::BlockCache;
@@ -30,6 +30,8 @@ pub(crate) struct Opening {
     segments: RwLock<Vec<Option<Arc<Segment>>>>,
     newest: RwLock<Option<Arc<Commit>>>,
     ledger: Mutex<Ledger>,
+    /// Where the log ended at the last demotion.
+    demoted: AtomicU64,
 }
 
 impl Opening {
@@ -48,6 +50,7 @@ impl Opening {
             segments: RwLock::new(Vec::new()),
             newest: RwLock::new(None),
             ledger: Mutex::default(),
+            demoted: AtomicU64::new(0),
         })
     }
 
@@ -99,6 +102,16 @@ impl Opening {
     /// Which checkpoints are kept, and which are held. Locked for a few instructions at a time.
     pub(crate) fn ledger(&self) -> MutexGuard<'_, Ledger> {
         self.ledger.lock()
+    }
+
+    /// Where the log ended at the last demotion that let go of something.
+    pub(crate) fn demoted(&self) -> Address {
+        Address::from_bits(self.demoted.load(Ordering::Relaxed))
+    }
+
+    /// Says where the log ended at a demotion.
+    pub(crate) fn set_demoted(&self, end: Address) {
+        self.demoted.store(end.to_bits(), Ordering::Relaxed);
     }
 
     /// Says which checkpoints are kept.

@@ -33,6 +33,27 @@ impl AddressSet {
         }
     }
 
+    /// Adds all of another set.
+    pub(crate) fn unite(&mut self, other: &Self) {
+        if self.segments.len() < other.segments.len() {
+            self.segments.resize_with(other.segments.len(), Vec::new);
+        }
+        for (mine, theirs) in self.segments.iter_mut().zip(&other.segments) {
+            if mine.len() < theirs.len() {
+                mine.resize(theirs.len(), 0);
+            }
+            mine.iter_mut().zip(theirs).for_each(|(mine, theirs)| *mine |= theirs);
+        }
+    }
+
+    /// All addresses, ascending.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Address> + '_ {
+        (0..self.segments.len() as u32).flat_map(|segment| {
+            let ordinals = self.ordinals(segment, 0, Address::MAX_ORDINALS);
+            ordinals.into_iter().map(move |ordinal| Address::new(segment, ordinal))
+        })
+    }
+
     /// Whether the address is in the set.
     pub(crate) fn contains(&self, address: Address) -> bool {
         let ordinal = address.ordinal() as usize;
@@ -86,6 +107,11 @@ mod tests {
         assert_eq!(set.ordinals(0, 1, 64), [63]);
         assert_eq!(set.ordinals(2, 6, 701), [700]);
         assert!(set.ordinals(9, 0, 10).is_empty());
+        assert!(set.iter().eq(inside));
+        let mut more = AddressSet::default();
+        more.insert(Address::new(1, 900));
+        more.unite(&set);
+        assert_eq!(more.iter().count(), 6);
         let reach = Reach { position: Address::new(2, 600), nodes: set };
         assert!(reach.holds(Address::new(2, 5)) && reach.holds(Address::new(2, 600)));
         assert!(!reach.holds(Address::new(2, 599)));

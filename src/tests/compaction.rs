@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::{Deserialize, Serialize};
 
-use crate::footprint::resident_bytes;
 use crate::retention::{every_nth, keep_last, pinned};
 use crate::storage::{MemoryStorage, SimStorage, Storage};
 use crate::store::{CheckpointId, CheckpointOptions, Compression, Options, Store};
@@ -14,33 +13,34 @@ use crate::{Error, HashMap, OrdMap, Vector};
 
 /// One of each collection, and one in another.
 #[derive(Clone, Default, Serialize, Deserialize, PartialEq, Debug)]
-struct World {
-    players: HashMap<u32, String>,
-    scores: OrdMap<u32, u64>,
-    log: Vector<u32>,
-    inventories: HashMap<u32, Vector<u16>>,
+pub(super) struct World {
+    pub players: HashMap<u32, String>,
+    pub scores: OrdMap<u32, u64>,
+    pub log: Vector<u32>,
+    pub inventories: HashMap<u32, Vector<u16>>,
     turn: u64,
 }
 
-fn small() -> Options {
+pub(super) fn small() -> Options {
     Options::new().segment_bytes(16 << 10).block_bytes(512).cache_bytes(64 << 10)
 }
 
-fn open(storage: &MemoryStorage) -> Store {
+pub(super) fn open(storage: &MemoryStorage) -> Store {
     small().open_storage(Arc::new(storage.clone())).unwrap()
 }
 
-struct Noise(u64);
+#[derive(Clone)]
+pub(super) struct Noise(pub u64);
 
 impl Noise {
-    fn below(&mut self, below: u32) -> u32 {
+    pub(super) fn below(&mut self, below: u32) -> u32 {
         self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
         ((self.0 >> 33) % u64::from(below)) as u32
     }
 }
 
 impl World {
-    fn step(&mut self, noise: &mut Noise, changes: u32) {
+    pub(super) fn step(&mut self, noise: &mut Noise, changes: u32) {
         self.turn += 1;
         for _ in 0..changes {
             let key = noise.below(400);
@@ -490,35 +490,4 @@ fn a_store_with_a_policy_stays_small_by_itself() {
     store.close().unwrap();
     let store = open(&storage);
     assert!(store.restore::<World>(newest).unwrap() == world);
-}
-
-#[test]
-fn a_state_larger_than_its_budget_is_right_in_every_value() {
-    let store = open(&MemoryStorage::new());
-    let (entries, budget) = (20_000u32, 150 << 10);
-    let mut state: HashMap<u32, u64> = (0..entries).map(|n| (n, 0)).collect();
-    let mut model: Vec<u64> = vec![0; entries as usize];
-    assert!(resident_bytes(&state) > 2 * budget);
-    let mut noise = Noise(15);
-    let (mut demoted, mut most) = (0, 0);
-    for round in 1..=60 {
-        for _ in 0..20 {
-            let key = noise.below(entries);
-            assert_eq!(state.insert(key, round), Some(model[key as usize]));
-            model[key as usize] = round;
-        }
-        if round > 1 {
-            most = most.max(resident_bytes(&state));
-        }
-        let before = resident_bytes(&state);
-        store.checkpoint_within(&mut state, budget).unwrap();
-        demoted += u64::from(before > budget);
-        assert!(resident_bytes(&state) <= budget);
-        if round % 20 == 0 {
-            store.retain(&keep_last(2)).unwrap();
-            store.compact().unwrap();
-        }
-    }
-    assert!(demoted > 2 && most < 2 * budget, "let go {demoted} times, at most {most} bytes");
-    assert!((0..entries).all(|key| state[&key] == model[key as usize]));
 }

@@ -3,6 +3,7 @@
 mod adversity;
 mod compaction;
 mod damage;
+mod demotion;
 mod golden;
 mod grown;
 mod kill;

@@ -16,7 +16,7 @@ use super::tree::Tree;
 use super::{Vector, leaf_place};
 use crate::error::{Error, Result};
 use crate::node::codec::{self, Collection, varint};
-use crate::node::{Address, Backing, Chain, Place, Root, Source, flush, load};
+use crate::node::{Address, Backing, Chain, Demote, Demotion, Place, Root, Source, flush, load};
 
 /// Higher than any tree that fits in memory.
 const MAX_HEIGHT: u64 = 16;
@@ -128,5 +128,13 @@ impl<T> crate::node::Footprint for Vector<T> {
         crate::node::measure(&self.head, meter);
         crate::node::measure(&self.tree.root, meter);
         crate::node::measure(&self.tail, meter);
+    }
+}
+
+impl<T: DeserializeOwned> Demote for Vector<T> {
+    fn demote(&mut self, demotion: &mut Demotion<'_>) {
+        for root in [&mut self.head, &mut self.tree.root, &mut self.tail] {
+            demotion.tree(root, 0, load_node::<T>);
+        }
     }
 }
