@@ -404,6 +404,74 @@ fn power_cuts_at_every_operation_leave_every_kept_checkpoint() {
     assert!(images > 300, "{images} images");
 }
 
+/// A store that checkpoints, drops, compacts and reopens at random, through several power cuts, some of them early in a
+/// life: during recovery.
+fn lives_of(seed: u64) {
+    let options = Options::new().segment_bytes(8 << 10).block_bytes(512).compact_below(0.9);
+    let (mut disk, mut noise) = (SimStorage::new(), Noise(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15)));
+    let mut known = BTreeMap::<CheckpointId, World>::new();
+    for _ in 0..4 {
+        disk.record(true);
+        let mut world = known.values().next_back().cloned().unwrap_or_default();
+        let mut model = known.clone();
+        let mut epochs = vec![Epoch { begun: 0, done: 0, checkpoints: known }];
+        let mut store = options.open_storage(Arc::new(disk.clone())).unwrap();
+        for _ in 0..8 + noise.below(25) {
+            let begun = disk.operations();
+            match noise.below(12) {
+                0 => {
+                    let policy = keep_last(1 + u64::from(noise.below(6))) | every_nth(5);
+                    let dropped = store.retain(&policy).unwrap().dropped;
+                    dropped.iter().for_each(|id| drop(model.remove(id)));
+                }
+                1 => drop(store.compact().unwrap()),
+                2 => {
+                    drop(store);
+                    store = options.open_storage(Arc::new(disk.clone())).unwrap();
+                }
+                _ => {
+                    let changes = 1 + noise.below(20);
+                    world.step(&mut noise, changes);
+                    model.insert(store.checkpoint(&world).unwrap().id, world.clone());
+                }
+            }
+            epochs.push(Epoch { begun, done: disk.operations(), checkpoints: model.clone() });
+        }
+        drop(store);
+        let points = disk.crash_points();
+        let among = if noise.below(3) == 0 { points.len().min(12) } else { points.len() };
+        let point = &points[noise.below(among as u32) as usize];
+        let may: Vec<_> = epochs.iter().filter(|epoch| epoch.begun <= point.operation()).collect();
+        let sure = may.iter().rposition(|epoch| epoch.done <= point.operation()).unwrap();
+        let image = point.random_image(noise.0);
+        let mut found = None;
+        // Recovered twice, it is the same.
+        for _ in 0..2 {
+            let store = options.open_storage(Arc::new(image.clone())).unwrap();
+            let listed: Vec<_> = store.checkpoints().map(|made| made.unwrap().id).collect();
+            let fits = may[sure..].iter().find(|epoch| epoch.checkpoints.keys().rev().eq(&listed));
+            let epoch = fits.unwrap_or_else(|| panic!("{listed:?} after operation {}", point.operation()));
+            check(&store, &epoch.checkpoints);
+            assert!(found.is_none_or(|before| before == &epoch.checkpoints));
+            found = Some(&epoch.checkpoints);
+        }
+        known = found.cloned().unwrap();
+        disk = image;
+    }
+}
+
+#[test]
+fn power_cuts_one_after_the_other_between_dropping_and_compacting_leave_every_kept_checkpoint() {
+    // One of them takes as long as fifty of the log's.
+    for seed in crate::tests::seeds(1000).step_by(50) {
+        let run = std::panic::AssertUnwindSafe(|| lives_of(seed));
+        if let Err(panic) = std::panic::catch_unwind(run) {
+            eprintln!("seed {seed} failed; PERENNIAL_SEED={seed} runs it alone");
+            std::panic::resume_unwind(panic);
+        }
+    }
+}
+
 #[test]
 fn a_full_disk_fails_a_compaction_and_nothing_else() {
     let disk = SimStorage::new();

@@ -309,3 +309,43 @@ fn a_migration_that_fails_leaves_nothing_where_the_store_is_to_be() {
     let onto = store.migrate(&new, |_, old: u32| Ok(u64::from(old)));
     assert!(matches!(onto, Err(Error::NotAStore { .. })));
 }
+
+#[test]
+fn power_cuts_during_a_migration_leave_the_first_of_its_checkpoints_or_nothing() {
+    let store = open(&SimStorage::new());
+    let mut state: HashMap<u32, u32> = (0..300).map(|n| (n, n)).collect();
+    let mut states = Vec::new();
+    for tick in 0..6 {
+        state.insert(tick * 7, tick);
+        states.push((store.checkpoint(&state).unwrap().id, state.clone()));
+    }
+    let to = SimStorage::new();
+    to.record(true);
+    let widen = |m: &mut crate::store::Migrator, old: HashMap<u32, u32>| {
+        m.map(&old, |_, (_, value)| Ok(u64::from(*value)))
+    };
+    store.migrate_to(Arc::new(to.clone()), Path::new("new"), widen).unwrap();
+    let (mut images, mut whole) = (0, 0);
+    for point in to.crash_points() {
+        for seed in 0..20 {
+            images += 1;
+            let image = point.random_image(seed);
+            for again in [false, true] {
+                let what = format!("operation {}, seed {seed}, again: {again}", point.operation());
+                let new = options().open_storage(Arc::new(image.clone()));
+                let new = new.unwrap_or_else(|error| panic!("{error}: {what}"));
+                let mut found: Vec<_> = new.checkpoints().map(|made| made.unwrap().id).collect();
+                found.reverse();
+                assert!(states.iter().map(|(id, _)| id).zip(&found).all(|(one, two)| one == two), "{what}");
+                for (id, old) in &states[..found.len()] {
+                    let state: HashMap<u32, u64> = new.restore(*id).unwrap();
+                    assert!(state.len() == old.len(), "{what}");
+                    assert!(old.iter().all(|(key, value)| state[key] == u64::from(*value)), "{what}");
+                }
+                whole += usize::from(found.len() == states.len());
+            }
+        }
+    }
+    println!("{images} images, {whole} with all checkpoints");
+    assert!(images > 100 && whole > 0);
+}

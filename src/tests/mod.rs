@@ -7,6 +7,7 @@ mod demotion;
 mod golden;
 mod grown;
 mod kill;
+mod locks;
 mod log;
 mod migrate;
 mod ord_map;
@@ -17,3 +18,12 @@ mod stress;
 mod tidy;
 mod tools;
 mod vector;
+
+/// The seeds to try: `PERENNIAL_SEED` is one, `PERENNIAL_SEEDS` a number of them.
+pub(crate) fn seeds(few: u64) -> std::ops::Range<u64> {
+    let number = |name| std::env::var(name).ok().and_then(|text: String| text.parse::<u64>().ok());
+    match number("PERENNIAL_SEED") {
+        Some(seed) => seed..seed + 1,
+        None => 0..number("PERENNIAL_SEEDS").unwrap_or(few),
+    }
+}

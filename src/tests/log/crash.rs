@@ -300,7 +300,7 @@ fn script(noise: &mut Noise) -> Vec<Step> {
 
 #[test]
 fn power_cuts_one_after_the_other_leave_whole_commits() {
-    for seed in seeds(60) {
+    for seed in crate::tests::seeds(60) {
         let run = std::panic::AssertUnwindSafe(|| lives_of(seed));
         if let Err(panic) = std::panic::catch_unwind(run) {
             eprintln!("seed {seed} failed; PERENNIAL_SEED={seed} runs it alone");
@@ -329,14 +329,5 @@ fn lives_of(seed: u64) {
         // What recovery shows is durable from then on.
         model.durable = found;
         disk = image;
-    }
-}
-
-/// The seeds to try: `PERENNIAL_SEED` is one, `PERENNIAL_SEEDS` a number of them.
-fn seeds(few: u64) -> std::ops::Range<u64> {
-    let number = |name| std::env::var(name).ok().and_then(|text: String| text.parse::<u64>().ok());
-    match number("PERENNIAL_SEED") {
-        Some(seed) => seed..seed + 1,
-        None => 0..number("PERENNIAL_SEEDS").unwrap_or(few),
     }
 }
