@@ -137,6 +137,7 @@ struct Flush<'a, T, X: Shape> {
 }
 
 impl<'a, T: Serialize, X: Shape<Key: Serialize>> Flush<'a, T, X> {
+    #[inline]
     fn clean(&self, header: &Header) -> Option<Address> {
         match header.identity() {
             Identity::Clean(tag, address) if tag == self.tag && self.save.trusts(address) => Some(address),
@@ -191,6 +192,7 @@ impl<'a, T: Serialize, X: Shape<Key: Serialize>> Flush<'a, T, X> {
 
     /// The ranges of a dirty branch in which something may have no record yet: below a branch with a base, only what the
     /// mask names can have changed since.
+    #[inline]
     fn changed(&self, branch: &Branch<T, X>) -> u16 {
         match self.base(branch.header(), BRANCH_HOPS) {
             Some((_, mask)) => mask as u16 & branch.starts(),
@@ -220,6 +222,7 @@ impl<'a, T: Serialize, X: Shape<Key: Serialize>> Flush<'a, T, X> {
     ///
     /// The result of a write is used as it is and not read back: a flush of another store may mark the same node
     /// for itself at any time.
+    #[inline]
     fn address(&mut self, node: NodeRef<'a, T, X>) -> Result<Address> {
         match (self.clean(node.header()), node) {
             (Some(address), _) => Ok(address),

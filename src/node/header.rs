@@ -42,6 +42,7 @@ pub(crate) enum Identity {
 }
 
 impl Identity {
+    #[inline]
     fn from_word(word: u64) -> Self {
         let address = Address::from_bits(word >> (Tag::BITS + STATE_BITS));
         let tag = (word >> STATE_BITS) as u32 & ((1 << Tag::BITS) - 1);
@@ -175,6 +176,7 @@ impl Header {
     }
 
     /// What the identity word says now.
+    #[inline]
     pub(crate) fn identity(&self) -> Identity {
         Identity::from_word(self.identity.load(Ordering::Acquire))
     }
@@ -187,11 +189,13 @@ impl Header {
     }
 
     /// Items (or slots) that changed since the base; meaningful after `identity()` answered `Dirty`.
+    #[inline]
     pub(crate) fn mask(&self) -> u32 {
         self.mask.load(Ordering::Relaxed)
     }
 
     /// Deltas between the base and the full record under it; meaningful after `identity()` answered `Dirty`.
+    #[inline]
     pub(crate) fn hops(&self) -> u8 {
         self.hops.load(Ordering::Relaxed) & Self::MOST_HOPS
     }
