@@ -50,8 +50,8 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`Error::Poisoned`] if the store cannot be written; [`Error::Io`] if the
-    /// system refuses, which poisons it; [`Error::Corrupt`] if a checkpoint cannot be read.
+    /// [`Error::Poisoned`](crate::Error::Poisoned) if the store cannot be written; [`Error::Io`](crate::Error::Io) if
+    /// the system refuses, which poisons it; [`Error::Corrupt`](crate::Error::Corrupt) if a checkpoint cannot be read.
     pub fn retain(&self, policy: &Retention) -> Result<Retained> {
         self.log.retain(policy)
     }
@@ -60,7 +60,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`Error::Corrupt`] or [`Error::Io`] if a checkpoint cannot be read.
+    /// [`Error::Corrupt`](crate::Error::Corrupt) or [`Error::Io`](crate::Error::Io) if a checkpoint cannot be read.
     pub fn would_retain(&self, policy: &Retention) -> Result<Retained> {
         Ok(self.log.plan(policy)?.outcome())
     }
@@ -74,9 +74,9 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`Error::Corrupt`] if something that is in use cannot be read; [`Error::Io`]
-    /// if the system refuses, which poisons the store only if it was the manifest that could not be replaced;
-    /// [`Error::Poisoned`].
+    /// [`Error::Corrupt`](crate::Error::Corrupt) if something that is in use cannot be read;
+    /// [`Error::Io`](crate::Error::Io) if the system refuses, which poisons the store only if it was the manifest that
+    /// could not be replaced; [`Error::Poisoned`](crate::Error::Poisoned).
     pub fn compact(&self) -> Result<Compacted> {
         self.log.compact(self.options.compact_below, Pace::new(None, None))
     }
