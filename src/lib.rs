@@ -67,12 +67,12 @@
 //! | [`state`] | [`State`], [`Snapshot`], [`History`]: versions in memory, rollback, undo |
 //! | [`store`] | [`Store`](store::Store): checkpoints on disk; [`Options`](store::Options), [`Durability`](store::Durability), [`Compression`](store::Compression) |
 //! | [`checkpointer`] | [`Checkpointer`]: checkpoints in the background, by policy; barriers over several states |
-//! | [`footprint`] | how many bytes versions hold in memory: in all, shared, each alone |
+//! | [`footprint`] | how many bytes versions hold in memory: in all, shared, each alone; and letting go of them |
 //! | [`retention`] | which versions to keep: rules for the checkpoints of a store and the entries of a history |
 //! | [`storage`] | what a store writes to: a directory, memory, or a simulated disk that loses power, for tests |
 //! | [`features`] | parallel iterators of rayon, strategies of proptest, input for fuzzing: each behind a feature |
 //! | [`Error`] | everything that can go wrong between the two, with what to do about it |
-//! | [`docs`] | how it works: design, [collections](docs::collections), format, durability, background checkpoints; checking your own code with [`loom`](docs::loom) |
+//! | [`docs`] | how it works: design, [collections](docs::collections), format, durability, [how far back at what price](docs::depth), background checkpoints; checking your own code with [`loom`](docs::loom) |
 //!
 //! # What it costs
 //!
@@ -105,6 +105,7 @@ pub mod hash_set;
 #[cfg(any(loom, internals))]
 #[doc(hidden)]
 pub mod internals;
+mod metrics;
 mod node;
 pub mod ord_map;
 pub mod ord_set;
@@ -128,6 +129,8 @@ pub mod docs {
     pub mod format {}
     #[doc = include_str!("docs/durability.md")]
     pub mod durability {}
+    #[doc = include_str!("docs/depth.md")]
+    pub mod depth {}
     #[doc = include_str!("docs/checkpointer.md")]
     pub mod checkpointer {}
     #[doc = include_str!("docs/loom.md")]

@@ -37,6 +37,8 @@ use crate::sync::{AtomicBool, Ordering};
 
 /// Most records of one segment that are written in full in one pass: they are held in memory meanwhile.
 const MOST_MERGED: usize = 16 << 10;
+/// Of these, most whose chains are in memory at once.
+const MOST_CHAINS: usize = 2 << 10;
 /// What checkpoints wrote while the mark ran is looked at while they go on, until so little is left.
 const CATCH_UP_BYTES: u64 = 128 << 10;
 /// After so many attempts the writer waits for the rest, however much it is.
@@ -291,15 +293,17 @@ impl<'a> Pass<'a> {
             }
             live.bytes += (stored * raw_bytes).div_ceil(block.raw_bytes().max(1));
         }
-        for (address, chain) in chains(self.log.opening(), &deltas)? {
-            match merge(&chain) {
-                Some((head, refs, payload)) => {
-                    let mut bytes = Vec::with_capacity(payload.len() + 4 * refs.len() + 1);
-                    record::encode(&mut bytes, address, head, &refs, &payload);
-                    live.merged.insert(address.ordinal(), bytes);
+        for deltas in deltas.chunks(MOST_CHAINS) {
+            for (address, chain) in chains(self.log.opening(), deltas)? {
+                match merge(&chain) {
+                    Some((head, refs, payload)) => {
+                        let mut bytes = Vec::with_capacity(payload.len() + 4 * refs.len() + 1);
+                        record::encode(&mut bytes, address, head, &refs, &payload);
+                        live.merged.insert(address.ordinal(), bytes);
+                    }
+                    // It stays upon its bases, which are all needed; some lie in this segment.
+                    None => bases.extend(chain.iter().filter_map(Version::base)),
                 }
-                // It stays upon its bases, which are all needed; some lie in this segment.
-                None => bases.extend(chain.iter().filter_map(Version::base)),
             }
         }
         Ok(live)

@@ -4,6 +4,7 @@ use super::checkpoint::Checkpoint;
 use super::lease::Lease;
 use super::{Persist, Store};
 use crate::error::Result;
+use crate::metrics;
 use crate::node::{Address, Demote, Demoted, Demotion, Sink};
 
 impl Store {
@@ -52,6 +53,7 @@ impl Store {
         let demoted = Demotion::run(state, target_bytes, lease, &trusts, opening.demoted());
         if demoted.nodes > 0 {
             opening.set_demoted(end);
+            metrics::demoted(demoted.bytes);
         }
         Ok(demoted)
     }

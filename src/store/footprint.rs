@@ -43,14 +43,18 @@ pub struct DiskFootprint {
 pub struct Usage {
     /// Length of all segments.
     pub disk_bytes: u64,
-    /// Bytes that the kept and the held checkpoints need; the rest is garbage, or reserved for what comes.
+    /// Bytes that the kept and the held checkpoints need.
     pub used_bytes: u64,
+    /// Room of the segment that is being written, for what comes. The rest is garbage, and indexes.
+    pub free_bytes: u64,
     /// Of these: records of leaves.
     pub leaf_bytes: u64,
     /// Records of branches.
     pub branch_bytes: u64,
     /// Commits, and shapes of types.
     pub commit_bytes: u64,
+    /// Of the leaves and branches: records that are deltas, the others being full.
+    pub delta_bytes: u64,
     /// Of each sealed segment, by number: the part of its length that is in use.
     pub live_ratios: Vec<(u32, f64)>,
     /// Number of nodes whose newest record stands so many deltas above a full one: what a cold read of one reads, less
@@ -203,7 +207,15 @@ impl<'a> Sweep<'a> {
 
     fn segment(&mut self, segment: &Segment) -> Result<()> {
         let (number, before) = (segment.number(), self.footprint.total_bytes);
-        for (entry, epoch, end) in segment.blocks()?.iter().rev() {
+        let blocks = segment.blocks()?;
+        if segment.entry.index_offset == 0 {
+            let end_bytes = match blocks.iter().next_back() {
+                Some((last, ..)) => u64::from(last.offset) + segment.block_bytes(last)?,
+                None => 0,
+            };
+            self.usage.free_bytes += u64::from(segment.entry.len_bytes).saturating_sub(end_bytes);
+        }
+        for (entry, epoch, end) in blocks.iter().rev() {
             if self.reached.ordinals(number, entry.first_ordinal, end).is_empty() {
                 continue;
             }
@@ -233,6 +245,9 @@ impl<'a> Sweep<'a> {
             let Some(known) = self.known.remove(&address) else { continue };
             let record = block.record(address)?;
             let bytes = (stored * u64::from(len)).div_ceil(raw);
+            if record.head.delta {
+                self.usage.delta_bytes += bytes;
+            }
             match record.head.kind {
                 RecordKind::Leaf => self.usage.leaf_bytes += bytes,
                 RecordKind::Branch => self.usage.branch_bytes += bytes,

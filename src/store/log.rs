@@ -21,6 +21,7 @@ use super::recovery;
 use super::syncer::Syncer;
 use super::writer::{Resume, Writer};
 use crate::error::{Error, Result};
+use crate::metrics::{self, Stopwatch};
 use crate::node::{Address, RecordHead, Sink, Tag, Trust};
 use crate::storage::{Lock, Storage};
 use crate::sync::{Mutex, MutexGuard, OwnedGuard, OwnedMutex};
@@ -68,6 +69,7 @@ impl Log {
     /// another version, [`Error::Locked`] if it is being written, [`Error::Corrupt`] if something durable is
     /// damaged, [`Error::Io`] if the system refuses. None of them leaves a change behind.
     pub(crate) fn open(storage: Arc<dyn Storage>, options: &Options, path: &Path) -> Result<Self> {
+        let watch = Stopwatch::start();
         let directory = Arc::new(Directory::new(storage, path));
         if options.read_only {
             return Self::open_read_only(&directory, options);
@@ -116,6 +118,7 @@ impl Log {
         let syncer = Arc::new(Syncer::default());
         let resume = Resume { manifest, newest, active, epoch: random_u64(), recovered };
         let writer = Writer::new(Arc::clone(&opening), Arc::clone(&syncer), options, resume);
+        metrics::opened(watch, recovered);
         Ok(Self::of(opening, syncer, options, Some((writer, lock)), None))
     }
 
@@ -263,7 +266,9 @@ impl Log {
     /// See [`Pass::step`].
     pub(crate) fn compact(&self, threshold: f64, pace: Pace) -> Result<Compacted> {
         let _alone = self.hold_compaction();
+        let watch = Stopwatch::start();
         let done = Pass::begin(self, threshold, pace)?.run()?;
+        metrics::compacted(watch, done.old_bytes, done.new_bytes);
         self.compacted.lock().add(done);
         Ok(done)
     }

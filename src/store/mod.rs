@@ -31,6 +31,7 @@ mod recovery;
 mod replacement;
 mod salvage;
 mod segment;
+mod stats;
 mod syncer;
 mod tools;
 mod verify;
@@ -48,6 +49,7 @@ use serde::de::DeserializeOwned;
 
 pub use crate::error::Error;
 use crate::error::Result;
+use crate::metrics::Stopwatch;
 pub use crate::node::Values;
 use crate::node::codec::{Driven, Plan, Save, Shape, Trial, decode, difference, has_defaults, shape_of};
 use crate::node::{Address, Backing, RecordHead, RecordKind, Sink, Tag};
@@ -68,6 +70,7 @@ pub use persist::Persist;
 use persist::unreadable;
 use rebuild::Rebuilding;
 pub use salvage::Salvaged;
+pub use stats::{Stats, Written};
 pub(crate) use verify::verify;
 pub use verify::{Progress, Verified};
 
@@ -111,6 +114,7 @@ pub struct Store {
     options: Options,
     /// What is known of the types that came by.
     types: Mutex<HashMap<TypeId, Known>>,
+    written: Mutex<Written>,
 }
 
 /// What the store knows of a Rust type.
@@ -167,6 +171,7 @@ impl Store {
             path: path.to_owned(),
             options: options.clone(),
             types: Mutex::new(HashMap::new()),
+            written: Mutex::default(),
         })
     }
 
@@ -211,6 +216,7 @@ impl Store {
         states: &[(&str, &dyn Persist)],
         how: &CheckpointOptions,
     ) -> Result<Checkpoint> {
+        let watch = Stopwatch::start();
         for (index, (name, state)) in states.iter().enumerate() {
             if states[..index].iter().any(|(other, _)| other == name) {
                 let reason =
@@ -231,7 +237,9 @@ impl Store {
         if let Some(compactor) = &self.compactor {
             compactor.grew(commit.written_bytes);
         }
-        Ok(Checkpoint::from(&*commit))
+        let checkpoint = Checkpoint::from(&*commit);
+        self.count(watch, &checkpoint);
+        Ok(checkpoint)
     }
 
     /// Writes what changed of a state; what the commit says of it.
@@ -444,23 +452,6 @@ impl Store {
         self.log.sync().map(drop)
     }
 
-    /// What the store takes on disk.
-    pub fn stats(&self) -> Stats {
-        let stats = self.log.stats();
-        let compaction_failure = self.compactor.as_ref().and_then(Compactor::failure);
-        let ledger = self.log.opening().ledger();
-        let (listed, pinned) = (ledger.catalogue.kept.len() as u64, ledger.pinned().len() as u64);
-        let above = self.log.latest().map_or(0, |newest| newest.id - ledger.catalogue.floor.min(newest.id));
-        Stats {
-            segments: stats.segments,
-            disk_bytes: stats.disk_bytes,
-            checkpoints: listed + above,
-            pinned,
-            compacted: self.log.compacted(),
-            compaction_failure,
-        }
-    }
-
     /// The store's directory.
     pub fn path(&self) -> &Path {
         &self.path
@@ -505,22 +496,4 @@ impl fmt::Debug for Store {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Store").field("path", &self.path).finish_non_exhaustive()
     }
-}
-
-/// What a store takes on disk, as far as it costs nothing to know. See [`Store::stats`]; [`Store::usage`] looks further.
-#[derive(Clone, PartialEq, Eq, Debug)]
-#[non_exhaustive]
-pub struct Stats {
-    /// Number of segment files.
-    pub segments: usize,
-    /// Their length in bytes, preallocated room included.
-    pub disk_bytes: u64,
-    /// At most how many checkpoints are kept: fewer where crashes left gaps between the ids.
-    pub checkpoints: u64,
-    /// Checkpoints that states in memory hold, as they may still load something of them.
-    pub pinned: u64,
-    /// What compaction did since the store was opened.
-    pub compacted: Compacted,
-    /// Why the last compaction in the background failed.
-    pub compaction_failure: Option<String>,
 }

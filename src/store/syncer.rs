@@ -10,6 +10,7 @@ use std::sync::Arc;
 use crate::sync::{AtomicU64, Mutex, OnceLock, Ordering};
 
 use crate::error::{Error, Result};
+use crate::metrics;
 use crate::storage::StorageFile;
 use crate::weaken;
 
@@ -44,7 +45,10 @@ impl Syncer {
 
     /// Remembers a failure, unless there was one before, and gives it back.
     pub(crate) fn poison(&self, error: Error) -> Error {
-        self.failure.get_or_init(|| error.to_string());
+        self.failure.get_or_init(|| {
+            metrics::poisoned();
+            error.to_string()
+        });
         error
     }
 

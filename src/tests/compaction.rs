@@ -517,6 +517,11 @@ fn unique_bytes_are_what_dropping_the_checkpoint_alone_would_free() {
     let usage = store.usage().unwrap();
     assert_eq!(usage.used_bytes, all.total_bytes);
     assert_eq!(usage.leaf_bytes + usage.branch_bytes + usage.commit_bytes, usage.used_bytes);
+    assert!(usage.delta_bytes > 0 && usage.delta_bytes < usage.leaf_bytes + usage.branch_bytes);
+    assert!(usage.used_bytes + usage.free_bytes <= usage.disk_bytes);
+    let written = store.stats().written;
+    assert_eq!(written.checkpoints, 25);
+    assert!(written.bytes + usage.free_bytes <= usage.disk_bytes);
     assert!(usage.chain_lengths.len() > 2 && usage.live_ratios.iter().all(|(_, ratio)| *ratio <= 1.0));
     for (i, unique) in all.unique_bytes.iter().enumerate() {
         let others: Vec<_> = ids.iter().copied().filter(|id| *id != ids[i]).collect();
