@@ -4,6 +4,9 @@
 //! 100,000 and 1,000,000 items in 5 rounds. In a round every peer does the same work in turn; a figure is the median of
 //! its rounds, in nanoseconds of thread CPU time per operation (or bytes, counted by the allocator). The ratio is ours to
 //! that of the fastest peer that shares its clones; std is shown beside them and does not count.
+//!
+//! `.ci/instructions` prints the same tables with instructions instead of nanoseconds: no noise moves these, but they do
+//! not say what waits for memory.
 
 #![expect(clippy::unwrap_used, reason = "a bench stops where something fails")]
 

@@ -1,6 +1,7 @@
-//! Clock, allocator, and the table of medians.
+//! Clock, allocator, counts of instructions, and the table of medians.
 
 use std::hint::black_box;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rustix::time::{ClockId, clock_gettime};
 
@@ -87,12 +88,34 @@ fn short(value: f64) -> String {
     }
 }
 
+/// The work, under a name that callgrind can look for.
+#[inline(never)]
+fn measured<T>(work: impl FnOnce() -> T) -> T {
+    black_box(work())
+}
+
+/// The instructions of the last [`measured`]: `.ci/instructions` runs this under callgrind, which writes a file
+/// whenever that function returns.
+fn counted(prefix: &str) -> f64 {
+    static CALLS: AtomicUsize = AtomicUsize::new(0);
+    let file = format!("{prefix}.{}", CALLS.fetch_add(1, Ordering::Relaxed) + 1);
+    let text = std::fs::read_to_string(&file).expect("callgrind writes a file for each call");
+    std::fs::remove_file(&file).expect("what callgrind wrote can be removed");
+    let total =
+        text.lines().find_map(|line| line.strip_prefix("totals: ")).expect("callgrind says the total");
+    total.trim().parse().expect("one kind of events is counted")
+}
+
 impl Rows<'_> {
     /// Runs `work`, which does `operations`; what it answered.
     pub fn time<T>(&mut self, what: &'static str, operations: usize, work: impl FnOnce() -> T) -> T {
-        let began = now_ns();
-        let result = black_box(work());
-        let taken = now_ns() - began;
+        let (result, taken) = match std::env::var("PERENNIAL_CALLGRIND_OUT") {
+            Ok(prefix) => (measured(work), counted(&prefix)),
+            Err(_) => {
+                let began = now_ns();
+                (measured(work), now_ns() - began)
+            }
+        };
         self.table.add(what, self.peer, taken / operations as f64);
         result
     }
