@@ -1,7 +1,8 @@
 //! Maps: one trait, and the work that is the same for all.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashMap as StdHashMap};
-use std::hash::Hash;
+use std::hash::{Hash, Hasher};
 use std::hint::black_box;
 
 use perennial::SeededState;
@@ -27,6 +28,42 @@ impl Key for u64 {
 impl Key for String {
     fn of(number: u64) -> Self {
         format!("{number:020}")
+    }
+}
+
+/// A number and `N` words of plain memory, which make a large entry and cost nothing to hash or compare.
+#[derive(Clone)]
+pub struct Wide<const N: usize>(u64, [u64; N]);
+
+impl<const N: usize> Key for Wide<N> {
+    fn of(number: u64) -> Self {
+        Self(number, [number; N])
+    }
+}
+
+impl<const N: usize> Hash for Wide<N> {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        self.0.hash(hasher);
+    }
+}
+
+impl<const N: usize> PartialEq for Wide<N> {
+    fn eq(&self, other: &Self) -> bool {
+        self.0 == other.0
+    }
+}
+
+impl<const N: usize> Eq for Wide<N> {}
+
+impl<const N: usize> PartialOrd for Wide<N> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl<const N: usize> Ord for Wide<N> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.0.cmp(&other.0)
     }
 }
 
@@ -262,32 +299,50 @@ fn measure<K: Key, M: Map<K>>(table: &mut Table, keys: &Keys<K>) {
     rows.time("drop, per entry", count, || drop(sorted));
 }
 
+fn hash_maps_of<K: Key>(table: &mut Table, size: usize) {
+    let keys = Keys::<K>::new(size);
+    measure::<_, perennial::HashMap<K, u64>>(table, &keys);
+    measure::<_, Imbl<K>>(table, &keys);
+    measure::<_, im::HashMap<K, u64, SeededState>>(table, &keys);
+    measure::<_, Rpds<K>>(table, &keys);
+    measure::<_, StdHashMap<K, u64, SeededState>>(table, &keys);
+}
+
+fn ord_maps_of<K: Key>(table: &mut Table, size: usize) {
+    let keys = Keys::<K>::new(size);
+    measure::<_, perennial::OrdMap<K, u64>>(table, &keys);
+    measure::<_, imbl::OrdMap<K, u64>>(table, &keys);
+    measure::<_, im::OrdMap<K, u64>>(table, &keys);
+    measure::<_, rpds::RedBlackTreeMapSync<K, u64>>(table, &keys);
+    measure::<_, BTreeMap<K, u64>>(table, &keys);
+}
+
 /// `HashMap` and its peers with `u64` keys.
 pub fn hash_maps(table: &mut Table, size: usize) {
-    let keys = Keys::<u64>::new(size);
-    measure::<_, perennial::HashMap<u64, u64>>(table, &keys);
-    measure::<_, Imbl<u64>>(table, &keys);
-    measure::<_, im::HashMap<u64, u64, SeededState>>(table, &keys);
-    measure::<_, Rpds<u64>>(table, &keys);
-    measure::<_, StdHashMap<u64, u64, SeededState>>(table, &keys);
+    hash_maps_of::<u64>(table, size);
 }
 
 /// `OrdMap` and its peers with `u64` keys.
 pub fn ord_maps(table: &mut Table, size: usize) {
-    let keys = Keys::<u64>::new(size);
-    measure::<_, perennial::OrdMap<u64, u64>>(table, &keys);
-    measure::<_, imbl::OrdMap<u64, u64>>(table, &keys);
-    measure::<_, im::OrdMap<u64, u64>>(table, &keys);
-    measure::<_, rpds::RedBlackTreeMapSync<u64, u64>>(table, &keys);
-    measure::<_, BTreeMap<u64, u64>>(table, &keys);
+    ord_maps_of::<u64>(table, size);
 }
 
-/// Both with keys of 20 bytes.
-pub fn strings(table: &mut Table, size: usize) {
-    let keys = Keys::<String>::new(size);
-    measure::<_, perennial::HashMap<String, u64>>(table, &keys);
-    measure::<_, Imbl<String>>(table, &keys);
-    measure::<_, im::HashMap<String, u64, SeededState>>(table, &keys);
-    measure::<_, Rpds<String>>(table, &keys);
-    measure::<_, StdHashMap<String, u64, SeededState>>(table, &keys);
+/// `HashMap` and its peers with keys of 20 bytes on the heap.
+pub fn hash_strings(table: &mut Table, size: usize) {
+    hash_maps_of::<String>(table, size);
+}
+
+/// `OrdMap` and its peers with keys of 20 bytes on the heap.
+pub fn ord_strings(table: &mut Table, size: usize) {
+    ord_maps_of::<String>(table, size);
+}
+
+/// `HashMap` and its peers with entries of 112 bytes.
+pub fn hash_wide(table: &mut Table, size: usize) {
+    hash_maps_of::<Wide<12>>(table, size);
+}
+
+/// `HashMap` and its peers with entries of 1 KiB.
+pub fn hash_kib(table: &mut Table, size: usize) {
+    hash_maps_of::<Wide<126>>(table, size);
 }
