@@ -16,7 +16,7 @@
 use std::hash::Hash;
 
 use crate::error::Result;
-use crate::node::{BITS, Branch, Node, NodeMut, NodeRef, Place, Ranges, Root, SLOTS, SMALL, Shape};
+use crate::node::{BITS, Branch, Node, NodeMut, NodeRef, Place, Ranges, Root, SLOTS, SMALL, Shape, fitting};
 
 /// Levels of branches that 64 bits can route.
 pub(super) const LEVELS: u32 = 64 / BITS;
@@ -88,14 +88,7 @@ pub(super) const fn leaf_capacity<T>() -> usize {
     if SMALL {
         return 3;
     }
-    let fitting = 512 / if size_of::<T>() == 0 { 1 } else { size_of::<T>() };
-    if fitting < 8 {
-        8
-    } else if fitting > 32 {
-        32
-    } else {
-        fitting
-    }
+    if fitting::<T>() > 32 { 32 } else { fitting::<T>() }
 }
 
 /// Room to allocate for `len` entries: leaves grow by steps, so that small maps stay small.

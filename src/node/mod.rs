@@ -50,6 +50,14 @@ pub use values::Values;
 /// Whether nodes are narrow: few keys reach every shape, and models have few slots to explore.
 pub(crate) const SMALL: bool = cfg!(any(small_nodes, loom));
 
+/// Items that a leaf should hold: 512 bytes of plain memory, since a copy then costs about as much as the path above it;
+/// 256 bytes of what is cloned one by one. At least 8 of small plain items, and 4 of others.
+pub(crate) const fn fitting<T>() -> usize {
+    let (size, cloned) = (if size_of::<T>() == 0 { 1 } else { size_of::<T>() }, std::mem::needs_drop::<T>());
+    let (fitting, least) = (if cloned { 256 } else { 512 } / size, if cloned || size > 128 { 4 } else { 8 });
+    if fitting < least { least } else { fitting }
+}
+
 /// What a collection adds to its nodes.
 pub(crate) trait Shape: Sized {
     /// What separates the children of a branch, where branches keep separators; else `()`.

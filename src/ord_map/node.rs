@@ -2,7 +2,7 @@
 //!
 //! | width | value | why |
 //! |---|---|---|
-//! | leaf | 512 bytes, 8 to 64 entries | a copy on write costs about as much as the path above it |
+//! | leaf | [`fitting`], at most 64 entries | a copy on write costs about as much as the path above it |
 //! | branch | `SLOTS` | reference counts of children are most of a path copy |
 //!
 //! *Separators.* Between two children a branch keeps a clone of a key: at most every key of the right one, and above
@@ -15,7 +15,7 @@ use std::borrow::Borrow;
 use std::marker::PhantomData;
 
 use crate::node::{
-    Branch, Keys, Node, NodeMut, NodeRef, OwnedLeaf, Place, SLOTS, SMALL, Shape, loaded, mask_shift,
+    Branch, Keys, Node, NodeMut, NodeRef, OwnedLeaf, Place, SLOTS, SMALL, Shape, fitting, loaded, mask_shift,
 };
 
 /// A node of an ordered map.
@@ -33,14 +33,10 @@ pub(crate) struct Leaf<T>(PhantomData<T>);
 
 impl<T> Leaf<T> {
     /// Entries of a full leaf.
-    pub(crate) const CAPACITY: usize = {
-        let fitting = 512 / if size_of::<T>() == 0 { 1 } else { size_of::<T>() };
-        match fitting {
-            _ if SMALL => 4,
-            ..8 => 8,
-            64.. => 64,
-            _ => fitting,
-        }
+    pub(crate) const CAPACITY: usize = match fitting::<T>() {
+        _ if SMALL => 4,
+        64.. => 64,
+        fitting => fitting,
     };
     /// Entries that a leaf has at least, but for the last.
     pub(crate) const LEAST: usize = Self::CAPACITY / 2;
@@ -63,13 +59,14 @@ fn bits(from: usize, to: usize) -> u16 {
 /// The number of items for which `is_low`, which must be so for the first ones. Where the keys are `K`.
 ///
 /// Of keys that are as cheap as a number all are asked: nothing waits for the answer of another, be it for a comparison
-/// or for a line of memory, and there is no branch to mispredict.
+/// or for a line of memory, and there is no branch to mispredict. Others are asked in turn, as std's `BTreeMap` does: a
+/// binary search asks fewer, but guesses wrong half of the time, and so waits for the memory behind each key it asks.
 #[inline]
 pub(super) fn count_low<K, T>(items: &[T], is_low: impl Fn(&T) -> bool) -> usize {
     if size_of::<K>() <= size_of::<u64>() && !std::mem::needs_drop::<K>() {
         items.iter().map(|item| usize::from(is_low(item))).sum()
     } else {
-        items.partition_point(is_low)
+        items.iter().position(|item| !is_low(item)).unwrap_or(items.len())
     }
 }
 
@@ -210,6 +207,31 @@ fn share(total: usize, most: usize, favour_left: bool) -> usize {
 }
 
 impl<K, V> Branch<(K, V), Order<K>> {
+    /// Lets no copy of this branch share its separators. What moves children does it too; who must not panic once he has
+    /// begun does it before.
+    #[inline]
+    pub(super) fn own_keys(&mut self)
+    where
+        K: Clone,
+    {
+        self.extra.keys.own();
+    }
+
+    /// Does [`own_keys`](Self::own_keys) if the child at `slot` is so full that an insertion may divide it.
+    #[inline]
+    pub(super) fn prepare_to_divide(&mut self, slot: usize)
+    where
+        K: Clone,
+    {
+        let full = |child| match child {
+            NodeRef::Leaf(leaf) => leaf.len() == Leaf::<(K, V)>::CAPACITY,
+            NodeRef::Branch(branch) => branch.count() == SLOTS,
+        };
+        if Keys::<K>::SHARED && self.child(slot).is_some_and(full) {
+            self.own_keys();
+        }
+    }
+
     /// An empty branch, `level` steps above the leaves.
     pub(super) fn at_level(level: u8) -> Box<Self> {
         Branch::new(level, bits(0, SLOTS), Order { keys: Keys::new(), sizes: [0; SLOTS] })
@@ -254,7 +276,11 @@ impl<K, V> Branch<(K, V), Order<K>> {
 
     /// Puts a child at `slot`; those from there on move up. `key` separates it from the one before it; the first one,
     /// from the one after it.
-    pub(super) fn insert_child(&mut self, slot: usize, key: K, child: Link<K, V>) {
+    pub(super) fn insert_child(&mut self, slot: usize, key: K, child: Link<K, V>)
+    where
+        K: Clone,
+    {
+        self.own_keys();
         let count = self.count();
         debug_assert!(slot <= count && count < SLOTS);
         self.extra.keys.insert(slot.saturating_sub(1), key);
@@ -267,7 +293,11 @@ impl<K, V> Branch<(K, V), Order<K>> {
     }
 
     /// Takes the child at `slot` out, loaded, and the separator before it (of the first one, that after it).
-    pub(super) fn remove_child(&mut self, slot: usize) -> (Option<K>, Link<K, V>) {
+    pub(super) fn remove_child(&mut self, slot: usize) -> (Option<K>, Link<K, V>)
+    where
+        K: Clone,
+    {
+        self.own_keys();
         let count = self.count();
         let child = self.take(slot).expect("a child stands in every slot below the count");
         let key = (count > 1).then(|| self.extra.keys.remove(slot.saturating_sub(1)));
@@ -280,7 +310,11 @@ impl<K, V> Branch<(K, V), Order<K>> {
     }
 
     /// Moves the children from `slot` on (neither none nor all) to a new branch; the separator between the two.
-    pub(super) fn split_at(&mut self, slot: usize) -> (K, Box<Self>) {
+    pub(super) fn split_at(&mut self, slot: usize) -> (K, Box<Self>)
+    where
+        K: Clone,
+    {
+        self.own_keys();
         let count = self.count();
         let mut right = Self::at_level(self.level());
         right.move_slots(0, self, slot, count - slot);
@@ -295,7 +329,12 @@ impl<K, V> Branch<(K, V), Order<K>> {
 
     /// Moves children between two neighbours separated by `key`, so that the left one has `keep` of them; their new
     /// separator, unless nothing is left of the right one.
-    pub(super) fn trade(&mut self, right: &mut Self, key: K, keep: usize) -> Option<K> {
+    pub(super) fn trade(&mut self, right: &mut Self, key: K, keep: usize) -> Option<K>
+    where
+        K: Clone,
+    {
+        self.own_keys();
+        right.own_keys();
         let (mine, theirs) = (self.count(), right.count());
         let total = mine + theirs;
         let separator = if keep < mine {
@@ -337,9 +376,13 @@ impl<K, V> Branch<(K, V), Order<K>> {
         V: Clone,
     {
         let (most, shift) = (Leaf::<(K, V)>::CAPACITY, Leaf::<(K, V)>::SHIFT);
-        // From here on both are in memory and ours.
-        self.child_mut(left + 1);
-        self.child_mut(left);
+        // From here on both are in memory and ours, and so are the separators of all three.
+        for slot in [left + 1, left] {
+            if let Some(NodeMut::Branch(child)) = self.child_mut(slot) {
+                child.own_keys();
+            }
+        }
+        self.own_keys();
         let (mut keep, mut key) = (0, None);
         match (self.child(left), self.child(left + 1)) {
             (Some(NodeRef::Branch(mine)), Some(NodeRef::Branch(theirs))) => loaded(mine.admit_both(theirs)),

@@ -381,6 +381,7 @@ fn insert<K: Clone, V: Clone>(
 ) -> Option<(K, Link<K, V>)> {
     let slot = path.slot(height, branch.level());
     let edge = last && slot + 1 == branch.count();
+    branch.prepare_to_divide(slot);
     let over = match branch.child_mut(slot) {
         Some(NodeMut::Branch(child)) => insert(child, path, height, edge, entry),
         Some(NodeMut::Leaf(leaf)) if leaf.has_room() || leaf.as_ref().len() >= Leaf::<(K, V)>::CAPACITY => {
@@ -407,7 +408,7 @@ fn insert<K: Clone, V: Clone>(
 
 /// Puts a child at `slot` of `branch`, as `insert_child` does; the right sibling of `branch` and their separator, if
 /// it was full.
-pub(super) fn add_child<K, V>(
+pub(super) fn add_child<K: Clone, V>(
     branch: &mut Inner<K, V>,
     slot: usize,
     key: K,
@@ -469,6 +470,9 @@ fn remove<K: Clone, V: Clone>(branch: &mut Inner<K, V>, path: &mut Path, height:
     relieve(branch, path, height, last);
     let slot = path.slot(height, branch.level());
     let edge = last && slot + 1 == branch.count();
+    if branch.size(slot) == 1 {
+        branch.own_keys();
+    }
     let entry = match branch.child_mut(slot) {
         Some(NodeMut::Branch(child)) => remove(child, path, height, edge),
         Some(NodeMut::Leaf(mut leaf)) => leaf.remove(path.index, Leaf::<(K, V)>::SHIFT),

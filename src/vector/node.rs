@@ -2,7 +2,7 @@
 //!
 //! | width | value | why |
 //! |---|---|---|
-//! | leaf | 512 bytes, 8 to 512 items, a power of two | one copy on write costs about as much as the path above it |
+//! | leaf | [`fitting`], a power of two | one copy on write costs about as much as the path above it |
 //! | branch | `SLOTS` | reference counts of children are most of a path copy |
 //!
 //! A branch is *regular* when all its children but the last hold as many items as such a child can: then the slot
@@ -12,7 +12,7 @@ use std::marker::PhantomData;
 
 use crate::error::Result;
 use crate::node::{
-    BITS, Branch, Node, NodeMut, NodeRef, OwnedLeaf, Place, SLOTS, SMALL, Shape, loaded, mask_shift,
+    BITS, Branch, Node, NodeMut, NodeRef, OwnedLeaf, Place, SLOTS, SMALL, Shape, fitting, loaded, mask_shift,
 };
 
 /// A node of a vector.
@@ -28,12 +28,7 @@ pub(crate) struct Leaf<T>(PhantomData<T>);
 
 impl<T> Leaf<T> {
     /// Items of a full leaf.
-    pub(crate) const CAPACITY: usize = {
-        let size = if size_of::<T>() == 0 { 1 } else { size_of::<T>() };
-        let fit = 512 / size;
-        let fit = if fit < 8 { 8 } else { fit };
-        if SMALL { 4 } else { 1 << fit.ilog2() }
-    };
+    pub(crate) const CAPACITY: usize = { if SMALL { 4 } else { 1 << fitting::<T>().ilog2() } };
     /// Items that every leaf of the tree has at least.
     pub(crate) const LEAST: usize = Self::CAPACITY / 2;
     /// Items that share a bit of the changed-items mask, as a power of two.

@@ -100,9 +100,12 @@ fn restore<T: DeserializeOwned + Clone>(root: codec::Root, backing: &Arc<dyn Bac
         let mut converted = Vector::new();
         let places =
             [leaf_place(head_len), Place { what: lens[1], depth: height as u32 }, leaf_place(tail_len)];
-        for (address, place) in root.addresses.iter().zip(places) {
+        for (part, (address, place)) in root.addresses.iter().zip(places).enumerate() {
             let Some(address) = *address else { continue };
-            Foreign::each(backing, address, place, &mut |item: &T| converted.push_back(item.clone()))?;
+            Foreign::each(backing, address, place, &mut |item: &T| match part {
+                0 => converted.push_front(item.clone()), // the head lies in reverse order
+                _ => converted.push_back(item.clone()),
+            })?;
         }
         return Ok(converted);
     }
