@@ -1,5 +1,5 @@
 //! What compaction may know of a node's records without knowing its type: which records they need, and how a chain of
-//! them becomes one full record. The formats are those of [`flush`](super::flush); this reads no item.
+//! them becomes one full record. The formats are those of [`flush`](mod@super::flush); this reads no item.
 
 use super::address::Address;
 use super::branch::{Ranges as Slots, SLOTS};
