@@ -4,6 +4,8 @@ mod adversity;
 mod compaction;
 mod damage;
 mod demotion;
+/// (Narrow nodes are written in another geometry.)
+#[cfg(not(small_nodes))]
 mod golden;
 mod grown;
 mod kill;
