@@ -136,6 +136,8 @@ fn a_demotion_while_another_thread_compacts_loses_nothing() {
     });
 }
 
+// Its numbers are those of nodes of ordinary width.
+#[cfg(not(small_nodes))]
 #[test]
 fn a_demoted_state_has_nothing_to_write_and_keeps_what_serde_skips() {
     #[derive(Serialize, Deserialize)]
@@ -202,6 +204,8 @@ fn what_was_not_written_or_belongs_to_another_opening_stays() {
     assert!((0..3000).all(|n| state[&n] == if n == 5 || n == 6 { 0 } else { u64::from(n) }));
 }
 
+// Its numbers are those of nodes of ordinary width.
+#[cfg(not(small_nodes))]
 #[test]
 fn the_least_recently_loaded_goes_first() {
     let store = open(&MemoryStorage::new());
@@ -281,6 +285,8 @@ fn the_current_version_of_a_state_is_demoted_in_an_update() {
     assert!((0..10_000).all(|n| state.load()[&n] == u64::from(n)));
 }
 
+// Its numbers are those of nodes of ordinary width.
+#[cfg(not(small_nodes))]
 #[test]
 fn a_demoted_state_holds_what_no_checkpoint_reaches_and_nothing_more() {
     let store = open(&MemoryStorage::new());
