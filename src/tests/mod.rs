@@ -2,6 +2,7 @@
 
 mod adversity;
 mod compaction;
+mod crash;
 mod damage;
 mod demotion;
 /// (Narrow nodes are written in another geometry.)
@@ -14,6 +15,7 @@ mod log;
 mod migrate;
 mod ord_map;
 mod peers;
+mod power;
 mod shim;
 mod store;
 mod stress;

@@ -8,11 +8,9 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::storage::{CrashPoint, Fate, SimStorage};
+use crate::storage::{CrashPoint, SimStorage};
 use crate::store::Compression;
-
-/// Up to so many pending parts, every subset is tried; above, as many random ones.
-const EXHAUSTIVE: usize = 12;
+use crate::tests::power::{self, EXHAUSTIVE};
 
 /// One step of a script.
 #[derive(Clone, Copy, Debug)]
@@ -166,45 +164,19 @@ impl Played {
     }
 }
 
-/// Lists what can become of `count` pending parts: every subset up to a bound, else random ones; and each part as
-/// garbage, among others that landed and among others that vanished.
-fn fates(count: usize, most: usize, noise: &mut Noise, mut each: impl FnMut(&dyn Fn(usize) -> Fate)) {
-    let subset = |bits: u64| {
-        move |part: usize| if bits >> (part % 64) & 1 == 1 { Fate::Lands } else { Fate::Vanishes }
-    };
-    if count <= most {
-        (0..1u64 << count).for_each(|bits| each(&subset(bits)));
-    } else {
-        (0..1u64 << most).for_each(|_| each(&subset(noise.next(1 << 31) << 31 | noise.next(1 << 31))));
-    }
-    for garbage in 0..count {
-        for others in [Fate::Lands, Fate::Vanishes] {
-            each(&|part| if part == garbage { Fate::Garbage } else { others });
-        }
-    }
-}
-
 /// Cuts power at every operation of what was played, and in one of `recoveries` images during recovery as well.
 /// Returns the number of images.
 fn cut_everywhere(played: &Played, options: &Options, most: usize, recoveries: u64) -> u64 {
-    let (mut images, mut noise) = (0u64, Noise(1));
-    for point in played.disk.crash_points() {
-        let bounds = played.bounds(point.operation());
-        let mut sample = Noise(point.operation());
-        fates(point.pending(), most, &mut noise, |fate| {
-            images += 1;
-            let number = images;
-            let what = || format!("image {number}, after operation {}", point.operation());
-            let image = point.image(number, fate);
-            let found = played.check(&image, bounds, options, &what);
-            let again = played.check(&image, (found, found), options, &what);
-            assert_eq!(found, again);
-            if sample.next(recoveries) == 0 {
-                images += cut_recovery(played, &point.image(number, fate), found, options, &what);
-            }
-        });
-    }
-    images
+    let mut again = 0;
+    let images = power::cut_everywhere(&played.disk, most, &mut |cut| {
+        let (bounds, image, what) = (played.bounds(cut.operation()), cut.image(), || cut.to_string());
+        let found = played.check(&image, bounds, options, &what);
+        assert_eq!(played.check(&image, (found, found), options, &what), found);
+        if cut.is_one_in(recoveries) {
+            again += cut_recovery(played, &cut.image(), found, options, &what);
+        }
+    });
+    images + again
 }
 
 /// Opens an image, commits once and closes it; cuts power at every operation of that.
@@ -219,16 +191,10 @@ fn cut_recovery(
     model.cut(found);
     model.durable = found;
     let again = Played::on(image.clone(), model, options, &[Write(2, 60, SYNC)], &mut Noise(7));
-    let mut images = 0;
-    for point in again.disk.crash_points() {
-        let bounds = again.bounds(point.operation());
-        fates(point.pending(), 4, &mut Noise(images), |fate| {
-            images += 1;
-            let what = || format!("{}, then cut again after operation {}", what(), point.operation());
-            again.check(&point.image(images, fate), bounds, options, &what);
-        });
-    }
-    images
+    power::cut_everywhere(&again.disk, 4, &mut |cut| {
+        let what = || format!("{}, then {cut}", what());
+        again.check(&cut.image(), again.bounds(cut.operation()), options, &what);
+    })
 }
 
 fn play(options: &Options, script: &[Step]) -> Played {
