@@ -63,7 +63,10 @@ pub(crate) fn load_all<T: Send + Sync, X: Shape + Send + Sync>(
 }
 
 fn load<T: Send + Sync, X: Shape + Send + Sync>(missing: &[Missing<'_, T, X>]) -> Result<()> {
-    let threads = thread::available_parallelism().map_or(1, usize::from).min(missing.len() / LEAST_NODES);
+    let worthwhile = missing.len() / LEAST_NODES;
+    // Asking for the number of cores takes longer than loading a small tree: it reads files of the system's.
+    let cores = || thread::available_parallelism().map_or(1, usize::from);
+    let threads = if worthwhile < 2 { 1 } else { cores().min(worthwhile) };
     // Under loom, threads of the system could not touch the slots.
     if threads < 2 || cfg!(loom) {
         return sweep(missing);
