@@ -96,6 +96,10 @@
 //! has grown since restores: by fields with `#[serde(default)]` (or options) at any place, and by variants. Any other
 //! shape is an [error](Error::ShapeMismatch) that shows the difference, never a misreading.
 
+/// By this name the targets of `fuzz/`, which share code with the tests, know the crate.
+#[cfg(test)]
+extern crate self as perennial;
+
 pub mod checkpointer;
 mod error;
 pub mod features;

@@ -2,9 +2,11 @@
 
 mod adversity;
 mod compaction;
+mod corpus;
 mod crash;
 mod damage;
 mod demotion;
+mod fuzzed;
 /// (Narrow nodes are written in another geometry.)
 #[cfg(not(small_nodes))]
 mod golden;
