@@ -57,7 +57,7 @@ pub enum Error {
 
     /// Bytes that were durable are not what was written.
     #[error(
-        "damaged data in segment {segment} at offset {offset}: {what}; nothing was changed, restore the directory from a backup or go back to an older checkpoint"
+        "damaged data in segment {segment} at offset {offset}: {what}; nothing was changed, restore the directory from a backup, go back to an older checkpoint, or copy what is whole with `Store::salvage`"
     )]
     Corrupt {
         /// Number of the segment.

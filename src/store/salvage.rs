@@ -113,9 +113,15 @@ impl Found {
             opening.add_segment(Arc::new(Segment::found(directory, store_id, file.entry, index, region)));
         }
         if let Some(manifest) = &manifest {
-            for entry in manifest.segments.iter().filter(|entry| !files.contains_key(&entry.number)) {
-                let place = Place { store_id, segment: entry.number, offset: 0 };
-                salvaged.damage.push(corrupt(place, "the segment's file is missing"));
+            for entry in &manifest.segments {
+                let what = match files.get(&entry.number).map(|file| file.entry.len_bytes) {
+                    None => "the segment's file is missing".to_owned(),
+                    Some(found) if found < entry.len_bytes => {
+                        format!("the segment's file was truncated to {found} of {} bytes", entry.len_bytes)
+                    }
+                    Some(_) => continue,
+                };
+                salvaged.damage.push(corrupt(Place { store_id, segment: entry.number, offset: 0 }, what));
             }
         }
         let mut commits = BTreeMap::new();

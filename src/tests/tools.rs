@@ -245,6 +245,20 @@ fn salvage_saves_what_is_whole_and_names_what_is_lost() {
 }
 
 #[test]
+fn salvage_tells_of_every_segment_that_was_truncated() {
+    let (disk, _) = store();
+    for name in segments(&disk) {
+        let disk = disk.crash_point().image(0, |_| crate::storage::Fate::Lands);
+        let bytes = disk.contents(&name).unwrap();
+        disk.set_contents(&name, bytes[..bytes.len() / 2].to_vec());
+        let to = Arc::new(SimStorage::new());
+        let salvaged = Store::salvage_to(Arc::new(disk), to, Path::new("new"), |_| ()).unwrap();
+        let told = salvaged.damage.iter().any(|error| error.to_string().contains("truncated"));
+        assert!(told, "{name}: {:?}", salvaged.damage);
+    }
+}
+
+#[test]
 fn a_reader_follows_a_writer_over_roll_overs_and_reopenings() {
     let disk = SimStorage::new();
     let mut writer = open(&disk);
