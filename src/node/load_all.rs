@@ -111,6 +111,8 @@ fn sweep<T, X: Shape>(missing: &[Missing<'_, T, X>]) -> Result<()> {
             node.branch.install(node.start, node.source.load(node.address, node.branch.place(node.start))?);
             continue;
         };
+        // A delta waits for its base, which may lie at the other end of the log.
+        let record = if record.head.delta { record.detach() } else { record };
         if let Some(needs) = chain.push(record)? {
             begun.push(needs, index, chain);
         } else {

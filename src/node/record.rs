@@ -53,6 +53,13 @@ impl Record {
     pub(crate) fn payload(&self) -> &[u8] {
         &self.block[self.payload.start as usize..self.payload.end as usize]
     }
+
+    /// Copies the payload, and lets the block go: for a record that is kept longer than its neighbours are of use.
+    pub(crate) fn detach(self) -> Self {
+        let block = Arc::<[u8]>::from(self.payload());
+        let payload = 0..block.len() as u32;
+        Self { block, payload, ..self }
+    }
 }
 
 /// The writing end of a log, as a flush sees it.

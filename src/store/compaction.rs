@@ -18,27 +18,32 @@
 
 use std::collections::{BinaryHeap, HashMap};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use super::block::RecordBlock;
 use super::compression::Compressor;
 use super::directory::{Directory, segment_name};
 use super::log::Log;
 use super::manifest::Manifest;
-use super::mark::{Mark, Usage};
+use super::mark::{Mark, Swept};
 use super::opening::{Opening, read_block};
+use super::pacing::Pace;
 use super::reach::{AddressSet, Reach};
 use super::record;
 use super::replacement::Replacement;
 use super::segment::Segment;
 use crate::error::Result;
 use crate::node::{Address, Backing, Version, merge};
-use crate::sync::{AtomicBool, Ordering};
 
-/// Most records of one segment that are written in full in one pass: they are held in memory meanwhile.
-const MOST_MERGED: usize = 16 << 10;
-/// Of these, most whose chains are in memory at once.
-const MOST_CHAINS: usize = 2 << 10;
+/// Beside checkpoints, a delta is written in full from so many hops on: that takes about as many bytes as it frees. By
+/// hand every delta is, wherever it lies, so that reads find one record for each node.
+const LEAST_HOPS: u8 = 4;
+/// A segment of which enough is in use is rewritten all the same, if one in so many of its records would be written in
+/// full.
+const LEAST_PART: u64 = 4;
+/// What is written in full is in memory until its segment's turn comes, and makes that one longer: so much at most.
+const MOST_MERGED_BYTES: usize = 16 << 20;
+/// So many deltas have their chains in memory at once, to be written in full.
+const MOST_CHAINS: usize = 32 << 10;
 /// What checkpoints wrote while the mark ran is looked at while they go on, until so little is left.
 const CATCH_UP_BYTES: u64 = 128 << 10;
 /// After so many attempts the writer waits for the rest, however much it is.
@@ -76,41 +81,6 @@ impl Compacted {
     }
 }
 
-/// Holds work back to a number of bytes a second.
-pub(crate) struct Pace {
-    bytes_per_second: Option<u64>,
-    stop: Option<Arc<AtomicBool>>,
-    since: Instant,
-    spent_bytes: u64,
-}
-
-impl Pace {
-    /// No limit, unless one is given; `stop` lets go of everything that waits.
-    pub(crate) fn new(bytes_per_second: Option<u64>, stop: Option<Arc<AtomicBool>>) -> Self {
-        Self { bytes_per_second, stop, since: Instant::now(), spent_bytes: 0 }
-    }
-
-    /// Whether the work was called off.
-    pub(crate) fn is_stopped(&self) -> bool {
-        self.stop.as_ref().is_some_and(|stop| stop.load(Ordering::Relaxed))
-    }
-
-    /// Counts bytes that were read or written, and waits until that many were due.
-    pub(crate) fn spend(&mut self, bytes: u64) {
-        const NAP: Duration = Duration::from_millis(20);
-        let Some(rate) = self.bytes_per_second else { return };
-        self.spent_bytes += bytes;
-        let due = self.since + Duration::from_secs_f64(self.spent_bytes as f64 / rate.max(1) as f64);
-        loop {
-            let left = due.saturating_duration_since(Instant::now());
-            if left.is_zero() || self.is_stopped() {
-                return;
-            }
-            std::thread::sleep(left.min(NAP));
-        }
-    }
-}
-
 /// One pass.
 pub(crate) struct Pass<'a> {
     log: &'a Log,
@@ -124,12 +94,7 @@ pub(crate) struct Pass<'a> {
 
 enum Phase {
     Marking(Box<Mark>),
-    /// Going down: the segments to come are at the end.
-    Rewriting {
-        reach: Arc<Reach>,
-        bases: AddressSet,
-        segments: Vec<(Arc<Segment>, Usage)>,
-    },
+    Rewriting(Rewriting),
     Done,
 }
 
@@ -163,21 +128,18 @@ impl<'a> Pass<'a> {
         match std::mem::replace(&mut self.phase, Phase::Done) {
             Phase::Done => Ok(false),
             Phase::Marking(mut mark) => {
-                self.phase = if mark.step()? {
-                    let swept =
-                        mark.usage().last().map_or(0, |(_, usage)| usage.node_bytes + usage.base_bytes);
-                    self.pace.spend(swept);
-                    Phase::Marking(mark)
-                } else {
-                    self.install(*mark)?
-                };
+                self.phase =
+                    if mark.step(&mut self.pace)? { Phase::Marking(mark) } else { self.install(*mark)? };
                 Ok(true)
             }
-            Phase::Rewriting { reach, mut bases, mut segments } => {
-                let Some((segment, usage)) = segments.pop() else { return Ok(false) };
-                self.rewrite(&segment, usage, &reach, &mut bases)?;
-                self.phase = Phase::Rewriting { reach, bases, segments };
+            Phase::Rewriting(mut rewriting) if !rewriting.victims.is_empty() => {
+                self.rewrite(&mut rewriting)?;
+                self.phase = Phase::Rewriting(rewriting);
                 Ok(true)
+            }
+            Phase::Rewriting(rewriting) => {
+                self.pace.found(rewriting.live_bytes);
+                Ok(false)
             }
         }
     }
@@ -208,32 +170,27 @@ impl<'a> Pass<'a> {
             mark.catch_up(from, to)?;
         }
         mark.catch_up_held()?;
-        let mut segments = mark.usage().to_vec();
-        segments.reverse();
-        let reach = Arc::new(Reach { position: mark.position(), nodes: mark.into_nodes() });
+        let position = mark.position();
+        let (nodes, swept) = mark.finish();
+        let reach = Arc::new(Reach { position, nodes });
         writer.set_reach(Arc::clone(&reach));
-        Ok(Phase::Rewriting { reach, bases: AddressSet::default(), segments })
+        drop(writer);
+        Ok(Phase::Rewriting(Rewriting::plan(reach, swept, self.threshold, self.pace.is_free())))
     }
 
-    fn rewrite(
-        &mut self,
-        segment: &Arc<Segment>,
-        usage: Usage,
-        reach: &Reach,
-        bases: &mut AddressSet,
-    ) -> Result<()> {
+    /// Rewrites the next victim.
+    fn rewrite(&mut self, rewriting: &mut Rewriting) -> Result<()> {
+        let Some(victim) = rewriting.victims.last() else { return Ok(()) };
+        let segment = Arc::clone(&victim.segment);
         let (number, len_bytes) = (segment.number(), u64::from(segment.entry.len_bytes));
-        let is_below = |bytes: u64| (bytes as f64) < len_bytes as f64 * self.threshold;
-        let is_victim = number < reach.position.segment() && is_below(usage.node_bytes);
-        let live = self.resolve(segment, is_victim, reach, bases)?;
-        self.pace.spend(live.read_bytes);
-        if !is_victim || !is_below(live.bytes) && live.merged.is_empty() {
-            return Ok(());
-        }
-        let replacement = if live.is_empty {
+        self.merge(rewriting)?;
+        let unmerged_bytes = rewriting.victims.pop().map_or(0, |victim| victim.unmerged_bytes);
+        self.pace.begin_step(1, len_bytes + unmerged_bytes);
+        let sets = [&rewriting.reach.nodes, &rewriting.bases];
+        let replacement = if sets.iter().all(|set| set.count(number) == 0) {
             None
         } else {
-            let written = self.copy(segment, &live.merged, reach, bases);
+            let written = self.copy(&segment, rewriting);
             Some(written.inspect_err(|_| {
                 // Nobody knows the file; if it cannot be removed either, the next opening does.
                 let _ = remove(&self.log.opening().directory, number, segment.entry.generation + 1);
@@ -241,83 +198,50 @@ impl<'a> Pass<'a> {
         };
         let new_bytes = replacement.as_ref().map_or(0, |new| u64::from(new.entry.len_bytes));
         self.log.writer()?.replace_segment(number, replacement)?;
+        rewriting.live_bytes += new_bytes;
         self.done.old_bytes += len_bytes;
         self.done.new_bytes += new_bytes;
         *if new_bytes == 0 { &mut self.done.removed } else { &mut self.done.rewritten } += 1;
         remove(&self.log.opening().directory, number, segment.entry.generation)
     }
 
-    /// Finds out what of a segment is needed: bases of what stays a delta are added. The deltas of a victim that can
-    /// be written in full are.
-    fn resolve(
-        &self,
-        segment: &Segment,
-        is_victim: bool,
-        reach: &Reach,
-        bases: &mut AddressSet,
-    ) -> Result<Live> {
-        let number = segment.number();
-        let mut live = Live { is_empty: true, ..Live::default() };
-        let mut deltas = Vec::new();
-        for (entry, epoch, end) in segment.blocks()?.iter().rev() {
-            let is_position = number == reach.position.segment();
-            let end = end.min(if is_position { reach.position.ordinal() } else { end });
-            let nodes = reach.nodes.ordinals(number, entry.first_ordinal, end);
-            let below = bases.ordinals(number, entry.first_ordinal, end);
-            if nodes.is_empty() && below.is_empty() || end <= entry.first_ordinal {
-                continue;
-            }
-            live.is_empty = false;
-            let stored = segment.block_bytes(entry)?;
-            live.read_bytes += stored;
-            if entry.is_commit {
-                live.bytes += stored;
-                continue;
-            }
-            let block = read_block(segment, entry, epoch, Address::new(number, entry.first_ordinal))?;
-            let mut raw_bytes = 0;
-            for (ordinal, len) in block.lengths() {
-                let address = Address::new(number, ordinal);
-                if !reach.nodes.contains(address) && !bases.contains(address) {
-                    continue;
+    /// Makes full records of the next victim's deltas; in the same sweep over the log, of those of the victims after it.
+    fn merge(&mut self, rewriting: &mut Rewriting) -> Result<()> {
+        let Rewriting { bases, victims, merged, .. } = rewriting;
+        let held_bytes = merged.values().map(Vec::len).sum::<usize>();
+        let mut room_bytes = MOST_MERGED_BYTES.saturating_sub(held_bytes);
+        while victims.last().is_some_and(|victim| !victim.deltas.is_empty()) {
+            let (mut deltas, mut begun_bytes) = (Vec::new(), 0);
+            for victim in victims.iter_mut().rev().filter(|victim| !victim.deltas.is_empty()) {
+                if deltas.len() == MOST_CHAINS {
+                    break;
                 }
-                raw_bytes += u64::from(len);
-                let record = block.record(address)?;
-                let base = record.refs.first().filter(|_| record.head.delta);
-                let Some(&base) = base.filter(|&&base| !reach.nodes.contains(base)) else { continue };
-                if is_victim && deltas.len() < MOST_MERGED {
-                    deltas.push(address);
-                } else {
-                    bases.insert(base);
-                }
+                begun_bytes += std::mem::take(&mut victim.unmerged_bytes);
+                let taken = victim.deltas.len().min(MOST_CHAINS - deltas.len());
+                deltas.extend(victim.deltas.drain(..taken));
             }
-            live.bytes += (stored * raw_bytes).div_ceil(block.raw_bytes().max(1));
-        }
-        for deltas in deltas.chunks(MOST_CHAINS) {
-            for (address, chain) in chains(self.log.opening(), deltas)? {
-                match merge(&chain) {
+            // One sweep for all of them: what they count for together.
+            self.pace.begin_step(1, begun_bytes);
+            read_chains(self.log.opening(), &deltas, &mut self.pace, |address, chain| {
+                match merge(chain).filter(|_| room_bytes > 0) {
                     Some((head, refs, payload)) => {
                         let mut bytes = Vec::with_capacity(payload.len() + 4 * refs.len() + 1);
                         record::encode(&mut bytes, address, head, &refs, &payload);
-                        live.merged.insert(address.ordinal(), bytes);
+                        room_bytes = room_bytes.saturating_sub(bytes.len());
+                        merged.insert(address, bytes);
                     }
-                    // It stays upon its bases, which are all needed; some lie in this segment.
+                    // It stays upon its bases, which are all needed; none of them lies in what was rewritten already.
                     None => bases.extend(chain.iter().filter_map(Version::base)),
                 }
-            }
+            })?;
         }
-        Ok(live)
+        Ok(())
     }
 
     /// Writes the replacement of a segment.
-    fn copy(
-        &mut self,
-        segment: &Segment,
-        merged: &HashMap<u32, Vec<u8>>,
-        reach: &Reach,
-        bases: &AddressSet,
-    ) -> Result<Arc<Segment>> {
+    fn copy(&mut self, segment: &Segment, rewriting: &mut Rewriting) -> Result<Arc<Segment>> {
         let (number, log) = (segment.number(), self.log);
+        let Rewriting { reach, bases, merged, .. } = rewriting;
         let (opening, epoch) = (log.opening(), log.epoch());
         let (compressor, pace) = (&mut self.compressor, &mut self.pace);
         let mut new =
@@ -336,13 +260,16 @@ impl<'a> Pass<'a> {
             let mut block: Option<RecordBlock> = None;
             for ordinal in live {
                 let address = Address::new(number, ordinal);
-                if let Some(bytes) = merged.get(&ordinal) {
+                if let Some(bytes) = merged.remove(&address) {
                     self.done.merged += 1;
-                    new.push(ordinal, bytes)?;
+                    new.push(ordinal, &bytes)?;
                 } else {
                     let block = match &mut block {
                         Some(block) => block,
-                        none => none.insert(read_block(segment, entry, epoch, address)?),
+                        none => {
+                            new.spend(segment.block_bytes(entry)?);
+                            none.insert(read_block(segment, entry, epoch, address)?)
+                        }
                     };
                     if let Some(bytes) = block.record_bytes(address) {
                         new.push(ordinal, bytes)?;
@@ -355,32 +282,127 @@ impl<'a> Pass<'a> {
     }
 }
 
-/// What of a segment is needed.
-#[derive(Default)]
-struct Live {
-    is_empty: bool,
-    /// On disk, as it lies there now.
-    bytes: u64,
-    /// What was read to find out.
-    read_bytes: u64,
-    /// Records that are deltas and will be full ones, by ordinal.
-    merged: HashMap<u32, Vec<u8>>,
+/// What there is to rewrite.
+struct Rewriting {
+    reach: Arc<Reach>,
+    /// Records that are nothing but bases, and needed.
+    bases: AddressSet,
+    /// From the oldest to the newest, whose turn is first.
+    victims: Vec<Victim>,
+    /// Deltas of victims as full records.
+    merged: HashMap<Address, Vec<u8>>,
+    /// What is in use, as far as it is known.
+    live_bytes: u64,
 }
 
-/// Reads the chains of some deltas, going down the log once.
-fn chains(opening: &Opening, deltas: &[Address]) -> Result<Vec<(Address, Vec<Version>)>> {
-    let mut chains: Vec<_> = deltas.iter().map(|&address| (address, Vec::new())).collect();
+/// A segment to rewrite.
+struct Victim {
+    segment: Arc<Segment>,
+    /// Deltas to write in full, the newest first.
+    deltas: Vec<Address>,
+    /// Its length, as long as none of them was.
+    unmerged_bytes: u64,
+}
+
+impl Rewriting {
+    /// Finds the victims, and which bases are needed if those deltas of victims are written in full that are worth it:
+    /// going down the log, whatever stands upon a base is met before it.
+    fn plan(reach: Arc<Reach>, swept: Vec<Swept>, threshold: f64, by_hand: bool) -> Self {
+        let least_hops = if by_hand { 1 } else { LEAST_HOPS };
+        let hops = Hops::of(&swept);
+        let (mut bases, mut victims, mut live_bytes) = (AddressSet::default(), Vec::new(), 0);
+        for Swept { segment, usage, deltas } in swept {
+            let (number, len_bytes) = (segment.number(), f64::from(segment.entry.len_bytes));
+            let is_below = |bytes: u64| (bytes as f64) < len_bytes * threshold;
+            let may_go = number < reach.position.segment() && (by_hand || is_below(usage.node_bytes));
+            // The deltas to write in full; the bases of the others are added.
+            let take = |bases: &mut AddressSet, least_hops: u8| {
+                let mut merging = Vec::new();
+                for &(ordinal, base) in &deltas {
+                    let address = Address::new(number, ordinal);
+                    let is_needed = reach.nodes.contains(address) || bases.contains(address);
+                    if is_needed && !reach.nodes.contains(base) {
+                        if hops.at(address) >= least_hops {
+                            merging.push(address);
+                        } else {
+                            bases.insert(base);
+                        }
+                    }
+                }
+                merging
+            };
+            let mut merging = take(&mut bases, if may_go { least_hops } else { u8::MAX });
+            let needed_bases = bases.count(number).min(usage.bases);
+            let needed_bytes = usage.node_bytes + usage.base_bytes * needed_bases / usage.bases.max(1);
+            let records = reach.nodes.count(number) + needed_bases;
+            if may_go && (is_below(needed_bytes) || LEAST_PART * merging.len() as u64 > records) {
+                merging.dedup();
+                let unmerged_bytes = segment.entry.len_bytes.into();
+                victims.push(Victim { segment, deltas: merging, unmerged_bytes });
+            } else {
+                // All of them stay deltas, and bases of theirs that lie here need theirs.
+                take(&mut bases, u8::MAX);
+                live_bytes += needed_bytes;
+            }
+        }
+        victims.reverse();
+        Self { reach, bases, victims, merged: HashMap::new(), live_bytes }
+    }
+}
+
+/// How many deltas stand one upon the other at each of those that stand upon nothing but bases; by segment and ordinal.
+#[derive(Default)]
+struct Hops(Vec<Vec<u8>>);
+
+impl Hops {
+    fn of(swept: &[Swept]) -> Self {
+        let mut hops = Self::default();
+        // Whatever stands upon a base lies after it.
+        for Swept { segment, deltas, .. } in swept.iter().rev() {
+            let number = segment.number() as usize;
+            hops.0.resize(number + 1, Vec::new());
+            hops.0[number] = vec![0; deltas.first().map_or(0, |&(last, _)| last as usize + 1)];
+            for &(ordinal, base) in deltas.iter().rev() {
+                hops.0[number][ordinal as usize] = hops.at(base).saturating_add(1);
+            }
+        }
+        hops
+    }
+
+    fn at(&self, delta: Address) -> u8 {
+        let segment = self.0.get(delta.segment() as usize);
+        segment.and_then(|hops| hops.get(delta.ordinal() as usize)).copied().unwrap_or(0)
+    }
+}
+
+/// Reads the chains of some deltas, going down the log once, and hands over each when its last record was read.
+fn read_chains(
+    opening: &Opening,
+    deltas: &[Address],
+    pace: &mut Pace,
+    mut complete: impl FnMut(Address, &[Version]),
+) -> Result<()> {
+    let mut chains = Vec::<Vec<Version>>::new();
+    chains.resize_with(deltas.len(), Vec::new);
     let mut needed: BinaryHeap<_> = deltas.iter().enumerate().map(|(i, &address)| (address, i)).collect();
     let mut log = opening.sweep();
+    let mut block = std::ptr::null();
     while let Some((address, i)) = needed.pop() {
-        let version = Version::of(log.read(address)?);
-        let (base, chain) = (version.base(), &mut chains[i].1);
+        let record = log.read(address)?;
+        if block != record.block.as_ptr() {
+            block = record.block.as_ptr();
+            // About what it takes on disk.
+            pace.spend(record.block.len() as u64 / 2);
+        }
+        let version = Version::of(record);
+        let (base, chain) = (version.base(), &mut chains[i]);
         chain.push(version);
-        if let Some(base) = base.filter(|_| chain.len() < MAX_CHAIN) {
-            needed.push((base, i));
+        match base.filter(|_| chain.len() < MAX_CHAIN) {
+            Some(base) => needed.push((base, i)),
+            None => complete(deltas[i], &std::mem::take(chain)),
         }
     }
-    Ok(chains)
+    Ok(())
 }
 
 /// Removes the file of a segment that no manifest names any more.
@@ -420,4 +442,63 @@ fn parse_name(name: &str) -> Option<(u32, u32)> {
     let (number, generation) = name.strip_suffix(".segment")?.split_once('-')?;
     let parsed = (number.parse().ok()?, generation.parse().ok()?);
     (segment_name(parsed.0, parsed.1) == name).then_some(parsed)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::storage::MemoryStorage;
+    use crate::store::manifest::SegmentEntry;
+    use crate::store::mark::Usage;
+
+    const LEN_BYTES: u32 = 1000;
+
+    fn at(segment: u32, ordinal: u32) -> Address {
+        Address::new(segment, ordinal)
+    }
+
+    fn swept(number: u32, node_bytes: u64, base_bytes: u64, deltas: &[(u32, Address)]) -> Swept {
+        let directory = Arc::new(Directory::new(Arc::new(MemoryStorage::new()), Path::new("store")));
+        let entry = SegmentEntry { number, generation: 0, len_bytes: LEN_BYTES, index_offset: 900 };
+        let segment = Arc::new(Segment::new(directory, 1, entry, None));
+        Swept { segment, usage: Usage { node_bytes, base_bytes, bases: 1 }, deltas: deltas.to_vec() }
+    }
+
+    /// Three segments, the newest in use. Of the middle one 300 bytes are nodes, one of which has a chain that goes on in
+    /// the oldest; and `base_bytes` are a base of the newest.
+    fn plan(base_bytes: u64, by_hand: bool) -> Rewriting {
+        let mut nodes = AddressSet::default();
+        nodes.extend((0..50).map(|n| at(1, 20 + n)).chain([at(1, 9), at(2, 1)]));
+        let reach = Arc::new(Reach { position: at(2, 100), nodes });
+        let newest = swept(2, 900, 0, &[(1, at(1, 6))]);
+        let middle = swept(1, 300, base_bytes, &[(9, at(1, 5)), (5, at(0, 3))]);
+        let oldest = swept(0, 0, 100, &[(3, at(0, 1))]);
+        Rewriting::plan(reach, vec![newest, middle, oldest], 0.5, by_hand)
+    }
+
+    #[test]
+    fn deltas_of_victims_are_written_in_full_and_what_lay_under_them_dies() {
+        let plan = plan(100, true);
+        let victims: Vec<_> = plan.victims.iter().map(|victim| victim.segment.number()).collect();
+        assert_eq!(victims, [0, 1]);
+        assert_eq!(plan.victims[1].deltas, [at(1, 9)]);
+        assert!(plan.victims[0].deltas.is_empty());
+        assert!(plan.bases.iter().eq([at(1, 6)]));
+        assert_eq!(plan.live_bytes, 900);
+    }
+
+    #[test]
+    fn deltas_of_a_segment_that_stays_keep_all_their_bases() {
+        // Too short a chain; or, of the middle one, more than half in use, and few records to write in full.
+        for (base_bytes, by_hand) in [(100, false), (400, true)] {
+            let plan = plan(base_bytes, by_hand);
+            let is_kept = |base| plan.bases.contains(base) || by_hand && base == at(0, 1);
+            assert!([at(0, 3), at(1, 5), at(1, 6), at(0, 1)].into_iter().all(is_kept), "{by_hand}");
+            assert!(
+                plan.victims.iter().all(|victim| victim.segment.number() != 1 || victim.deltas.is_empty())
+            );
+        }
+    }
 }

@@ -7,9 +7,10 @@ use super::Store;
 use super::catalogue::Catalogue;
 use super::checkpoint::CheckpointId;
 use super::commit::Commit;
-use super::compaction::{Compacted, Pace};
+use super::compaction::Compacted;
 use super::log::Log;
 use super::manifest::CommitRef;
+use super::pacing::Pace;
 use crate::error::Result;
 use crate::retention::{Moment, Retention};
 use crate::weaken;
@@ -66,10 +67,11 @@ impl Store {
     }
 
     /// Gives back the space of what no checkpoint reaches, as far as that is worth while: segments of which less is in
-    /// use than the store's options say ([`compact_below`](super::Options::compact_below)) are rewritten.
+    /// use than the store's options say ([`compact_below`](super::Options::compact_below)) are rewritten. Nodes that stand upon
+    /// records which nothing else needs are written in full, so that reading one afterwards takes one record.
     ///
     /// Checkpoints and reads go on meanwhile; a checkpoint may wait for one sync and one replacement of the manifest.
-    /// Takes at most the space of one rewritten segment beside the store. **O(state + what the kept checkpoints
+    /// Takes at most the space of about a segment and of what it moves beside the store. **O(state + what the kept checkpoints
     /// changed)**. One compaction runs at a time, another one waits.
     ///
     /// # Errors
@@ -78,7 +80,7 @@ impl Store {
     /// [`Error::Io`](crate::Error::Io) if the system refuses, which poisons the store only if it was the manifest that
     /// could not be replaced; [`Error::Poisoned`](crate::Error::Poisoned).
     pub fn compact(&self) -> Result<Compacted> {
-        self.log.compact(self.options.compact_below, Pace::new(None, None))
+        self.log.compact(self.options.compact_below, Pace::free())
     }
 }
 

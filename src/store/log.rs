@@ -10,13 +10,14 @@ use std::time::Duration;
 use super::block::corrupt;
 use super::catalogue::Catalogue;
 use super::commit::{Commit, Link};
-use super::compaction::{self, Compacted, Pace, Pass};
+use super::compaction::{self, Compacted, Pass};
 use super::directory::{Directory, LOCK, MANIFEST, MANIFEST_TEMP, segment_name};
 use super::format::random_u64;
 use super::index::Index;
 use super::manifest::{CommitRef, Manifest};
 use super::opening::Opening;
 use super::options::{Compression, Options};
+use super::pacing::Pace;
 use super::recovery;
 use super::syncer::Syncer;
 use super::writer::{Resume, Writer};
@@ -265,7 +266,9 @@ impl Log {
     ///
     /// See [`Pass::step`].
     pub(crate) fn compact(&self, threshold: f64, pace: Pace) -> Result<Compacted> {
+        pace.stand_aside(true);
         let _alone = self.hold_compaction();
+        pace.stand_aside(false);
         let watch = Stopwatch::start();
         let done = Pass::begin(self, threshold, pace)?.run()?;
         metrics::compacted(watch, done.old_bytes, done.new_bytes);

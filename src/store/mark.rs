@@ -18,6 +18,7 @@ use super::block::{RecordBlock, corrupt};
 use super::commit::Commit;
 use super::index::BlockEntry;
 use super::opening::{Opening, read_block};
+use super::pacing::Pace;
 use super::reach::AddressSet;
 use super::segment::Segment;
 use crate::error::Result;
@@ -30,8 +31,17 @@ pub(crate) struct Usage {
     pub node_bytes: u64,
     /// Records that are nothing but bases.
     pub base_bytes: u64,
-    /// Number of all these.
-    pub records: u64,
+    /// Number of the latter.
+    pub bases: u64,
+}
+
+/// A segment that was swept.
+pub(crate) struct Swept {
+    pub segment: Arc<Segment>,
+    pub usage: Usage,
+    /// Ordinals of the deltas in use, from the last to the first, each with its base; but for those whose base was known
+    /// to be a node.
+    pub deltas: Vec<(u32, Address)>,
 }
 
 /// A set of commits and all that they reach.
@@ -45,7 +55,9 @@ pub(crate) struct Mark {
     slots: HashMap<Address, u16>,
     /// The next segment to sweep, counted down.
     next: u32,
-    usage: Vec<(Arc<Segment>, Usage)>,
+    swept: Vec<Swept>,
+    /// Deltas that were reached after their segment was swept, each with its base.
+    revived: Vec<(Address, Address)>,
 }
 
 impl Mark {
@@ -62,7 +74,8 @@ impl Mark {
             bases: AddressSet::default(),
             slots: HashMap::new(),
             next: position.segment() + 1,
-            usage: Vec::new(),
+            swept: Vec::new(),
+            revived: Vec::new(),
         };
         for commit in commits {
             mark.reach_commit(&*commit?);
@@ -78,16 +91,18 @@ impl Mark {
         }
     }
 
-    /// Sweeps the next segment. False: there was none left.
+    /// Sweeps the next segment, at this pace. False: there was none left.
     ///
     /// # Errors
     ///
     /// [`Error::Corrupt`](crate::Error::Corrupt) or [`Error::Io`](crate::Error::Io) if something reachable cannot be read.
-    pub(crate) fn step(&mut self) -> Result<bool> {
+    pub(crate) fn step(&mut self, pace: &mut Pace) -> Result<bool> {
         let Some(number) = self.next.checked_sub(1) else { return Ok(false) };
         self.next = number;
         let Ok(segment) = self.opening.segment(number) else { return Ok(true) };
-        let mut usage = Usage::default();
+        pace.begin_step(1, segment.entry.len_bytes.into());
+        let mut swept = Swept { segment, usage: Usage::default(), deltas: Vec::new() };
+        let segment = Arc::clone(&swept.segment);
         for (entry, epoch, end) in segment.blocks()?.iter().rev() {
             let end = end.min(if number == self.position.segment() { self.position.ordinal() } else { end });
             let nodes = self.nodes.ordinals(number, entry.first_ordinal, end);
@@ -97,25 +112,19 @@ impl Mark {
             }
             if entry.is_commit {
                 // Its roots were reached to begin with.
-                usage.node_bytes += segment.block_bytes(entry)?;
-                usage.records += 1;
+                swept.usage.node_bytes += segment.block_bytes(entry)?;
                 continue;
             }
             let block = read_block(&segment, entry, epoch, Address::new(number, entry.first_ordinal))?;
-            self.sweep(&segment, entry, &block, end, &mut usage)?;
+            pace.spend(segment.block_bytes(entry)?);
+            self.sweep(&mut swept, entry, &block, end)?;
         }
-        self.usage.push((segment, usage));
+        self.swept.push(swept);
         Ok(true)
     }
 
-    fn sweep(
-        &mut self,
-        segment: &Segment,
-        entry: BlockEntry,
-        block: &RecordBlock,
-        end: u32,
-        usage: &mut Usage,
-    ) -> Result<()> {
+    fn sweep(&mut self, swept: &mut Swept, entry: BlockEntry, block: &RecordBlock, end: u32) -> Result<()> {
+        let Swept { segment, usage, deltas } = swept;
         let (mut node_bytes, mut base_bytes) = (0, 0);
         // Backwards: what a record reaches may lie in this very block.
         for (ordinal, bytes) in block.lengths().filter(|&(ordinal, _)| ordinal < end) {
@@ -124,13 +133,16 @@ impl Mark {
             if !is_node && !self.bases.contains(address) {
                 continue;
             }
-            usage.records += 1;
+            usage.bases += u64::from(!is_node);
             *if is_node { &mut node_bytes } else { &mut base_bytes } += u64::from(bytes);
             let slots = self.slots.remove(&address).unwrap_or(0);
             let needs =
                 read_needs(&self.opening, &block.record(address)?, if is_node { u16::MAX } else { slots })?;
             self.nodes.extend(needs.nodes);
             if let Some((base, slots)) = needs.base {
+                if !self.nodes.contains(base) {
+                    deltas.push((ordinal, base));
+                }
                 self.bases.insert(base);
                 *self.slots.entry(base).or_default() |= slots;
             }
@@ -158,6 +170,7 @@ impl Mark {
             open.extend(nodes.into_iter().map(|node| (node, None)));
             if let Some((base, slots)) = base {
                 self.bases.insert(base);
+                self.revived.push((address, base));
                 open.push((base, Some(slots)));
             }
         }
@@ -210,14 +223,14 @@ impl Mark {
         self.position
     }
 
-    /// The segments and what of them is in use, the newest first.
-    pub(crate) fn usage(&self) -> &[(Arc<Segment>, Usage)] {
-        &self.usage
-    }
-
-    /// The nodes.
-    pub(crate) fn into_nodes(self) -> AddressSet {
-        self.nodes
+    /// The nodes, and the segments, the newest first.
+    pub(crate) fn finish(mut self) -> (AddressSet, Vec<Swept>) {
+        for (delta, base) in self.revived {
+            let swept = self.swept.iter_mut().find(|swept| swept.segment.number() == delta.segment());
+            swept.into_iter().for_each(|swept| swept.deltas.push((delta.ordinal(), base)));
+        }
+        self.swept.iter_mut().for_each(|swept| swept.deltas.sort_unstable_by(|one, other| other.cmp(one)));
+        (self.nodes, self.swept)
     }
 }
 

@@ -23,6 +23,7 @@ mod mark;
 mod migrate;
 mod opening;
 mod options;
+mod pacing;
 mod persist;
 mod reach;
 mod rebuild;
@@ -228,6 +229,9 @@ impl Store {
             Some(id) => Some(self.log.find(id.0)?.id),
             None => self.log.latest().map(|commit| commit.id),
         };
+        if let Some(compactor) = &self.compactor {
+            compactor.pacing().admit();
+        }
         let turn = Rc::new(RefCell::new(self.log.writer()?));
         let save = Save::new(turn.clone());
         let root = |&(name, state): &(&str, &dyn Persist)| self.write_root(name, state, &turn, &save);
@@ -235,7 +239,7 @@ impl Store {
         let draft = Draft { parent, label: how.label.clone(), roots, copy_of: None };
         let commit = turn.borrow_mut().commit(draft, how.durability.unwrap_or(self.options.durability))?;
         if let Some(compactor) = &self.compactor {
-            compactor.grew(commit.written_bytes);
+            compactor.pacing().grew(commit.written_bytes);
         }
         let checkpoint = Checkpoint::from(&*commit);
         self.count(watch, &checkpoint);

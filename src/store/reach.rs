@@ -61,6 +61,12 @@ impl AddressSet {
         words.and_then(|words| words.get(ordinal / 64)).is_some_and(|word| word & 1 << (ordinal % 64) != 0)
     }
 
+    /// Number of addresses of a segment.
+    pub(crate) fn count(&self, segment: u32) -> u64 {
+        let words = self.segments.get(segment as usize).map_or(&[][..], Vec::as_slice);
+        words.iter().map(|word| u64::from(word.count_ones())).sum()
+    }
+
     /// The ordinals of a segment in the set, from `first` on and below `end`, ascending.
     pub(crate) fn ordinals(&self, segment: u32, first: u32, end: u32) -> Vec<u32> {
         let words = self.segments.get(segment as usize).map_or(&[][..], Vec::as_slice);

@@ -7,12 +7,12 @@ use std::io;
 use std::sync::Arc;
 
 use super::block::{self, BlockFacts, BlockKind};
-use super::compaction::Pace;
 use super::compression::Compressor;
 use super::directory::{Directory, segment_name};
 use super::format::{MAX_SEGMENT_BYTES, put_varint};
 use super::index::{BlockEntry, Index};
 use super::manifest::SegmentEntry;
+use super::pacing::Pace;
 use super::segment::{self, FIRST_BATCH, Segment};
 use crate::error::{Error, Result};
 use crate::storage::StorageFile;
@@ -78,6 +78,11 @@ impl<'a> Replacement<'a> {
             open: Vec::new(),
             records: Vec::new(),
         })
+    }
+
+    /// Counts what was read for it.
+    pub(crate) fn spend(&mut self, bytes: u64) {
+        self.pace.spend(bytes);
     }
 
     /// Appends the record of an ordinal above all before it.

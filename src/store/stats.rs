@@ -1,9 +1,12 @@
 //! What is known of a store without looking for it.
 
+use std::time::Duration;
+
 use super::Store;
 use super::checkpoint::Checkpoint;
 use super::compaction::Compacted;
 use super::compactor::Compactor;
+use super::pacing::Pacing;
 use crate::metrics::{self, Stopwatch};
 
 /// What a store takes on disk, as far as it costs nothing to know. See [`Store::stats`]; [`Store::usage`] looks further.
@@ -22,6 +25,9 @@ pub struct Stats {
     pub written: Written,
     /// What compaction did since the store was opened.
     pub compacted: Compacted,
+    /// How long checkpoints waited for compaction since the store was opened, all together: see
+    /// [`Options::keep`](super::Options::keep).
+    pub compaction_wait: Duration,
     /// Why the last compaction in the background failed.
     pub compaction_failure: Option<String>,
 }
@@ -69,7 +75,7 @@ impl Store {
     /// ```
     pub fn stats(&self) -> Stats {
         let stats = self.log.stats();
-        let compaction_failure = self.compactor.as_ref().and_then(Compactor::failure);
+        let pacing = self.compactor.as_ref().map(Compactor::pacing);
         let ledger = self.log.opening().ledger();
         let (listed, pinned) = (ledger.catalogue.kept.len() as u64, ledger.pinned().len() as u64);
         let above = self.log.latest().map_or(0, |newest| newest.id - ledger.catalogue.floor.min(newest.id));
@@ -80,7 +86,8 @@ impl Store {
             pinned,
             written: *self.written.lock(),
             compacted: self.log.compacted(),
-            compaction_failure,
+            compaction_wait: pacing.map_or(Duration::ZERO, Pacing::waited),
+            compaction_failure: pacing.and_then(Pacing::failure),
         }
     }
 

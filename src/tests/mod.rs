@@ -19,6 +19,7 @@ mod ord_map;
 mod peers;
 mod power;
 mod shim;
+mod space;
 mod store;
 mod stress;
 mod tidy;
