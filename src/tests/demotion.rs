@@ -4,14 +4,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use serde::{Deserialize, Serialize};
-
 use super::compaction::{Noise, World, open, small};
 use crate::footprint::{Demote, Demotion, Footprint, Meter, footprint, resident_bytes};
 use crate::retention::keep_last;
 use crate::storage::{Fault, MemoryStorage, SimStorage, Storage};
 use crate::store::Store;
-use crate::{Error, HashMap, HashSet, OrdMap, OrdSet, State, Vector};
+use crate::{Error, HashMap, HashSet, OrdSet, State, Vector};
 
 impl Demote for World {
     fn demote(&mut self, demotion: &mut Demotion<'_>) {
@@ -140,9 +138,9 @@ fn a_demotion_while_another_thread_compacts_loses_nothing() {
 #[cfg(not(small_nodes))]
 #[test]
 fn a_demoted_state_has_nothing_to_write_and_keeps_what_serde_skips() {
-    #[derive(Serialize, Deserialize)]
+    #[derive(serde::Serialize, serde::Deserialize)]
     struct Game {
-        board: OrdMap<u32, u64>,
+        board: crate::OrdMap<u32, u64>,
         #[serde(skip)]
         open_windows: u32,
     }
