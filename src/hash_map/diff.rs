@@ -193,7 +193,7 @@ impl<'a, K: Hash + Eq, V, S: BuildHasher> Walk<'a, K, V, S> {
             match old.find(tag, |other| other.0 == entry.0) {
                 None if self.sides == Sides::Old => {}
                 None => self.found.push(Step::New(entry)),
-                Some(index) => self.found.push(Step::Both(&old.items(true)[index], entry)),
+                Some((_, older)) => self.found.push(Step::Both(older, entry)),
             }
         }
         if self.sides == Sides::New {

@@ -5,36 +5,9 @@
 use std::hash::{BuildHasher, Hash};
 
 use super::node::{
-    LEVELS, MapBranch, MapNode, Prefix, ROOT, SHIFT, Tree, prefix_of, room_for, slot_of, tag_of,
+    LEVELS, MapBranch, MapNode, Prefix, ROOT, SHIFT, Tree, leaf_mut, prefix_of, room_for, slot_of, tag_of,
 };
 use crate::node::{Branch, LeafMut, Node, NodeMut, NodeRef, OwnedLeaf};
-
-/// What putting an entry into a leaf came to; the entry comes back where the leaf cannot take it as it is.
-enum Put<K, V> {
-    Replaced(V),
-    Added,
-    /// It needs a larger allocation.
-    Grow(K, V),
-    /// It holds as many entries as a leaf may.
-    Split(K, V),
-}
-
-fn put<K: Eq, V>(leaf: LeafMut<'_, (K, V)>, most: usize, hash: u64, key: K, value: V) -> Put<K, V> {
-    match leaf.as_ref().find(tag_of(hash), |entry| entry.0 == key) {
-        Some(index) => Put::Replaced(std::mem::replace(&mut leaf.item_mut(index, true, SHIFT).1, value)),
-        None if leaf.as_ref().len() >= most => Put::Split(key, value),
-        None if !leaf.has_room() => Put::Grow(key, value),
-        None => {
-            append(leaf, hash, (key, value));
-            Put::Added
-        }
-    }
-}
-
-fn append<T>(mut leaf: LeafMut<'_, T>, hash: u64, item: T) {
-    let len = leaf.as_ref().len();
-    leaf.insert(len, item, Some(tag_of(hash)), SHIFT);
-}
 
 /// Inserts or replaces; the value that was there. Hashing (for a split), comparing and cloning are done before anything
 /// moves.
@@ -51,104 +24,146 @@ where
     V: Clone,
     S: BuildHasher,
 {
-    let mut branch = match tree.get_mut(|| ROOT) {
-        None => {
-            tree.set(Some(leaf_of([(hash, (key, value))], 1, capacity)));
-            return None;
-        }
-        Some(NodeMut::Leaf(leaf)) => {
-            let len = leaf.as_ref().len();
-            match put(leaf, capacity, hash, key, value) {
-                Put::Replaced(old) => return Some(old),
-                Put::Added => {}
-                Put::Grow(key, value) => {
-                    tree.resize_leaf(room_for(len + 1, capacity));
-                    if let Some(NodeMut::Leaf(leaf)) = tree.get_mut(|| ROOT) {
-                        append(leaf, hash, (key, value));
-                    }
-                }
-                Put::Split(key, value) => {
-                    let hashes = hashes(tree.get(|| ROOT), hasher);
-                    let mut branch = Branch::new(0, 1, Prefix(0));
-                    if let Some(leaf) = tree.take(|| ROOT) {
-                        split(&mut branch, 0, leaf.into_leaf(), &hashes, hash, (key, value), capacity);
-                    }
-                    tree.set(Some(Node::from_branch(branch)));
-                }
-            }
-            return None;
-        }
-        Some(NodeMut::Branch(branch)) => branch,
+    let Some(branch) = tree.descend_mut(hash, || ROOT) else {
+        return insert_at_root(tree, capacity, hasher, hash, key, value);
     };
-    let mut level = 0;
-    loop {
-        let slot = slot_of(hash, level);
-        if branch.holds_branch(slot) {
-            branch = match branch.child_mut(slot) {
-                Some(NodeMut::Branch(child)) => child,
-                _ => unreachable!("a branch stays a branch"),
-            };
-            level += 1;
-            continue;
-        }
-        let start = branch.start_of(slot);
-        let last = level + 1 == LEVELS && branch.end_of(start) == start + 1;
-        let (len, done) = match branch.child_mut(slot) {
-            None => {
-                branch.set(start, Some(leaf_of([(hash, (key, value))], 1, capacity)));
-                return None;
-            }
-            Some(NodeMut::Branch(child)) => {
-                unreachable!("level {}: a child that was no branch became one", child.level())
-            }
-            Some(NodeMut::Leaf(leaf)) => {
-                let most = if last { usize::MAX } else { capacity };
-                (leaf.as_ref().len(), put(leaf, most, hash, key, value))
-            }
-        };
-        match done {
+    let slot = slot_of(hash, u32::from(branch.level()));
+    let entry = match branch.child_mut(slot) {
+        Some(NodeMut::Leaf(leaf)) => match put(leaf, capacity, hash, key, value) {
             Put::Replaced(old) => return Some(old),
-            Put::Added => {}
-            Put::Grow(key, value) => {
-                branch.resize_leaf(slot, room_for(len + 1, capacity));
-                if let Some(NodeMut::Leaf(leaf)) = branch.child_mut(slot) {
-                    append(leaf, hash, (key, value));
-                }
-            }
-            Put::Split(key, value) => {
-                let hashes = hashes(branch.child(slot), hasher);
-                if let Some(leaf) = branch.take(start) {
-                    split(branch, start, leaf.into_leaf(), &hashes, hash, (key, value), capacity);
-                }
-            }
+            Put::Added => return None,
+            Put::Full(key, value) => (key, value),
+        },
+        Some(NodeMut::Branch(_)) => unreachable!("the last branch of a way leads to no other"),
+        None => (key, value),
+    };
+    make_room(branch, slot, capacity, hasher, hash, entry);
+    None
+}
+
+/// What putting an entry into a leaf came to.
+enum Put<K, V> {
+    Replaced(V),
+    Added,
+    /// The leaf has no room for it, or has as many entries as it may.
+    Full(K, V),
+}
+
+#[inline]
+fn put<K: Eq, V>(mut leaf: LeafMut<'_, (K, V)>, most: usize, hash: u64, key: K, value: V) -> Put<K, V> {
+    if let Some((index, _)) = leaf.as_ref().find(tag_of(hash), |entry| entry.0 == key) {
+        return Put::Replaced(std::mem::replace(&mut leaf.item_mut(index, true, SHIFT).1, value));
+    }
+    if leaf.as_ref().len() >= most || !leaf.has_room() {
+        return Put::Full(key, value);
+    }
+    leaf.push((key, value), Some(tag_of(hash)), SHIFT);
+    Put::Added
+}
+
+/// Inserts into a tree that is empty or one leaf.
+#[inline(never)]
+fn insert_at_root<K, V, S>(
+    tree: &mut Tree<K, V>,
+    capacity: usize,
+    hasher: &S,
+    hash: u64,
+    key: K,
+    value: V,
+) -> Option<V>
+where
+    K: Hash + Eq + Clone,
+    V: Clone,
+    S: BuildHasher,
+{
+    let Some(NodeMut::Leaf(leaf)) = tree.get_mut(|| ROOT) else {
+        tree.set(Some(leaf_of([(hash, (key, value))], 1, capacity)));
+        return None;
+    };
+    let len = leaf.as_ref().len();
+    let entry = match put(leaf, capacity, hash, key, value) {
+        Put::Replaced(old) => return Some(old),
+        Put::Added => return None,
+        Put::Full(key, value) => (key, value),
+    };
+    if len < capacity {
+        tree.resize_leaf(room_for(len + 1, capacity));
+        if let Some(NodeMut::Leaf(mut leaf)) = tree.get_mut(|| ROOT) {
+            leaf.push(entry, Some(tag_of(hash)), SHIFT);
         }
         return None;
+    }
+    let hashes = Hashes::of(tree.get(|| ROOT), hasher);
+    let mut branch = Branch::new(0, 1, Prefix(0));
+    if let Some(leaf) = tree.take(|| ROOT) {
+        split(&mut branch, 0, leaf.into_leaf(), hashes.as_slice(), hash, entry, capacity);
+    }
+    tree.set(Some(Node::from_branch(branch)));
+    None
+}
+
+/// Inserts an entry where there is no leaf yet or a full one, which is ours: a new one, a larger one, or two.
+#[inline(never)]
+fn make_room<K, V, S>(
+    branch: &mut MapBranch<K, V>,
+    slot: usize,
+    capacity: usize,
+    hasher: &S,
+    hash: u64,
+    entry: (K, V),
+) where
+    K: Hash + Clone,
+    V: Clone,
+    S: BuildHasher,
+{
+    let start = branch.start_of(slot);
+    let Some(len) = branch.child_leaf(slot).map(|leaf| leaf.len()) else {
+        return branch.set(start, Some(leaf_of([(hash, entry)], 1, capacity)));
+    };
+    let is_last = u32::from(branch.level()) + 1 == LEVELS && branch.end_of(start) == start + 1;
+    if len < capacity || is_last {
+        branch.resize_leaf(slot, room_for(len + 1, capacity));
+        if let Some(NodeMut::Leaf(mut leaf)) = branch.child_mut(slot) {
+            leaf.push(entry, Some(tag_of(hash)), SHIFT);
+        }
+        return;
+    }
+    let hashes = Hashes::of(branch.child(slot), hasher);
+    if let Some(leaf) = branch.take(start) {
+        split(branch, start, leaf.into_leaf(), hashes.as_slice(), hash, entry, capacity);
     }
 }
 
 /// The value of the entry that was inserted last under `hash`: it is the last of its leaf.
 pub(super) fn newest_mut<K: Clone, V: Clone>(tree: &mut Tree<K, V>, hash: u64) -> Option<&mut V> {
-    let mut node = tree.get_mut(|| ROOT)?;
-    let mut level = 0;
-    loop {
-        match node {
-            NodeMut::Branch(branch) => {
-                node = branch.child_mut(slot_of(hash, level))?;
-                level += 1;
-            }
-            NodeMut::Leaf(leaf) => {
-                let last = leaf.as_ref().len().checked_sub(1)?;
-                return Some(&mut leaf.item_mut(last, true, SHIFT).1);
-            }
-        }
-    }
+    let leaf = leaf_mut(tree, hash)?;
+    let last = leaf.as_ref().len().checked_sub(1)?;
+    Some(&mut leaf.item_mut(last, true, SHIFT).1)
 }
 
-/// The hashes of a leaf's keys, in order.
-fn hashes<K: Hash, V>(leaf: Option<NodeRef<'_, (K, V), Prefix>>, hasher: &impl BuildHasher) -> Vec<u64> {
-    match leaf {
-        Some(NodeRef::Leaf(leaf)) => leaf.items(true).iter().map(|entry| hasher.hash_one(&entry.0)).collect(),
-        _ => unreachable!("a leaf stays a leaf"),
+/// The hashes of a leaf's keys, in order; those of an ordinary leaf without an allocation.
+struct Hashes {
+    few: [u64; 32],
+    len: usize,
+    /// All of them, where they are more.
+    many: Vec<u64>,
+}
+
+impl Hashes {
+    fn of<K: Hash, V>(leaf: Option<NodeRef<'_, (K, V), Prefix>>, hasher: &impl BuildHasher) -> Self {
+        let Some(NodeRef::Leaf(leaf)) = leaf else { unreachable!("a leaf stays a leaf") };
+        let mut these = Self { few: [0; 32], len: leaf.len(), many: Vec::new() };
+        let hashes = leaf.items(true).iter().map(|entry| hasher.hash_one(&entry.0));
+        if leaf.len() > these.few.len() {
+            these.many = hashes.collect();
+        } else {
+            these.few.iter_mut().zip(hashes).for_each(|(place, hash)| *place = hash);
+        }
+        these
+    }
+
+    fn as_slice(&self) -> &[u64] {
+        if self.many.is_empty() { &self.few[..self.len] } else { &self.many }
     }
 }
 

@@ -16,7 +16,10 @@
 use std::hash::Hash;
 
 use crate::error::Result;
-use crate::node::{BITS, Branch, Node, NodeMut, NodeRef, Place, Ranges, Root, SLOTS, SMALL, Shape, fitting};
+use crate::node::{
+    BITS, Branch, LeafMut, LeafRef, Node, NodeMut, NodeRef, Place, Ranges, Root, SLOTS, SMALL, Shape, Way,
+    fitting,
+};
 
 /// Levels of branches that 64 bits can route.
 pub(super) const LEVELS: u32 = 64 / BITS;
@@ -92,6 +95,7 @@ pub(super) const fn leaf_capacity<T>() -> usize {
 }
 
 /// Room to allocate for `len` entries: leaves grow by steps, so that small maps stay small.
+#[inline]
 pub(super) fn room_for(len: usize, capacity: usize) -> usize {
     if len > capacity {
         len.next_power_of_two()
@@ -116,21 +120,36 @@ pub(super) type MapNode<K, V> = Node<(K, V), Prefix>;
 pub(super) fn find<K, V>(
     tree: &Tree<K, V>,
     hash: u64,
-    mut is: impl FnMut(&K) -> bool,
+    is: impl FnMut(&K) -> bool,
 ) -> Option<(usize, &(K, V))> {
+    match tree.descend(hash) {
+        Way::Leaf(leaf) => find_in(leaf, hash, is),
+        Way::Nothing => None,
+        Way::Lazy => find_lazily(tree, hash, is),
+    }
+}
+
+#[inline]
+fn find_in<'a, K, V>(
+    leaf: LeafRef<'a, (K, V)>,
+    hash: u64,
+    mut is: impl FnMut(&K) -> bool,
+) -> Option<(usize, &'a (K, V))> {
+    leaf.find(tag_of(hash), |entry| is(&entry.0))
+}
+
+/// [`find`] where something on the way is not in memory yet.
+#[cold]
+#[inline(never)]
+fn find_lazily<K, V>(tree: &Tree<K, V>, hash: u64, is: impl FnMut(&K) -> bool) -> Option<(usize, &(K, V))> {
     let mut node = tree.get(|| ROOT)?;
-    let mut bits = hash;
+    let mut level = 0;
     loop {
         match node {
-            NodeRef::Branch(branch) => {
-                node = branch.child((bits >> (64 - BITS)) as usize)?;
-                bits <<= BITS;
-            }
-            NodeRef::Leaf(leaf) => {
-                let index = leaf.find(tag_of(hash), |entry| is(&entry.0))?;
-                return Some((index, &leaf.items(true)[index]));
-            }
+            NodeRef::Branch(branch) => node = branch.child(slot_of(hash, level))?,
+            NodeRef::Leaf(leaf) => return find_in(leaf, hash, is),
         }
+        level += 1;
     }
 }
 
@@ -145,23 +164,29 @@ pub(super) fn load_path<K, V>(tree: &Tree<K, V>, hash: u64) -> Result<()> {
     Ok(())
 }
 
+/// The leaf that `hash` leads to, ours, and its path marked changed. Runs no user code but `Clone`.
+#[inline]
+pub(super) fn leaf_mut<K: Clone, V: Clone>(tree: &mut Tree<K, V>, hash: u64) -> Option<LeafMut<'_, (K, V)>> {
+    let node = match tree.get(|| ROOT)? {
+        NodeRef::Leaf(_) => tree.get_mut(|| ROOT)?,
+        NodeRef::Branch(_) => {
+            let branch = tree.descend_mut(hash, || ROOT)?;
+            branch.child_mut(slot_of(hash, u32::from(branch.level())))?
+        }
+    };
+    match node {
+        NodeMut::Leaf(leaf) => Some(leaf),
+        NodeMut::Branch(_) => unreachable!("the last branch of a way leads to no other"),
+    }
+}
+
 /// The value at a position that `find` answered, marked changed. Runs no user code but `Clone`.
 pub(super) fn value_mut<K: Clone, V: Clone>(
     tree: &mut Tree<K, V>,
     hash: u64,
     index: usize,
 ) -> Option<&mut V> {
-    let mut node = tree.get_mut(|| ROOT)?;
-    let mut level = 0;
-    loop {
-        match node {
-            NodeMut::Branch(branch) => {
-                node = branch.child_mut(slot_of(hash, level))?;
-                level += 1;
-            }
-            NodeMut::Leaf(leaf) => return Some(&mut leaf.item_mut(index, true, SHIFT).1),
-        }
-    }
+    Some(&mut leaf_mut(tree, hash)?.item_mut(index, true, SHIFT).1)
 }
 
 /// Checks the trie's invariants; the number of entries.

@@ -43,17 +43,8 @@ fn remove_alone<K: Clone, V: Clone>(
     hash: u64,
     index: usize,
 ) -> Option<(K, V)> {
-    let Some(NodeMut::Branch(mut branch)) = tree.get_mut(|| ROOT) else { return None };
-    let mut level = 0;
-    let mut slot = slot_of(hash, level);
-    while branch.holds_branch(slot) {
-        branch = match branch.child_mut(slot) {
-            Some(NodeMut::Branch(child)) => child,
-            _ => unreachable!("a branch stays a branch"),
-        };
-        level += 1;
-        slot = slot_of(hash, level);
-    }
+    let branch = tree.descend_mut(hash, || ROOT)?;
+    let slot = slot_of(hash, u32::from(branch.level()));
     let start = branch.start_of(slot);
     let width = branch.end_of(start) - start;
     let left = branch.child_leaf(slot)?.len() - 1;

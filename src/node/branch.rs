@@ -12,6 +12,7 @@ use super::address::Address;
 use super::header::{Header, STRUCTURE};
 use super::leaf::LeafRef;
 use super::link::{Node, NodeMut, NodeRef, Word};
+use super::slot::{publish, same_word, settle};
 use super::source::{Place, Source};
 use super::{SMALL, Shape};
 use crate::error::Result;
@@ -90,8 +91,9 @@ impl<T, X: Shape> Branch<T, X> {
     /// The first slot of the range that `slot` lies in.
     #[inline]
     pub(crate) fn start_of(&self, slot: usize) -> usize {
-        let below = u32::from(self.header.starts) & ((2 << slot) - 1);
-        31 - below.leading_zeros() as usize
+        // The first slot starts a range always.
+        let below = (u32::from(self.header.starts) | 1) & ((2 << slot) - 1);
+        below.ilog2() as usize
     }
 
     /// The slot after the range that starts at `start`.
@@ -175,6 +177,14 @@ impl<T, X: Shape> Branch<T, X> {
     pub(super) fn prefetch(&self, starts: u16) {
         for start in Ranges(starts) {
             Word(self.slots[start].load(Ordering::Relaxed)).prefetch();
+        }
+    }
+
+    /// Begins to fetch the headers of all children. Asking for what is not there costs less than to ask whether it is.
+    #[inline]
+    fn prefetch_all(&self) {
+        for slot in &self.slots {
+            Word(slot.load(Ordering::Relaxed)).prefetch();
         }
     }
 
@@ -298,22 +308,32 @@ impl<T, X: Shape> Branch<T, X> {
     {
         let start = self.start_of(slot);
         let mut word = self.word(start);
-        if word.resident().is_none() {
-            if word.is_nothing() {
-                return None;
-            }
-            loaded(self.load(start));
-            word = self.word(start);
-        }
-        // SAFETY: resident, owned by this branch; the slots are overwritten with what it returns.
-        let unique = unsafe { word.into_unique::<T, X>() };
-        if unique != word {
-            word = unique;
-            self.fill(start, self.end_of(start), word);
+        // SAFETY: resident, and alive as this branch is.
+        if word.resident().is_none() || unsafe { word.header() }.is_shared() {
+            word = self.own_child(start)?;
         }
         self.header.touch(1 << start);
         // SAFETY: unique now, reached through `&mut self`.
         Some(unsafe { word.view_mut() })
+    }
+
+    /// Loads the child of the range that starts at `start` if it is lazy, and copies it if others hold it; its word.
+    ///
+    /// # Panics
+    /// As [`child`](Self::child).
+    #[cold]
+    #[inline(never)]
+    fn own_child(&mut self, start: usize) -> Option<Word>
+    where
+        T: Clone,
+        X: Clone,
+    {
+        self.child(start)?;
+        let word = self.word(start);
+        // SAFETY: resident, owned by this branch; the slots are overwritten with what it returns.
+        let unique = unsafe { word.into_unique::<T, X>() };
+        self.fill(start, self.end_of(start), unique);
+        Some(unique)
     }
 
     pub(super) fn fill(&mut self, start: usize, end: usize, word: Word) {
@@ -385,27 +405,30 @@ impl<T, X: Shape> Branch<T, X> {
     where
         X: Clone,
     {
-        self.prefetch(self.header.starts);
-        // The user's code first: if cloning the extra panics, nothing was counted.
-        let extra = self.extra.clone();
-        let mut copy =
-            Box::new(Self { header: header(&self.header), source: None, slots: no_slots(), extra });
-        let (mut word, mut lazy) = (Word::NOTHING, false);
-        for (slot, place) in copy.slots.iter_mut().enumerate() {
-            if self.header.starts & 1 << slot != 0 {
-                word = self.word(slot);
-                lazy |= word.address().is_some();
-                if word.resident().is_some() {
-                    // SAFETY: resident and alive while `self` is borrowed.
-                    unsafe { word.header() }.retain();
+        self.prefetch_all();
+        let mut copy = Box::<Self>::new_uninit();
+        let place = copy.as_mut_ptr();
+        // SAFETY: every field of the allocation is written once, in place. The user's code comes first: if cloning the extra
+        // panics, nothing was counted, and the box is freed as it is.
+        unsafe {
+            (&raw mut (*place).extra).write(self.extra.clone());
+            (&raw mut (*place).header).write(header(&self.header));
+            let (mut word, mut lazy) = (Word::NOTHING, false);
+            for slot in 0..SLOTS {
+                if self.header.starts & 1 << slot != 0 {
+                    word = self.word(slot);
+                    if word.resident().is_some() {
+                        // Alive while `self` is borrowed.
+                        word.header().retain();
+                    } else {
+                        lazy |= word.address().is_some();
+                    }
                 }
+                (&raw mut (*place).slots[slot]).write(AtomicPtr::new(word.0));
             }
-            *place = AtomicPtr::new(word.0);
+            (&raw mut (*place).source).write(if lazy { self.source.clone() } else { None });
+            copy.assume_init()
         }
-        if lazy {
-            copy.source.clone_from(&self.source);
-        }
-        copy
     }
 
     /// Sets the source that lazy links of this branch belong to.
@@ -504,7 +527,7 @@ impl<T, X: Shape> Drop for Branch<T, X> {
             }
         }
 
-        self.prefetch(self.header.starts);
+        self.prefetch_all();
         let mut rest = Rest(self, self.ranges());
         for start in rest.1.by_ref() {
             // SAFETY: as above.
@@ -531,60 +554,13 @@ impl Iterator for Ranges {
     }
 }
 
-/// Loads the address in `slot` and publishes the node there; of racing loads the first wins.
-pub(super) fn settle<T, X: Shape>(
-    slot: &AtomicPtr<()>,
-    source: Option<&Arc<Source<T, X>>>,
-    place: Place,
-) -> Result<Word> {
-    let word = Word(slot.load(Ordering::Acquire));
-    let Some(address) = word.address() else { return Ok(word) };
-    let source = source.expect("a link to a record has a source");
-    Ok(publish(slot, source.load(address, place)?))
-}
-
-/// Swaps `node` into a slot that held an address; the word that stands there afterwards.
-fn publish<T, X: Shape>(slot: &AtomicPtr<()>, node: Node<T, X>) -> Word {
-    let current = slot.load(Ordering::Acquire);
-    if Word(current).address().is_none() {
-        return Word(current);
-    }
-    if weaken::is("load_unchecked") {
-        slot.store(node.word().0, Ordering::Release);
-        return node.into_word();
-    }
-    let (won, lost) =
-        (weaken::ordering("load", Ordering::AcqRel), weaken::ordering("load_lost", Ordering::Acquire));
-    match slot.compare_exchange(current, node.word().0, won, lost) {
-        Ok(_) => node.into_word(),
-        Err(theirs) => Word(theirs),
-    }
-}
-
-/// Whether two words that are not nothing stand for the same node.
-pub(super) fn same_word<T, X: Shape>(
-    mine: Word,
-    my_source: Option<&Arc<Source<T, X>>>,
-    theirs: Word,
-    their_source: Option<&Arc<Source<T, X>>>,
-) -> bool {
-    let identity = |word: Word, source: Option<&Arc<Source<T, X>>>| match word.address() {
-        Some(address) => source.map(|source| super::header::clean_word(source.backing.tag(), address)),
-        // SAFETY: resident, and alive while the slots it was read from are borrowed by the caller.
-        None => unsafe { word.header() }.clean_word(),
-    };
-    (mine == theirs && mine.resident().is_some()) || {
-        let mine = identity(mine, my_source);
-        mine.is_some() && mine == identity(theirs, their_source)
-    }
-}
-
 /// Panics with the store's error: an infallible read met a record that cannot be loaded (invariant 11).
 #[inline]
 pub(crate) fn loaded<T>(result: Result<T>) -> T {
     result.unwrap_or_else(|error| panic!("{error}"))
 }
 
+#[inline]
 fn no_slots() -> [AtomicPtr<()>; SLOTS] {
     std::array::from_fn(|_| AtomicPtr::new(std::ptr::null_mut()))
 }

@@ -79,6 +79,7 @@ impl Header {
     pub(super) const MOST_HOPS: u8 = (1 << HOPS_BITS) - 1;
 
     /// A fresh node, counted once.
+    #[inline]
     pub(super) fn fresh() -> Self {
         Self {
             refs: AtomicU32::new(1),
@@ -92,6 +93,7 @@ impl Header {
     }
 
     /// The header of a copy that is about to be changed: dirty against the record that `self` stands for.
+    #[inline]
     pub(super) fn copied(&self) -> Self {
         let word = self.identity.load(Ordering::Acquire);
         // Read after the identity: see the module's text.
@@ -171,6 +173,7 @@ impl Header {
     }
 
     /// Whether some other holder exists just now.
+    #[inline]
     pub(crate) fn is_shared(&self) -> bool {
         !self.is_unique()
     }
@@ -232,6 +235,7 @@ impl Header {
     }
 
     /// Takes identity, mask and hops of a node whose contents moved into this one.
+    #[inline]
     pub(super) fn inherit(&mut self, from: &Header) {
         self.identity.store(from.identity.load(Ordering::Relaxed), Ordering::Relaxed);
         self.mask.store(from.mask.load(Ordering::Relaxed), Ordering::Relaxed);

@@ -1,14 +1,14 @@
 //! A leaf: header, tags (hash maps only) and items in one allocation.
 //!
 //! ```text
-//! | header 24 | capacity 4 | tags: capacity rounded up to 16, if T is tagged | pad | items: capacity x T |
+//! | header 24 | capacity 4 | tags: capacity rounded up to 32, if T is tagged | pad | items: capacity x T |
 //! ```
 //!
 //! Items `0..len` are initialised, and so are all tags. A reference to the front of an allocation may not be used to
 //! reach the rest of it, so a leaf is handled through [`LeafRef`] and [`LeafMut`], which hold the pointer itself.
 #![expect(unsafe_code, reason = "a length-prefixed allocation with inline items")]
 
-use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
+use std::alloc::{Layout, alloc, dealloc, handle_alloc_error, realloc};
 use std::marker::PhantomData;
 use std::mem::size_of;
 use std::ptr::{self, NonNull};
@@ -42,13 +42,28 @@ fn mask_of(index: usize, shift: u32) -> u32 {
     if bit < MASK_BITS as usize { 1 << bit } else { u32::MAX }
 }
 
-fn layout<T>(capacity: usize, tagged: bool) -> (Layout, usize) {
-    let tags = if tagged { capacity.next_multiple_of(GROUP) } else { 0 };
-    let size = size_of::<LeafHead>() + tags;
-    Layout::from_size_align(size, align_of::<LeafHead>())
-        .and_then(|front| front.extend(Layout::array::<T>(capacity)?))
-        .map(|(layout, items)| (layout.pad_to_align(), items))
-        .unwrap_or_else(|_| panic!("capacity overflow: a leaf of {capacity} items"))
+/// Where the items of a leaf begin, in bytes from its front.
+#[inline]
+fn items_offset<T>(capacity: usize, tagged: bool) -> usize {
+    // Not `next_multiple_of`, which asks whether the sum overflows: this is on the path of every look-up.
+    let tags = if tagged { (capacity + GROUP - 1) & !(GROUP - 1) } else { 0 };
+    (size_of::<LeafHead>() + tags + align_of::<T>() - 1) & !(align_of::<T>() - 1)
+}
+
+/// How a leaf with room for `capacity` items is allocated.
+///
+/// # Panics
+/// When that overflows `u32` or the address space.
+#[inline]
+fn layout<T>(capacity: usize, tagged: bool) -> Layout {
+    let align = const {
+        if align_of::<T>() > align_of::<LeafHead>() { align_of::<T>() } else { align_of::<LeafHead>() }
+    };
+    let items = u32::try_from(capacity).ok().and_then(|_| capacity.checked_mul(size_of::<T>()));
+    items
+        .and_then(|items| items.checked_add(items_offset::<T>(capacity, tagged)))
+        .and_then(|size| Layout::from_size_align(size, align).ok())
+        .unwrap_or_else(|| panic!("capacity overflow: a leaf of {capacity} items"))
 }
 
 /// A leaf that somebody keeps alive for `'a`.
@@ -104,26 +119,24 @@ impl<'a, T> LeafRef<'a, T> {
         unsafe { std::slice::from_raw_parts(items_ptr(self.head, tagged), self.len()) }
     }
 
-    /// Position of the first item whose tag is `tag` and that `is` it.
+    /// The first item whose tag is `tag` and that `is` it, and its position (tagged leaves).
     #[inline]
-    pub(crate) fn find(self, tag: u8, mut is: impl FnMut(&T) -> bool) -> Option<usize> {
+    pub(crate) fn find(self, tag: u8, mut is: impl FnMut(&T) -> bool) -> Option<(usize, &'a T)> {
         let items = self.items(true);
-        // SAFETY: the tag area follows the head and is padded to whole groups, all initialised.
-        let tags: &[[u8; GROUP]] =
-            unsafe { std::slice::from_raw_parts(tags_ptr(self.head).cast(), items.len().div_ceil(GROUP)) };
-        // Two groups a step, without asking whether there are two: the last one is looked at twice where it is odd.
-        for first in (0..tags.len()).step_by(2) {
-            let second = (first + 1).min(tags.len() - 1);
-            let in_second = tags::matches(&tags[second], tag) << ((second - first) * GROUP);
-            let mut found = tags::matches(&tags[first], tag) | in_second;
+        let mut first = 0;
+        while first < items.len() {
+            // SAFETY: the tag area follows the head, is padded to whole groups, and all of it is initialised.
+            let group = unsafe { &*tags_ptr(self.head).add(first).cast::<[u8; GROUP]>() };
+            let mut found = tags::matches(group, tag);
             while found != 0 {
-                let position = first * GROUP + found.trailing_zeros() as usize;
+                let position = first + found.trailing_zeros() as usize;
                 match items.get(position) {
-                    Some(item) if is(item) => return Some(position),
+                    Some(item) if is(item) => return Some((position, item)),
                     Some(_) => found &= found - 1,
                     None => break, // tags past the last item are left over from earlier ones
                 }
             }
+            first += GROUP;
         }
         None
     }
@@ -136,7 +149,7 @@ impl<'a, T> LeafRef<'a, T> {
 
     /// Bytes of the allocation.
     pub(crate) fn allocated_bytes(self, tagged: bool) -> usize {
-        layout::<T>(self.capacity(), tagged).0.size()
+        layout::<T>(self.capacity(), tagged).size()
     }
 }
 
@@ -153,12 +166,9 @@ fn tags_ptr(head: NonNull<LeafHead>) -> *mut u8 {
 
 #[inline]
 fn items_ptr<T>(head: NonNull<LeafHead>, tagged: bool) -> *mut T {
-    // The same sum as in `layout`, without its checks: this is on the path of every look-up.
     // SAFETY: the head is alive.
     let capacity = unsafe { (*head.as_ptr()).capacity as usize };
-    let tags = if tagged { (capacity + GROUP - 1) & !(GROUP - 1) } else { 0 };
-    let align = align_of::<T>();
-    let offset = (size_of::<LeafHead>() + tags + align - 1) & !(align - 1);
+    let offset = items_offset::<T>(capacity, tagged);
     // SAFETY: the offset at which `layout` put the items of this allocation.
     unsafe { head.as_ptr().cast::<u8>().add(offset).cast() }
 }
@@ -226,32 +236,33 @@ impl<'a, T> LeafMut<'a, T> {
         unsafe { std::slice::from_raw_parts_mut(items_ptr::<T>(this.head, false).add(from), to - from) }
     }
 
-    /// Inserts `item` at `index` and moves those after it; there must be room. `tag` is kept by tagged leaves,
-    /// which only ever append.
-    pub(crate) fn insert(&mut self, index: usize, item: T, tag: Option<u8>, shift: u32) {
+    /// Inserts `item` at `index` and moves those after it; there must be room (leaves without tags).
+    pub(crate) fn insert(&mut self, index: usize, item: T, shift: u32) {
         let len = self.as_ref().len();
-        assert!(index <= len && self.has_room() && (tag.is_none() || index == len));
+        assert!(index <= len && self.has_room());
         self.touch(index, len + 1, shift);
         // SAFETY: there is room for len + 1 items; those at index.. move up by one, then index is free to write.
         unsafe {
-            let place = items_ptr::<T>(self.head, tag.is_some()).add(index);
+            let place = items_ptr::<T>(self.head, false).add(index);
             ptr::copy(place, place.add(1), len - index);
             place.write(item);
-            if let Some(tag) = tag {
-                tags_ptr(self.head).add(index).write(tag);
-            }
         }
         self.header_mut().len += 1;
     }
 
-    /// Appends `item`; there must be room (leaves without tags).
+    /// Appends `item`, and its tag in a tagged leaf; there must be room.
     #[inline]
-    pub(crate) fn push(&mut self, item: T, shift: u32) {
+    pub(crate) fn push(&mut self, item: T, tag: Option<u8>, shift: u32) {
         let len = self.as_ref().len();
-        assert!(len < self.as_ref().capacity());
+        assert!(self.has_room());
         self.header_mut().touch(mask_of(len, shift));
-        // SAFETY: there is room for one more item, which is counted right after it is written.
-        unsafe { items_ptr::<T>(self.head, false).add(len).write(item) };
+        // SAFETY: there is room for one more item (and its tag), which is counted right after it is written.
+        unsafe {
+            items_ptr::<T>(self.head, tag.is_some()).add(len).write(item);
+            if let Some(tag) = tag {
+                tags_ptr(self.head).add(len).write(tag);
+            }
+        }
         self.header_mut().len += 1;
     }
 
@@ -358,8 +369,7 @@ impl<T> OwnedLeaf<T> {
     /// # Panics
     /// When the capacity overflows `u32` or the address space.
     pub(crate) fn with_capacity(capacity: usize, tagged: bool) -> Self {
-        let (layout, _) = layout::<T>(capacity, tagged);
-        assert!(u32::try_from(capacity).is_ok(), "capacity overflow: a leaf of {capacity} items");
+        let layout = layout::<T>(capacity, tagged);
         // SAFETY: the layout is never empty (it has a head).
         let Some(head) = NonNull::new(unsafe { alloc(layout) }.cast::<LeafHead>()) else {
             handle_alloc_error(layout)
@@ -453,17 +463,23 @@ impl<T> OwnedLeaf<T> {
         high_capacity: usize,
     ) -> (Self, Self) {
         let len = self.as_ref().len();
-        let mut leaves = [low_capacity, high_capacity].map(|capacity| Self::with_capacity(capacity, true));
-        // SAFETY: every item moves to one of the two, whose room is checked and which counts it at once; `self` forgets
-        // them all first, so a panic in between leaks and frees nothing twice.
+        let leaves = [low_capacity, high_capacity].map(|capacity| Self::with_capacity(capacity, true));
+        let mut moved = [0; 2];
+        // SAFETY: every item moves to one of the two, whose room is checked. `self` forgets them all first and they are
+        // counted at the end, so a panic in between leaks and frees nothing twice.
         unsafe {
             (*self.head.as_ptr()).header.len = 0;
             for index in 0..len {
-                let leaf = &mut leaves[usize::from(is_high(index))];
-                leaf.push(
-                    items_ptr::<T>(self.head, true).add(index).read(),
-                    Some(*tags_ptr(self.head).add(index)),
-                );
+                let side = usize::from(is_high(index));
+                let (leaf, at) = (&leaves[side], moved[side]);
+                assert!(at < leaf.as_ref().capacity());
+                let item = items_ptr::<T>(self.head, true).add(index);
+                ptr::copy_nonoverlapping(item, items_ptr::<T>(leaf.head, true).add(at), 1);
+                *tags_ptr(leaf.head).add(at) = *tags_ptr(self.head).add(index);
+                moved[side] = at + 1;
+            }
+            for (leaf, moved) in leaves.iter().zip(moved) {
+                (*leaf.head.as_ptr()).header.len = moved as u32;
             }
         }
         let [low, high] = leaves;
@@ -471,27 +487,49 @@ impl<T> OwnedLeaf<T> {
     }
 
     /// Moves everything, identity included, into an allocation of another capacity.
-    pub(crate) fn resized(self, capacity: usize) -> Self {
-        let len = self.as_ref().len();
+    ///
+    /// # Panics
+    /// As [`with_capacity`](Self::with_capacity).
+    pub(crate) fn resized(mut self, capacity: usize) -> Self {
+        let (len, old) = (self.as_ref().len(), self.as_ref().capacity());
         assert!(capacity >= len);
-        let bigger = Self::with_capacity(capacity, self.tagged);
+        if items_offset::<T>(old, self.tagged) != items_offset::<T>(capacity, self.tagged) {
+            return self.moved(capacity);
+        }
+        let (layout, new) = (layout::<T>(old, self.tagged), layout::<T>(capacity, self.tagged));
+        // SAFETY: allocated with `layout`; head, tags and items keep their places, and `len` items fit the new size too.
+        unsafe {
+            let Some(head) = NonNull::new(realloc(self.head.as_ptr().cast(), layout, new.size())) else {
+                handle_alloc_error(new)
+            };
+            self.head = head.cast();
+            (*self.head.as_ptr()).capacity = capacity as u32;
+        }
+        self
+    }
+
+    /// [`resized`](Self::resized) where the items come to lie elsewhere, behind more tags or fewer.
+    #[cold]
+    fn moved(self, capacity: usize) -> Self {
+        let len = self.as_ref().len();
+        let moved = Self::with_capacity(capacity, self.tagged);
         // SAFETY: `len` items (and tags) fit; they are bitwise moved, and `self` forgets them before it is dropped.
         unsafe {
             ptr::copy_nonoverlapping(
                 items_ptr::<T>(self.head, self.tagged),
-                items_ptr::<T>(bigger.head, self.tagged),
+                items_ptr::<T>(moved.head, self.tagged),
                 len,
             );
             if self.tagged {
-                ptr::copy_nonoverlapping(tags_ptr(self.head), tags_ptr(bigger.head), len);
+                ptr::copy_nonoverlapping(tags_ptr(self.head), tags_ptr(moved.head), len);
             }
-            let header = &mut (*bigger.head.as_ptr()).header;
+            let header = &mut (*moved.head.as_ptr()).header;
             header.inherit(&(*self.head.as_ptr()).header);
             header.len = len as u32;
             header.level = (*self.head.as_ptr()).header.level;
             (*self.head.as_ptr()).header.len = 0;
         }
-        bigger
+        moved
     }
 
     /// Copies a leaf that others hold too, to change the copy: dirty against the same record.
@@ -536,7 +574,7 @@ impl<T> Drop for OwnedLeaf<T> {
             }
         }
         // Freed also when dropping an item panics.
-        let _free = Free(self.head, layout::<T>(self.as_ref().capacity(), self.tagged).0);
+        let _free = Free(self.head, layout::<T>(self.as_ref().capacity(), self.tagged));
         // SAFETY: items 0..len are initialised and never touched again.
         unsafe {
             ptr::drop_in_place(ptr::slice_from_raw_parts_mut(

@@ -60,20 +60,21 @@ impl Word {
     #[inline]
     pub(super) unsafe fn header<'a>(self) -> &'a Header {
         // SAFETY: leaf and branch both start with a Header.
-        unsafe { &*self.0.map_addr(|addr| addr & !LEAF).cast() }
+        unsafe { &*self.pointer().cast() }
     }
 
-    /// Asks the processor for the header of the node, if this is one in memory, and does not wait for it.
+    /// Asks the processor for the header of the node, if this is one in memory, and does not wait for it. (Other words are
+    /// addresses of nothing.)
     ///
     /// Counting references is a locked operation, and these wait for one another: without this, sixteen counts that are
     /// not in the cache take sixteen times as long to come as one.
     #[inline]
     pub(super) fn prefetch(self) {
         #[cfg(target_arch = "x86_64")]
-        if let Some(node) = self.resident() {
+        {
             use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
             // SAFETY: SSE is part of x86_64; a prefetch reads nothing that a program could see, whatever the address.
-            unsafe { _mm_prefetch::<_MM_HINT_T0>(node.as_ptr().cast()) }
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(self.0.cast()) }
         }
     }
 
@@ -82,15 +83,27 @@ impl Word {
         self.0.addr() & LEAF != 0
     }
 
+    /// Whether this is nothing or a branch in memory.
+    #[inline]
+    pub(super) fn is_unflagged(self) -> bool {
+        self.0.addr() & (ADDRESS | LEAF) == 0
+    }
+
     /// Whether this is a branch in memory.
     #[inline]
     pub(super) fn is_branch(self) -> bool {
-        self.0.addr() & (ADDRESS | LEAF) == 0 && !self.is_nothing()
+        self.is_unflagged() && !self.is_nothing()
+    }
+
+    /// The word without the flag of a leaf: where the node is, if it is in memory.
+    #[inline]
+    fn pointer(self) -> *mut () {
+        self.0.map_addr(|addr| addr & !LEAF)
     }
 
     #[inline]
     pub(super) fn leaf(self) -> NonNull<LeafHead> {
-        let pointer = self.0.map_addr(|addr| addr & !LEAF).cast();
+        let pointer = self.pointer().cast();
         // SAFETY: a leaf's pointer is aligned to 8, so its address without the flag is not zero.
         unsafe { NonNull::new_unchecked(pointer) }
     }
@@ -104,7 +117,7 @@ impl Word {
             if self.is_leaf() {
                 NodeRef::Leaf(LeafRef::new(self.leaf()))
             } else {
-                NodeRef::Branch(&*self.0.cast::<Branch<T, X>>())
+                NodeRef::Branch(&*self.pointer().cast::<Branch<T, X>>())
             }
         }
     }
@@ -118,7 +131,7 @@ impl Word {
             if self.is_leaf() {
                 NodeMut::Leaf(LeafMut::new(self.leaf()))
             } else {
-                NodeMut::Branch(&mut *self.0.cast::<Branch<T, X>>())
+                NodeMut::Branch(&mut *self.pointer().cast::<Branch<T, X>>())
             }
         }
     }
@@ -202,10 +215,10 @@ pub(crate) struct Node<T, X: Shape> {
 
 /// What a node is.
 pub(crate) enum NodeRef<'a, T, X: Shape> {
-    /// Items.
-    Leaf(LeafRef<'a, T>),
     /// Children.
     Branch(&'a Branch<T, X>),
+    /// Items.
+    Leaf(LeafRef<'a, T>),
 }
 
 impl<T, X: Shape> Clone for NodeRef<'_, T, X> {
@@ -235,10 +248,10 @@ impl<'a, T, X: Shape> NodeRef<'a, T, X> {
 
 /// A node that the caller alone can reach.
 pub(crate) enum NodeMut<'a, T, X: Shape> {
-    /// Items.
-    Leaf(LeafMut<'a, T>),
     /// Children.
     Branch(&'a mut Branch<T, X>),
+    /// Items.
+    Leaf(LeafMut<'a, T>),
 }
 
 /// What an owned node turned out to be when it was taken apart.

@@ -5,6 +5,7 @@ mod branch;
 mod children;
 pub(crate) mod codec;
 mod demote;
+mod descend;
 mod flush;
 mod footprint;
 mod header;
@@ -17,6 +18,7 @@ mod load_all;
 mod merge;
 mod record;
 mod root;
+mod slot;
 mod source;
 mod tags;
 mod values;
@@ -26,6 +28,7 @@ pub(crate) use address::Tag;
 pub(crate) use branch::{BITS, Branch, Child, Ranges, SLOTS, loaded};
 pub(crate) use children::ChildrenMut;
 pub use demote::{Demote, Demoted, Demotion};
+pub(crate) use descend::Way;
 #[cfg(test)]
 pub(crate) use flush::MANY;
 #[cfg(any(loom, internals))]

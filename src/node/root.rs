@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use super::Shape;
 use super::address::Address;
-use super::branch::{Branch, loaded, same_word, settle};
+use super::branch::{Branch, loaded};
 use super::link::{Node, NodeMut, NodeRef, Word};
+use super::slot::{same_word, settle};
 use super::source::{Place, Source};
 use crate::error::Result;
 use crate::sync::{AtomicPtr, Ordering, const_fn};

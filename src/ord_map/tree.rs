@@ -352,7 +352,7 @@ fn insert_into<K: Clone, V>(
 ) -> Option<(K, Link<K, V>)> {
     let (len, shift) = (leaf.as_ref().len(), Leaf::<(K, V)>::SHIFT);
     if len < Leaf::<(K, V)>::CAPACITY {
-        leaf.insert(index, entry, None, shift);
+        leaf.insert(index, entry, shift);
         return None;
     }
     // At the end of the map more is likely to follow: the full leaf stays full.
@@ -363,9 +363,9 @@ fn insert_into<K: Clone, V>(
     let mut right = OwnedLeaf::with_capacity(Leaf::<(K, V)>::room_for(rest), false);
     leaf.move_tail(middle, &mut right.as_mut(), shift);
     if goes_left {
-        leaf.insert(index, entry, None, shift);
+        leaf.insert(index, entry, shift);
     } else {
-        right.as_mut().insert(index - middle, entry, None, shift);
+        right.as_mut().insert(index - middle, entry, shift);
     }
     Some((key, Node::from_leaf(right)))
 }

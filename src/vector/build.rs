@@ -81,7 +81,7 @@ impl<T: Clone> Extend<T> for Vector<T> {
             while leaf.has_room()
                 && let Some(item) = items.next()
             {
-                leaf.push(item, Leaf::<T>::MASK_SHIFT);
+                leaf.push(item, None, Leaf::<T>::MASK_SHIFT);
                 self.tail_len += 1;
             }
         }

@@ -47,7 +47,7 @@ impl<T: Clone> Vector<T> {
             && let Some(mut leaf) = leaf_mut(&mut self.tail, self.tail_len)
             && leaf.has_room()
         {
-            leaf.push(item, Leaf::<T>::MASK_SHIFT);
+            leaf.push(item, None, Leaf::<T>::MASK_SHIFT);
             self.tail_len += 1;
         } else {
             self.push_back_slow(item);
@@ -62,7 +62,7 @@ impl<T: Clone> Vector<T> {
             self.spill_tail();
         }
         let small = self.is_empty();
-        roomy_leaf(&mut self.tail, self.tail_len, small).push(item, Leaf::<T>::MASK_SHIFT);
+        roomy_leaf(&mut self.tail, self.tail_len, small).push(item, None, Leaf::<T>::MASK_SHIFT);
         self.tail_len += 1;
     }
 
@@ -79,7 +79,7 @@ impl<T: Clone> Vector<T> {
             && let Some(mut leaf) = leaf_mut(&mut self.head, self.head_len)
             && leaf.has_room()
         {
-            leaf.push(item, Leaf::<T>::MASK_SHIFT);
+            leaf.push(item, None, Leaf::<T>::MASK_SHIFT);
             self.head_len += 1;
         } else {
             self.push_front_slow(item);
@@ -94,7 +94,7 @@ impl<T: Clone> Vector<T> {
             self.spill_head();
         }
         let small = self.is_empty();
-        roomy_leaf(&mut self.head, self.head_len, small).push(item, Leaf::<T>::MASK_SHIFT);
+        roomy_leaf(&mut self.head, self.head_len, small).push(item, None, Leaf::<T>::MASK_SHIFT);
         self.head_len += 1;
     }
 
@@ -209,13 +209,13 @@ impl<T: Clone> Vector<T> {
 
     /// Inserts at `index` of the head's leaf, in memory order; the head is not full.
     pub(super) fn insert_head(&mut self, index: usize, item: T) {
-        roomy_leaf(&mut self.head, self.head_len, true).insert(index, item, None, Leaf::<T>::MASK_SHIFT);
+        roomy_leaf(&mut self.head, self.head_len, true).insert(index, item, Leaf::<T>::MASK_SHIFT);
         self.head_len += 1;
     }
 
     /// Inserts at `index` of the tail; it is not full.
     pub(super) fn insert_tail(&mut self, index: usize, item: T) {
-        roomy_leaf(&mut self.tail, self.tail_len, true).insert(index, item, None, Leaf::<T>::MASK_SHIFT);
+        roomy_leaf(&mut self.tail, self.tail_len, true).insert(index, item, Leaf::<T>::MASK_SHIFT);
         self.tail_len += 1;
     }
 

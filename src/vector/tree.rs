@@ -438,7 +438,7 @@ fn settle<T: Clone>(branch: &mut Inner<T>, slot: usize) {
 fn insert<T: Clone>(node: NodeMut<'_, T, Counts>, index: usize, item: T) -> Option<Link<T>> {
     match node {
         NodeMut::Leaf(mut leaf) if leaf.as_ref().len() < Leaf::<T>::CAPACITY => {
-            leaf.insert(index, item, None, Leaf::<T>::MASK_SHIFT);
+            leaf.insert(index, item, Leaf::<T>::MASK_SHIFT);
             None
         }
         NodeMut::Leaf(mut leaf) => {
@@ -446,9 +446,9 @@ fn insert<T: Clone>(node: NodeMut<'_, T, Counts>, index: usize, item: T) -> Opti
             let mut right = OwnedLeaf::with_capacity(Leaf::<T>::CAPACITY, false);
             leaf.move_tail(middle, &mut right.as_mut(), Leaf::<T>::MASK_SHIFT);
             if index <= middle {
-                leaf.insert(index, item, None, Leaf::<T>::MASK_SHIFT);
+                leaf.insert(index, item, Leaf::<T>::MASK_SHIFT);
             } else {
-                right.as_mut().insert(index - middle, item, None, Leaf::<T>::MASK_SHIFT);
+                right.as_mut().insert(index - middle, item, Leaf::<T>::MASK_SHIFT);
             }
             Some(Node::from_leaf(right))
         }

@@ -1,0 +1,122 @@
+//! Going down by the bits of a hash, `BITS` a level from the top: what every operation of a hash map begins with.
+//!
+//! Flags of a word are zero for a branch in memory alone, so one test a level goes on, and all else comes after the way.
+#![expect(unsafe_code, reason = "goes from branch to branch by their words")]
+
+use super::Shape;
+use super::branch::{BITS, Branch};
+use super::leaf::LeafRef;
+use super::link::{NodeMut, Word};
+use super::root::Root;
+use super::source::Place;
+
+/// Where bits lead.
+pub(crate) enum Way<'a, T> {
+    /// To this leaf.
+    Leaf(LeafRef<'a, T>),
+    /// To nothing.
+    Nothing,
+    /// To a node that is not in memory.
+    Lazy,
+}
+
+impl<T, X: Shape> Root<T, X> {
+    /// Goes down to the leaf of `bits`, as far as nodes are in memory. Panics and waits for nothing.
+    #[inline]
+    pub(crate) fn descend(&self, mut bits: u64) -> Way<'_, T> {
+        let mut word = self.word();
+        while word.is_unflagged() {
+            if word.is_nothing() {
+                return Way::Nothing;
+            }
+            // SAFETY: the flags say that it is a branch, of the types of this tree, and it lives while `self` is borrowed.
+            let branch = unsafe { &*word.0.cast::<Branch<T, X>>() };
+            word = branch.word(slot_of(bits));
+            bits <<= BITS;
+        }
+        if word.address().is_some() {
+            return Way::Lazy;
+        }
+        // SAFETY: the flags say that it is a leaf; else as above.
+        Way::Leaf(unsafe { LeafRef::new(word.leaf()) })
+    }
+}
+
+impl<T: Clone, X: Shape + Clone> Root<T, X> {
+    /// Goes down to the last branch on the way of `bits`; `None` if the root is no branch. All branches on the way become
+    /// ours and are marked changed, but for the child that the last one leads to.
+    ///
+    /// # Panics
+    /// As [`get_mut`](Self::get_mut).
+    #[inline]
+    pub(crate) fn descend_mut(
+        &mut self,
+        mut bits: u64,
+        place: impl Fn() -> Place,
+    ) -> Option<&mut Branch<T, X>> {
+        let mut word = self.word();
+        if !is_own_branch(word) {
+            word = self.own_branch(place)?;
+        }
+        loop {
+            // SAFETY: the root or a branch below it, which nobody else holds, reached through `&mut self` alone; references
+            // to those above are not used again.
+            let branch = unsafe { &mut *word.0.cast::<Branch<T, X>>() };
+            let slot = slot_of(bits);
+            word = branch.word(slot);
+            if !is_own_branch(word) {
+                match branch.own_branch(slot) {
+                    Some(own) => word = own,
+                    None => return Some(branch),
+                }
+            }
+            branch.touch(1 << slot);
+            bits <<= BITS;
+        }
+    }
+
+    /// The root's word if it is a branch, which is made ours.
+    #[cold]
+    #[inline(never)]
+    fn own_branch(&mut self, place: impl Fn() -> Place) -> Option<Word> {
+        match self.get_mut(place)? {
+            NodeMut::Branch(_) => Some(self.word()),
+            NodeMut::Leaf(_) => None,
+        }
+    }
+}
+
+impl<T: Clone, X: Shape + Clone> Branch<T, X> {
+    /// The word of the child at `slot` if it is a branch, which is made ours.
+    #[inline]
+    fn own_branch(&mut self, slot: usize) -> Option<Word> {
+        let word = self.word(slot);
+        if word.is_nothing() || word.is_leaf() && word.address().is_none() {
+            return None;
+        }
+        self.own_lazy_or_shared(slot)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn own_lazy_or_shared(&mut self, slot: usize) -> Option<Word> {
+        if !self.holds_branch(slot) {
+            return None;
+        }
+        debug_assert_eq!((self.start_of(slot), self.end_of(slot)), (slot, slot + 1), "a branch has one slot");
+        self.child_mut(slot);
+        Some(self.word(slot))
+    }
+}
+
+/// Whether this is a branch in memory that nobody else holds. The word is of a node that the caller holds.
+#[inline]
+fn is_own_branch(word: Word) -> bool {
+    // SAFETY: a branch in memory, which the caller keeps alive.
+    word.is_branch() && !unsafe { word.header() }.is_shared()
+}
+
+#[inline]
+fn slot_of(bits: u64) -> usize {
+    (bits >> (u64::BITS - BITS)) as usize
+}
