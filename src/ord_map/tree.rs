@@ -16,7 +16,9 @@ use super::node::{
     Inner, LEAST_CHILDREN, Leaf, Link, LinkRef, Order, assert_room, count_low, entries_of, fill_of, level_of,
 };
 use crate::error::Result;
-use crate::node::{Branch, LeafMut, MAX_DEPTH, Node, NodeMut, NodeRef, OwnedLeaf, Place, Root, SLOTS, Shape};
+use crate::node::{
+    Branch, LeafMut, LeafRef, MAX_DEPTH, Node, NodeMut, NodeRef, OwnedLeaf, Place, Root, SLOTS, Shape,
+};
 use crate::sync::const_fn;
 
 /// A tree, its length and height.
@@ -204,13 +206,17 @@ impl<K, V> Tree<K, V> {
 
     /// The entry at a place.
     pub(super) fn entry_at(&self, path: &Path) -> Option<&(K, V)> {
+        self.leaf(path)?.items(false).get(path.index)
+    }
+
+    /// The leaf at a place.
+    #[inline]
+    fn leaf(&self, path: &Path) -> Option<LeafRef<'_, (K, V)>> {
         let mut node = self.node()?;
         loop {
             match node {
-                NodeRef::Branch(branch) => {
-                    node = branch.child(path.slot(self.height, branch.level()))?;
-                }
-                NodeRef::Leaf(leaf) => return leaf.items(false).get(path.index),
+                NodeRef::Branch(branch) => node = branch.child(path.slot(self.height, branch.level()))?,
+                NodeRef::Leaf(leaf) => return Some(leaf),
             }
         }
     }
@@ -237,6 +243,41 @@ impl<K: Clone, V: Clone> Tree<K, V> {
         }
     }
 
+    /// Whether nobody else holds a node of the path, down to the leaf.
+    #[inline]
+    fn owns(&self, path: &Path) -> bool {
+        let mut next = self.node();
+        while let Some(NodeRef::Branch(branch)) = next {
+            if branch.header().is_shared() {
+                return false;
+            }
+            next = branch.child(path.slot(self.height, branch.level()));
+        }
+        matches!(next, Some(NodeRef::Leaf(leaf)) if !leaf.header().is_shared())
+    }
+
+    /// The leaf at a place, ours and its path marked changed, to change its length: those above count `change` more.
+    #[inline]
+    fn leaf_to_count(&mut self, path: &Path, change: isize) -> Option<LeafMut<'_, (K, V)>> {
+        let height = self.height;
+        if !self.owns(path) {
+            // What clones, and so may panic, comes before the first count.
+            self.leaf_mut(path)?;
+        }
+        self.len = self.len.wrapping_add_signed(change);
+        let mut node = self.node_mut()?;
+        loop {
+            match node {
+                NodeMut::Branch(branch) => {
+                    let slot = path.slot(height, branch.level());
+                    branch.set_size(slot, branch.size(slot).wrapping_add_signed(change));
+                    node = branch.child_mut(slot)?;
+                }
+                NodeMut::Leaf(leaf) => return Some(leaf),
+            }
+        }
+    }
+
     /// The entry at a place where there is one, to change its value, or its key for an equal one.
     #[inline]
     pub(super) fn entry_mut(&mut self, path: &Path) -> Option<&mut (K, V)> {
@@ -247,6 +288,20 @@ impl<K: Clone, V: Clone> Tree<K, V> {
     #[inline]
     pub(super) fn insert(&mut self, path: &Path, entry: (K, V)) {
         assert_room(self.len, 1);
+        let has_room =
+            |leaf: LeafRef<'_, _>| leaf.len() < leaf.capacity() && leaf.len() < Leaf::<(K, V)>::CAPACITY;
+        if self.leaf(path).is_some_and(has_room) {
+            if let Some(mut leaf) = self.leaf_to_count(path, 1) {
+                leaf.insert(path.index, entry, Leaf::<(K, V)>::SHIFT);
+            }
+            return;
+        }
+        self.insert_slowly(path, entry);
+    }
+
+    /// [`insert`](Self::insert) where the leaf has to grow or to be divided, or there is none yet.
+    #[inline(never)]
+    fn insert_slowly(&mut self, path: &Path, entry: (K, V)) {
         let height = self.height;
         let over = match self.node_mut() {
             Some(NodeMut::Branch(root)) => insert(root, path, height, true, entry),
@@ -292,8 +347,19 @@ impl<K: Clone, V: Clone> Tree<K, V> {
     }
 
     /// Takes out the entry at a place where there is one.
+    #[inline]
     pub(super) fn remove(&mut self, path: &Path) -> (K, V) {
-        let mut path = *path;
+        if self.leaf(path).is_some_and(|leaf| leaf.len() > Leaf::<(K, V)>::LEAST)
+            && let Some(mut leaf) = self.leaf_to_count(path, -1)
+        {
+            return leaf.remove(path.index, Leaf::<(K, V)>::SHIFT);
+        }
+        self.remove_slowly(*path)
+    }
+
+    /// [`remove`](Self::remove) where the leaf may have to trade with another, or to go.
+    #[inline(never)]
+    fn remove_slowly(&mut self, mut path: Path) -> (K, V) {
         // Everything that may fail comes before the entry is taken out; each step leaves a sound tree.
         while let Some(NodeRef::Branch(root)) = self.node()
             && root.count() == 2
