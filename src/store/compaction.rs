@@ -363,7 +363,8 @@ impl Hops {
             hops.0.resize(number + 1, Vec::new());
             hops.0[number] = vec![0; deltas.first().map_or(0, |&(last, _)| last as usize + 1)];
             for &(ordinal, base) in deltas.iter().rev() {
-                hops.0[number][ordinal as usize] = hops.at(base).saturating_add(1);
+                // `u8::MAX` is more than any: see `plan`.
+                hops.0[number][ordinal as usize] = (hops.at(base) + 1).min(u8::MAX - 1);
             }
         }
         hops
