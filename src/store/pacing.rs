@@ -4,7 +4,7 @@
 //! little more than it has. Somewhat below, the next pass begins, and the rest of the way is paid for byte by byte:
 //! when the log has come half of it, half of the pass must be done, and at the limit all. A checkpoint that finds the
 //! pass behind waits until it is not. So the log is bounded however little time the thread gets, and what a checkpoint
-//! waits for is bounded by what was appended before it: [`MOST_WORK`] bytes read or written for each.
+//! waits for is bounded by what was appended before it: 24 bytes read or written for each (`MOST_WORK`).
 //!
 //! A pass has a known amount of work: each segment counts for [`PASS_WORK`] times its length, and what a step did not
 //! need of that is taken for done when the step is over.
