@@ -98,7 +98,7 @@ impl Word {
     /// The word without the flag of a leaf: where the node is, if it is in memory.
     #[inline]
     fn pointer(self) -> *mut () {
-        self.0.map_addr(|addr| addr & !LEAF)
+        self.0.wrapping_byte_sub(self.0.addr() & LEAF)
     }
 
     #[inline]

@@ -36,6 +36,7 @@ impl<'a, K: Ord, V: PartialEq> Iterator for Diff<'a, K, V> {
             if let Some((key, value)) = self.added.next() {
                 return Some(DiffItem::Added(key, value));
             }
+            self.walk.pass_equal();
             match self.walk.next()? {
                 Step::Old(Part::Entry((key, value))) => return Some(DiffItem::Removed(key, value)),
                 Step::New(Part::Entry((key, value))) => return Some(DiffItem::Added(key, value)),

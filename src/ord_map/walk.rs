@@ -193,6 +193,24 @@ impl<'a, K, V> Walk<'a, K, V> {
         Self { old: Cursor::new(old), new: Cursor::new(new) }
     }
 
+    /// Steps over what comes next of entries that are equal in both, to the end of the shorter leaf at most.
+    pub(super) fn pass_equal(&mut self)
+    where
+        K: Ord,
+        V: PartialEq,
+    {
+        let Self { old, new } = self;
+        let (Some(Part::Entry(mine)), Some(Part::Entry(theirs))) = (old.part, new.part) else { return };
+        let equal = |mine: &(K, V), theirs: &(K, V)| mine.0.cmp(&theirs.0).is_eq() && mine.1 == theirs.1;
+        if equal(mine, theirs) {
+            let more = old.rest.iter().zip(new.rest).take_while(|(mine, theirs)| equal(mine, theirs)).count();
+            for cursor in [old, new] {
+                cursor.rest = &cursor.rest[more..];
+                cursor.advance();
+            }
+        }
+    }
+
     /// Whether the new map has ended.
     pub(super) fn new_ended(&self) -> bool {
         self.new.part.is_none()
