@@ -6,7 +6,7 @@
 use super::Shape;
 use super::branch::{BITS, Branch};
 use super::leaf::LeafRef;
-use super::link::{NodeMut, Word};
+use super::link::Word;
 use super::root::Root;
 use super::source::Place;
 
@@ -56,7 +56,10 @@ impl<T: Clone, X: Shape + Clone> Root<T, X> {
     ) -> Option<&mut Branch<T, X>> {
         let mut word = self.word();
         if !is_own_branch(word) {
-            word = self.own_branch(place)?;
+            if is_end(word) {
+                return None;
+            }
+            word = self.own(place).filter(|word| word.is_branch())?;
         }
         loop {
             // SAFETY: the root or a branch below it, which nobody else holds, reached through `&mut self` alone; references
@@ -74,27 +77,13 @@ impl<T: Clone, X: Shape + Clone> Root<T, X> {
             bits <<= BITS;
         }
     }
-
-    /// The root's word if it is a branch, which is made ours.
-    #[cold]
-    #[inline(never)]
-    fn own_branch(&mut self, place: impl Fn() -> Place) -> Option<Word> {
-        match self.get_mut(place)? {
-            NodeMut::Branch(_) => Some(self.word()),
-            NodeMut::Leaf(_) => None,
-        }
-    }
 }
 
 impl<T: Clone, X: Shape + Clone> Branch<T, X> {
     /// The word of the child at `slot` if it is a branch, which is made ours.
     #[inline]
     fn own_branch(&mut self, slot: usize) -> Option<Word> {
-        let word = self.word(slot);
-        if word.is_nothing() || word.is_leaf() && word.address().is_none() {
-            return None;
-        }
-        self.own_lazy_or_shared(slot)
+        if is_end(self.word(slot)) { None } else { self.own_lazy_or_shared(slot) }
     }
 
     #[cold]
@@ -114,6 +103,12 @@ impl<T: Clone, X: Shape + Clone> Branch<T, X> {
 fn is_own_branch(word: Word) -> bool {
     // SAFETY: a branch in memory, which the caller keeps alive.
     word.is_branch() && !unsafe { word.header() }.is_shared()
+}
+
+/// Whether this is nothing or a leaf in memory.
+#[inline]
+fn is_end(word: Word) -> bool {
+    word.is_nothing() || word.is_leaf() && word.address().is_none()
 }
 
 #[inline]

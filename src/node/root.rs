@@ -115,18 +115,30 @@ impl<T, X: Shape> Root<T, X> {
         X: Clone,
     {
         let mut word = self.word();
-        if word.resident().is_none() {
-            self.get(place)?;
-            word = self.word();
+        // SAFETY: resident, and owned by this slot.
+        if word.resident().is_none() || unsafe { word.header() }.is_shared() {
+            word = self.own(place)?;
         }
+        // SAFETY: unique now, reached through `&mut self`.
+        Some(unsafe { word.view_mut() })
+    }
+
+    /// Loads the root if it is lazy, and copies it if others hold it; its word.
+    ///
+    /// # Panics
+    /// As [`get`](Self::get).
+    #[cold]
+    #[inline(never)]
+    pub(super) fn own(&mut self, place: impl Fn() -> Place) -> Option<Word>
+    where
+        T: Clone,
+        X: Clone,
+    {
+        self.get(place)?;
         // SAFETY: resident and owned by this slot, which takes over the result.
-        unsafe {
-            let unique = word.into_unique::<T, X>();
-            if unique != word {
-                self.slot.store(unique.0, Ordering::Relaxed);
-            }
-            Some(unique.view_mut())
-        }
+        let unique = unsafe { self.word().into_unique::<T, X>() };
+        self.slot.store(unique.0, Ordering::Relaxed);
+        Some(unique)
     }
 
     /// Takes the root out, loaded.
