@@ -134,7 +134,7 @@ fn the_log_keeps_to_its_limit_however_slow_compaction_is() {
     let store = small().keep(keep_last(5)).open_storage(Arc::new(disk.clone())).unwrap();
     let (mut world, mut noise) = (World::default(), Noise(32));
     let (mut written, mut largest, mut live) = (0, 0, 0);
-    for n in 0..400 {
+    for n in 0..800 {
         world.step(&mut noise, 30);
         let bytes = store.checkpoint(&world).unwrap().bytes;
         written += bytes;
