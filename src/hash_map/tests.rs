@@ -224,7 +224,7 @@ fn run<S: BuildHasher + Default + Clone>(preload: u16, ops: &[Op]) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1024))]
+    #![proptest_config(ProptestConfig::with_cases(crate::tests::CASES))]
 
     #[test]
     fn behaves_as_std_and_imbl_with_snapshots_held(preload in 0..600u16, ops in ops()) {

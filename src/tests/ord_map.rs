@@ -355,7 +355,7 @@ fn run<K: Key>(preload: u16, ops: &[Op]) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1024, max_shrink_iters: 2000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: super::CASES, max_shrink_iters: 2000, ..ProptestConfig::default() })]
 
     #[test]
     fn edits_agree_with_std(preload in 0..2000u16, ops in prop::collection::vec(op(), 200)) {

@@ -430,7 +430,7 @@ fn run<T: Item>(ops: &[Op]) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1024, max_shrink_iters: 2000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: super::CASES, max_shrink_iters: 2000, ..ProptestConfig::default() })]
 
     #[test]
     fn edits_agree_with_std(ops in prop::collection::vec(op(), 200)) {
