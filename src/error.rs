@@ -33,6 +33,17 @@ pub enum Error {
         advice: &'static str,
     },
 
+    /// A store was to be copied into its own directory.
+    #[error(
+        "cannot copy the store {from} to {to}: they are the same directory, a directory of its own was expected; nothing was changed, name one that is empty or does not exist yet"
+    )]
+    SameDirectory {
+        /// The store's directory.
+        from: PathBuf,
+        /// The directory that was to hold the copy.
+        to: PathBuf,
+    },
+
     /// The store was written in a format that this version of the crate does not read.
     #[error(
         "{path} has format version {found}, this build reads version {expected}; open it with the version of perennial that wrote it"

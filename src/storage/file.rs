@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::ops::Range;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -28,6 +28,17 @@ impl FileStorage {
         sync_directory(parent_of(to)).map_err(|e| io_error("sync the parent directory of", e))
     }
 
+    /// Refuses to copy a directory into itself, by whatever path it is called.
+    pub(crate) fn expect_other(from: &Path, to: &Path) -> Result<()> {
+        let identity = |path| fs::metadata(path).map(|found| (found.dev(), found.ino())).ok();
+        match (identity(from), identity(to)) {
+            (Some(one), Some(other)) if one == other => {
+                Err(Error::SameDirectory { from: from.to_owned(), to: to.to_owned() })
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Opens the directory `path`. If there is none and `create` is set, it is made, in a parent that exists.
     ///
     /// # Errors
@@ -35,6 +46,11 @@ impl FileStorage {
     /// [`Error::NotAStore`] if `path` is something else than a directory, or is absent and not to be created;
     /// [`Error::Io`] if the system refuses.
     pub fn open(path: impl Into<PathBuf>, create: bool) -> Result<Self> {
+        Self::open_or(path, (!create).then_some("check the path, or create the directory first"))
+    }
+
+    /// As [`open`](Self::open); an absent directory is made, or refused with this advice.
+    pub(crate) fn open_or(path: impl Into<PathBuf>, advice: Option<&'static str>) -> Result<Self> {
         let path = path.into();
         match fs::metadata(&path) {
             Ok(found) if found.is_dir() => Ok(Self { path }),
@@ -43,7 +59,10 @@ impl FileStorage {
                 found: "it is a file, not a directory".into(),
                 advice: "name the directory that holds the store",
             }),
-            Err(e) if e.kind() == io::ErrorKind::NotFound && create => {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                if let Some(advice) = advice {
+                    return Err(Error::NotAStore { path, found: "nothing is there".into(), advice });
+                }
                 let io_error = |action, source| Error::Io { action, path: path.clone(), source };
                 let parent = parent_of(&path);
                 if !parent.is_dir() {
@@ -60,11 +79,6 @@ impl FileStorage {
                 sync_directory(parent).map_err(|e| io_error("sync the parent directory of", e))?;
                 Ok(Self { path })
             }
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Err(Error::NotAStore {
-                path,
-                found: "nothing is there".into(),
-                advice: "check the path, or allow the store to be created",
-            }),
             Err(source) => Err(Error::Io { action: "open", path, source }),
         }
     }

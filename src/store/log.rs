@@ -76,7 +76,7 @@ impl Log {
             return Self::open_read_only(&directory, options);
         }
         if !has_manifest(&directory)? {
-            check_new(&directory, options.create)?;
+            check_new(&directory, options)?;
         }
         let lock = match directory.storage.lock(LOCK).map_err(|e| directory.io_error("lock", LOCK, e))? {
             Lock::Held(guard) => guard,
@@ -86,7 +86,7 @@ impl Log {
             Some(manifest) => manifest,
             None => {
                 // Looked at again under the lock: somebody may have begun a store meanwhile.
-                check_new(&directory, options.create)?;
+                check_new(&directory, options)?;
                 let manifest = Manifest::of_new_store(random_u64(), random_u64());
                 manifest.write(&directory)?;
                 manifest
@@ -128,7 +128,7 @@ impl Log {
         let mut attempt = 1;
         loop {
             let Some(manifest) = Manifest::read(directory)? else {
-                check_new(directory, false)?;
+                check_new(directory, options)?;
                 return Err(directory.not_a_store("its MANIFEST was just removed", "open it again"));
             };
             let sequence = manifest.sequence;
@@ -435,7 +435,7 @@ fn has_manifest(directory: &Directory) -> Result<bool> {
 }
 
 /// Refuses a directory without a manifest, unless it is empty and a store may be begun there.
-fn check_new(directory: &Directory, create: bool) -> Result<()> {
+fn check_new(directory: &Directory, options: &Options) -> Result<()> {
     let names = directory.storage.list().map_err(|e| directory.io_error("list", "", e))?;
     if names.iter().any(|name| name.ends_with(".segment")) {
         return Err(directory.not_a_store(
@@ -444,13 +444,17 @@ fn check_new(directory: &Directory, create: bool) -> Result<()> {
         ));
     }
     // A crash while a store was begun leaves these two.
-    if let Some(foreign) = names.iter().find(|name| *name != LOCK && *name != MANIFEST_TEMP) {
-        let found = format!("it holds other files, such as {foreign:?}");
-        return Err(directory.not_a_store(found, "name a directory that is empty, or does not exist yet"));
+    let foreign = names.iter().find(|name| *name != LOCK && *name != MANIFEST_TEMP);
+    let found = match (foreign, names.is_empty()) {
+        (Some(foreign), _) => format!("it holds other files, such as {foreign:?}"),
+        (None, true) => "it is an empty directory".to_owned(),
+        (None, false) => "a store was begun there and not finished".to_owned(),
+    };
+    match (options.advice_if_absent(), foreign) {
+        (Some(advice), _) => Err(directory.not_a_store(found, advice)),
+        (None, Some(_)) => {
+            Err(directory.not_a_store(found, "name a directory that is empty, or does not exist yet"))
+        }
+        (None, None) => Ok(()),
     }
-    if !create {
-        let found = "it is an empty directory";
-        return Err(directory.not_a_store(found, "check the path, or allow the store to be created"));
-    }
-    Ok(())
 }

@@ -160,9 +160,9 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`Error::ShapeMismatch`] if there are states and none of them is an `Old`; [`Error::NotAStore`] if the new
-    /// directory, or the one beside it, holds something; [`Error::Corrupt`] and its like if this store is damaged; what
-    /// `f` answers; [`Error::Io`].
+    /// [`Error::ShapeMismatch`] if there are states and none of them is an `Old`; [`Error::SameDirectory`] if the new
+    /// directory is the store's own, [`Error::NotAStore`] if it, or the one beside it, holds something;
+    /// [`Error::Corrupt`] and its like if this store is damaged; what `f` answers; [`Error::Io`].
     pub fn migrate<Old, New>(
         &self,
         to: impl AsRef<Path>,
@@ -172,7 +172,9 @@ impl Store {
         Old: Serialize + DeserializeOwned + 'static,
         New: Persist,
     {
-        let to = to.as_ref();
+        // Without a separator at its end, which would put the part into the directory.
+        let to: &Path = &to.as_ref().components().collect::<PathBuf>();
+        FileStorage::expect_other(&self.path, to)?;
         if to.exists() {
             Directory::new(Arc::new(FileStorage::open(to, false)?), to).expect_empty()?;
         }

@@ -117,6 +117,17 @@ impl Options {
         self
     }
 
+    /// What to do where there is no store; `None` if one is made.
+    pub(crate) fn advice_if_absent(&self) -> Option<&'static str> {
+        match (self.read_only, self.create) {
+            (true, _) => {
+                Some("check the path: to only read, a store must be there, made by opening it for writing")
+            }
+            (_, false) => Some("check the path, or allow the store to be created"),
+            (_, true) => None,
+        }
+    }
+
     /// Whether to only read, beside whoever writes: takes no lock, changes nothing, and shows the checkpoints
     /// that were committed when it was opened. Default: false.
     #[must_use]

@@ -22,7 +22,7 @@ use super::index::{BlockEntry, Index};
 use super::log::Log;
 use super::manifest::{Manifest, SegmentEntry};
 use super::opening::Opening;
-use super::options::Durability;
+use super::options::{Durability, Options};
 use super::segment::{FIRST_BATCH, Segment};
 use super::verify::{Progress, Watched};
 use crate::error::{Error, Result};
@@ -43,16 +43,18 @@ pub struct Salvaged {
     pub records: u64,
 }
 
-/// Copies what is whole of the store in `from` into a log that is empty.
+/// Copies what is whole of the store in `from` into a new one, which is begun when there is something to copy.
 ///
 /// # Errors
 ///
-/// [`Error::NotAStore`] if there is nothing to begin with; [`Error::Io`] and [`Error::Poisoned`] if the system refuses.
-pub(crate) fn salvage(from: &Arc<Directory>, to: &Log, tell: &mut dyn FnMut(Progress)) -> Result<Salvaged> {
+/// [`Error::NotAStore`] if there is nothing to begin with, or something in `to`; [`Error::Io`] and [`Error::Poisoned`] if the system refuses.
+pub(crate) fn salvage(from: Directory, to: Directory, tell: &mut dyn FnMut(Progress)) -> Result<Salvaged> {
+    to.expect_empty()?;
     let mut salvaged = Salvaged::default();
-    let found = Found::look(from, &mut salvaged)?;
+    let found = Found::look(&Arc::new(from), &mut salvaged)?;
+    let to = Log::open(to.storage, &Options::new(), &to.path)?;
     let bytes = found.opening.segments().iter().map(|segment| u64::from(segment.entry.len_bytes)).sum();
-    let mut copy = Copy { from: &found.opening, to, copied: Copied::default(), broken: HashMap::new() };
+    let mut copy = Copy { from: &found.opening, to: &to, copied: Copied::default(), broken: HashMap::new() };
     let mut watched = Watched::new(bytes, tell);
     let mut copied_bytes = 0;
     for (id, commit) in &found.commits {
@@ -73,6 +75,7 @@ pub(crate) fn salvage(from: &Arc<Directory>, to: &Log, tell: &mut dyn FnMut(Prog
     salvaged.lost.sort_by_key(|(id, _)| *id);
     salvaged.records = copy.copied.len() as u64;
     to.sync()?;
+    to.close()?;
     Ok(salvaged)
 }
 

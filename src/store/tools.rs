@@ -8,7 +8,6 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::directory::Directory;
-use super::options::Options;
 use super::{Backup, Log, Progress, Salvaged, Store, Verified, backup, salvage, verify};
 use crate::error::{Error, Result};
 use crate::node::Backing;
@@ -163,10 +162,11 @@ impl Store {
     /// # Errors
     ///
     /// [`Error::Corrupt`] if something is damaged ([`salvage`](Self::salvage) copies the rest);
-    /// [`Error::NotAStore`] if the directory holds something;
+    /// [`Error::SameDirectory`] if it is the store's own, [`Error::NotAStore`] if it holds something;
     /// [`Error::Io`] if the system refuses.
     pub fn backup(&self, to: impl AsRef<Path>) -> Result<Backup> {
         let to = to.as_ref();
+        FileStorage::expect_other(&self.path, to)?;
         self.backup_to(Arc::new(FileStorage::open(to, true)?), to, |_| ())
     }
 
@@ -211,11 +211,13 @@ impl Store {
     /// # Errors
     ///
     /// [`Error::NotAStore`] if there is no store to begin with, or the new directory holds
-    /// something; [`Error::Io`] if the system refuses.
+    /// something; [`Error::SameDirectory`] if the two are one; [`Error::Io`] if the system refuses.
     pub fn salvage(from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<Salvaged> {
         let (from, to) = (from.as_ref(), to.as_ref());
-        let storage = Arc::new(FileStorage::open(from, false)?);
-        Self::salvage_to(storage, Arc::new(FileStorage::open(to, true)?), to, |_| ())
+        FileStorage::expect_other(from, to)?;
+        let old = FileStorage::open_or(from, Some("name the directory that is to be salvaged"))?;
+        let old = Directory::new(Arc::new(old), from);
+        salvage::salvage(old, Directory::new(Arc::new(FileStorage::open(to, true)?), to), &mut |_| ())
     }
 
     /// As [`salvage`](Self::salvage), between storages of your choice (messages call the new one `path`), telling how far
@@ -226,12 +228,7 @@ impl Store {
         path: &Path,
         mut progress: impl FnMut(Progress),
     ) -> Result<Salvaged> {
-        let from = Arc::new(Directory::new(from, Path::new("<old>")));
-        let to = Directory::new(to, path);
-        to.expect_empty()?;
-        let log = Log::open(to.storage, &Options::new(), path)?;
-        let salvaged = salvage::salvage(&from, &log, &mut progress)?;
-        log.close()?;
-        Ok(salvaged)
+        let from = Directory::new(from, Path::new("<old>"));
+        salvage::salvage(from, Directory::new(to, path), &mut progress)
     }
 }

@@ -166,6 +166,62 @@ fn a_backup_that_fails_is_no_store_and_one_of_damage_is_refused() {
     assert!(matches!(refused, Err(Error::Corrupt { segment: 0, .. })));
 }
 
+#[test]
+fn a_store_is_not_copied_into_itself_by_whatever_path() {
+    let outside = tempfile::tempdir().unwrap();
+    let own = outside.path().join("world");
+    let store = options().open(&own).unwrap();
+    let mut world = World::default();
+    world.step();
+    let id = store.checkpoint(&world).unwrap().id;
+    let link = outside.path().join("link");
+    std::os::unix::fs::symlink(&own, &link).unwrap();
+    let names = || {
+        let names = std::fs::read_dir(&own).unwrap().map(|entry| entry.unwrap().file_name());
+        names.collect::<std::collections::BTreeSet<_>>()
+    };
+    let before = names();
+    for to in [own.clone(), own.join("."), own.join(""), own.join("../world"), link] {
+        let refused = [
+            store.backup(&to).map(drop),
+            Store::salvage(&own, &to).map(drop),
+            Store::salvage(&to, &own).map(drop),
+            store.migrate(&to, |_, old: World| Ok(old)).map(drop),
+        ];
+        for refused in refused {
+            let Err(error @ Error::SameDirectory { .. }) = refused else { panic!("{to:?}: {refused:?}") };
+            let text = error.to_string();
+            assert!(text.contains("the same directory") && text.contains("name one"), "{text}");
+        }
+    }
+    assert_eq!(names(), before);
+    assert!(store.verify().unwrap().is_clean());
+    assert_eq!(store.restore::<World>(id).unwrap(), world);
+    world.step();
+    store.checkpoint(&world).unwrap();
+    // One that is elsewhere, if only just, is another.
+    for to in ["copy", "world.copy", "link/.."] {
+        assert!(!matches!(store.backup(outside.path().join(to)), Err(Error::SameDirectory { .. })));
+    }
+    let moved = store.migrate(outside.path().join("moved/"), |_, old: World| Ok(old)).unwrap();
+    assert_eq!(moved.states, 2);
+}
+
+#[test]
+fn salvage_of_what_is_no_store_leaves_room_for_the_next_try() {
+    let outside = tempfile::tempdir().unwrap();
+    let [wrong, right, to] = ["wrong", "right", "to"].map(|name| outside.path().join(name));
+    let id = options().open(&right).unwrap().checkpoint(&World::default()).unwrap().id;
+    let Err(error @ Error::NotAStore { .. }) = Store::salvage(&wrong, &to) else {
+        panic!("nothing is there")
+    };
+    assert!(error.to_string().contains("name the directory that is to be salvaged"), "{error}");
+    std::fs::create_dir(&wrong).unwrap();
+    let Err(error @ Error::NotAStore { .. }) = Store::salvage(&wrong, &to) else { panic!("it is empty") };
+    assert!(error.to_string().contains(wrong.to_str().unwrap()), "{error}");
+    assert_eq!(Store::salvage(&right, &to).unwrap().checkpoints, [id]);
+}
+
 /// Salvages a disk; what was saved must be what was in these checkpoints.
 fn salvage(disk: &SimStorage, states: &[(CheckpointId, World)]) -> (Vec<CheckpointId>, Vec<CheckpointId>) {
     let before = disk.operations();

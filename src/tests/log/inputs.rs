@@ -27,7 +27,6 @@ fn expect_not_a_store(storage: &MemoryStorage, part_of_message: &str) {
 fn a_store_that_is_absent_is_created_only_if_allowed() {
     let storage = MemoryStorage::new();
     assert!(matches!(open(&storage, &small().create(false)), Err(Error::NotAStore { .. })));
-    expect_not_a_store_when_reading(&storage);
     assert_eq!(storage.list().unwrap(), Vec::<String>::new());
     let log = open(&storage, &small()).unwrap();
     assert!(log.latest().is_none());
@@ -37,8 +36,35 @@ fn a_store_that_is_absent_is_created_only_if_allowed() {
     assert!(open(&storage, &small().read_only(true)).unwrap().latest().is_none());
 }
 
-fn expect_not_a_store_when_reading(storage: &MemoryStorage) {
-    assert!(matches!(open(storage, &small().read_only(true)), Err(Error::NotAStore { .. })));
+#[test]
+fn who_only_reads_is_not_told_to_create_a_store() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("world");
+    let told = |options: &Options| options.open(&path).err().unwrap().to_string();
+    let readers = [small().read_only(true), small().read_only(true).create(false)];
+    let expect = |found: &str, other: &Options| {
+        for reader in &readers {
+            let text = told(reader);
+            assert!(
+                text.contains(&format!("{} is not a perennial store: {found}", path.display())),
+                "{text}"
+            );
+            assert!(text.contains("to only read, a store must be there"), "{text}");
+            assert!(!text.contains("allow") && !text.contains("name a directory that is empty"), "{text}");
+        }
+        let text = told(other);
+        assert!(text.contains(found) && !text.contains("to only read"), "{text}");
+    };
+    let writer = small().create(false);
+    expect("nothing is there", &writer);
+    assert!(!path.exists());
+    std::fs::create_dir(&path).unwrap();
+    expect("it is an empty directory", &writer);
+    std::fs::write(path.join("LOCK"), "").unwrap();
+    expect("a store was begun there and not finished", &writer);
+    std::fs::write(path.join("notes.txt"), "").unwrap();
+    expect("it holds other files, such as \"notes.txt\"", &small());
+    assert_eq!(std::fs::read_dir(&path).unwrap().count(), 2);
 }
 
 #[test]
