@@ -207,7 +207,7 @@ impl<T, X: Shape> Branch<T, X> {
     /// # Panics
     /// As [`child`](Self::child).
     #[inline]
-    pub(crate) fn holds_branch(&self, slot: usize) -> bool {
+    pub(super) fn holds_branch(&self, slot: usize) -> bool {
         let word = self.word(slot);
         word.is_branch()
             || word.address().is_some() && matches!(self.child_slow(slot), Some(NodeRef::Branch(_)))

@@ -55,7 +55,8 @@ impl<T: Clone, X: Shape + Clone> Root<T, X> {
         place: impl Fn() -> Place,
     ) -> Option<&mut Branch<T, X>> {
         let mut word = self.word();
-        if !is_own_branch(word) {
+        // SAFETY: of the root, which lives as `self` does.
+        if !unsafe { is_own_branch(word) } {
             if is_end(word) {
                 return None;
             }
@@ -67,7 +68,8 @@ impl<T: Clone, X: Shape + Clone> Root<T, X> {
             let branch = unsafe { &mut *word.0.cast::<Branch<T, X>>() };
             let slot = slot_of(bits);
             word = branch.word(slot);
-            if !is_own_branch(word) {
+            // SAFETY: of a child, which lives as the branch does.
+            if !unsafe { is_own_branch(word) } {
                 match branch.own_branch(slot) {
                     Some(own) => word = own,
                     None => return Some(branch),
@@ -98,10 +100,13 @@ impl<T: Clone, X: Shape + Clone> Branch<T, X> {
     }
 }
 
-/// Whether this is a branch in memory that nobody else holds. The word is of a node that the caller holds.
+/// Whether this is a branch in memory that nobody else holds.
+///
+/// # Safety
+/// If it is a node in memory, the caller keeps it alive.
 #[inline]
-fn is_own_branch(word: Word) -> bool {
-    // SAFETY: a branch in memory, which the caller keeps alive.
+unsafe fn is_own_branch(word: Word) -> bool {
+    // SAFETY: a branch in memory, alive by the caller's word.
     word.is_branch() && !unsafe { word.header() }.is_shared()
 }
 

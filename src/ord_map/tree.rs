@@ -206,17 +206,20 @@ impl<K, V> Tree<K, V> {
 
     /// The entry at a place.
     pub(super) fn entry_at(&self, path: &Path) -> Option<&(K, V)> {
-        self.leaf(path)?.items(false).get(path.index)
+        self.leaf(path)?.0.items(false).get(path.index)
     }
 
-    /// The leaf at a place.
+    /// The leaf at a place, and whether nobody else holds it or a node above.
     #[inline]
-    fn leaf(&self, path: &Path) -> Option<LeafRef<'_, (K, V)>> {
-        let mut node = self.node()?;
+    fn leaf(&self, path: &Path) -> Option<(LeafRef<'_, (K, V)>, bool)> {
+        let (mut node, mut is_ours) = (self.node()?, true);
         loop {
             match node {
-                NodeRef::Branch(branch) => node = branch.child(path.slot(self.height, branch.level()))?,
-                NodeRef::Leaf(leaf) => return Some(leaf),
+                NodeRef::Branch(branch) => {
+                    is_ours &= !branch.header().is_shared();
+                    node = branch.child(path.slot(self.height, branch.level()))?;
+                }
+                NodeRef::Leaf(leaf) => return Some((leaf, is_ours && !leaf.header().is_shared())),
             }
         }
     }
@@ -243,24 +246,12 @@ impl<K: Clone, V: Clone> Tree<K, V> {
         }
     }
 
-    /// Whether nobody else holds a node of the path, down to the leaf.
-    #[inline]
-    fn owns(&self, path: &Path) -> bool {
-        let mut next = self.node();
-        while let Some(NodeRef::Branch(branch)) = next {
-            if branch.header().is_shared() {
-                return false;
-            }
-            next = branch.child(path.slot(self.height, branch.level()));
-        }
-        matches!(next, Some(NodeRef::Leaf(leaf)) if !leaf.header().is_shared())
-    }
-
     /// The leaf at a place, ours and its path marked changed, to change its length: those above count `change` more.
+    /// `is_ours` says whether it was ours before.
     #[inline]
-    fn leaf_to_count(&mut self, path: &Path, change: isize) -> Option<LeafMut<'_, (K, V)>> {
+    fn leaf_to_count(&mut self, path: &Path, is_ours: bool, change: isize) -> Option<LeafMut<'_, (K, V)>> {
         let height = self.height;
-        if !self.owns(path) {
+        if !is_ours {
             // What clones, and so may panic, comes before the first count.
             self.leaf_mut(path)?;
         }
@@ -288,15 +279,15 @@ impl<K: Clone, V: Clone> Tree<K, V> {
     #[inline]
     pub(super) fn insert(&mut self, path: &Path, entry: (K, V)) {
         assert_room(self.len, 1);
-        let has_room =
-            |leaf: LeafRef<'_, _>| leaf.len() < leaf.capacity() && leaf.len() < Leaf::<(K, V)>::CAPACITY;
-        if self.leaf(path).is_some_and(has_room) {
-            if let Some(mut leaf) = self.leaf_to_count(path, 1) {
-                leaf.insert(path.index, entry, Leaf::<(K, V)>::SHIFT);
+        let most = Leaf::<(K, V)>::CAPACITY;
+        match self.leaf(path) {
+            Some((leaf, is_ours)) if leaf.len() < leaf.capacity().min(most) => {
+                if let Some(mut leaf) = self.leaf_to_count(path, is_ours, 1) {
+                    leaf.insert(path.index, entry, Leaf::<(K, V)>::SHIFT);
+                }
             }
-            return;
+            _ => self.insert_slowly(path, entry),
         }
-        self.insert_slowly(path, entry);
     }
 
     /// [`insert`](Self::insert) where the leaf has to grow or to be divided, or there is none yet.
@@ -349,8 +340,9 @@ impl<K: Clone, V: Clone> Tree<K, V> {
     /// Takes out the entry at a place where there is one.
     #[inline]
     pub(super) fn remove(&mut self, path: &Path) -> (K, V) {
-        if self.leaf(path).is_some_and(|leaf| leaf.len() > Leaf::<(K, V)>::LEAST)
-            && let Some(mut leaf) = self.leaf_to_count(path, -1)
+        if let Some((leaf, is_ours)) = self.leaf(path)
+            && leaf.len() > Leaf::<(K, V)>::LEAST
+            && let Some(mut leaf) = self.leaf_to_count(path, is_ours, -1)
         {
             return leaf.remove(path.index, Leaf::<(K, V)>::SHIFT);
         }
