@@ -18,7 +18,7 @@ use std::hash::Hash;
 use crate::error::Result;
 use crate::node::{
     BITS, Branch, LeafMut, LeafRef, Node, NodeMut, NodeRef, Place, Ranges, Root, SLOTS, SMALL, Shape, Way,
-    fitting,
+    by_bits, fitting,
 };
 
 /// Levels of branches that 64 bits can route.
@@ -122,7 +122,7 @@ pub(super) fn find<K, V>(
     hash: u64,
     is: impl FnMut(&K) -> bool,
 ) -> Option<(usize, &(K, V))> {
-    match tree.descend(hash) {
+    match tree.descend(by_bits(hash)) {
         Way::Leaf(leaf) => find_in(leaf, hash, is),
         Way::Nothing => None,
         Way::Lazy => find_lazily(tree, hash, is),

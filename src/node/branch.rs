@@ -27,9 +27,9 @@ pub(crate) const SLOTS: usize = 1 << BITS;
 /// An inner node.
 #[repr(C)]
 pub(crate) struct Branch<T, X: Shape> {
-    header: Header,
-    source: Option<Arc<Source<T, X>>>,
-    slots: [AtomicPtr<()>; SLOTS],
+    pub(super) header: Header,
+    pub(super) source: Option<Arc<Source<T, X>>>,
+    pub(super) slots: [AtomicPtr<()>; SLOTS],
     /// What the collection keeps beside the slots.
     pub(crate) extra: X,
 }
@@ -182,7 +182,7 @@ impl<T, X: Shape> Branch<T, X> {
 
     /// Begins to fetch the headers of all children. Asking for what is not there costs less than to ask whether it is.
     #[inline]
-    fn prefetch_all(&self) {
+    pub(super) fn prefetch_all(&self) {
         for slot in &self.slots {
             Word(slot.load(Ordering::Relaxed)).prefetch();
         }
@@ -211,23 +211,6 @@ impl<T, X: Shape> Branch<T, X> {
         let word = self.word(slot);
         word.is_branch()
             || word.address().is_some() && matches!(self.child_slow(slot), Some(NodeRef::Branch(_)))
-    }
-
-    /// The child at `slot` if it is a branch; [`child`](Self::child) for those who know the level.
-    ///
-    /// # Panics
-    /// As [`child`](Self::child).
-    #[inline]
-    pub(crate) fn child_branch(&self, slot: usize) -> Option<&Self> {
-        let word = self.word(slot);
-        if word.is_branch() {
-            // SAFETY: as in `peek`; the flags say that it is a branch.
-            return Some(unsafe { &*word.0.cast::<Self>() });
-        }
-        match self.child_slow(slot) {
-            Some(NodeRef::Branch(branch)) => Some(branch),
-            _ => None,
-        }
     }
 
     /// The child at `slot` if it is a leaf; [`child`](Self::child) for those who know the level.
@@ -306,11 +289,38 @@ impl<T, X: Shape> Branch<T, X> {
         T: Clone,
         X: Clone,
     {
+        self.child_mut_by(slot, Node::copy_of)
+    }
+
+    /// As [`child_mut`](Self::child_mut), to go on below by the slots that `slot_of` tells: what is shared on that way is
+    /// copied at once, which counts less than one copy after the other.
+    ///
+    /// # Panics
+    /// As [`child`](Self::child).
+    #[inline]
+    pub(crate) fn child_mut_on(
+        &mut self,
+        slot: usize,
+        mut slot_of: impl FnMut(&Self) -> usize,
+    ) -> Option<NodeMut<'_, T, X>>
+    where
+        T: Clone,
+        X: Clone,
+    {
+        self.child_mut_by(slot, |node| Node::path_copy(node, &mut slot_of))
+    }
+
+    #[inline]
+    fn child_mut_by(
+        &mut self,
+        slot: usize,
+        copy: impl FnOnce(NodeRef<'_, T, X>) -> Node<T, X>,
+    ) -> Option<NodeMut<'_, T, X>> {
         let start = self.start_of(slot);
         let mut word = self.word(start);
         // SAFETY: resident, and alive as this branch is.
         if word.resident().is_none() || unsafe { word.header() }.is_shared() {
-            word = self.own_child(start)?;
+            word = self.own_child(start, copy)?;
         }
         self.header.touch(1 << start);
         // SAFETY: unique now, reached through `&mut self`.
@@ -323,15 +333,15 @@ impl<T, X: Shape> Branch<T, X> {
     /// As [`child`](Self::child).
     #[cold]
     #[inline(never)]
-    fn own_child(&mut self, start: usize) -> Option<Word>
-    where
-        T: Clone,
-        X: Clone,
-    {
+    fn own_child(
+        &mut self,
+        start: usize,
+        copy: impl FnOnce(NodeRef<'_, T, X>) -> Node<T, X>,
+    ) -> Option<Word> {
         self.child(start)?;
         let word = self.word(start);
         // SAFETY: resident, owned by this branch; the slots are overwritten with what it returns.
-        let unique = unsafe { word.into_unique::<T, X>() };
+        let unique = unsafe { word.into_unique(copy) };
         self.fill(start, self.end_of(start), unique);
         Some(unique)
     }
@@ -390,45 +400,6 @@ impl<T, X: Shape> Branch<T, X> {
         // SAFETY: resident, owned by this branch; the slots are overwritten with what it returns.
         let word = unsafe { self.word(start).into_resized::<T, X>(capacity) };
         self.fill(start, self.end_of(start), word);
-    }
-
-    /// Copies the branch to change the copy; children are shared.
-    pub(super) fn copied(&self) -> Box<Self>
-    where
-        X: Clone,
-    {
-        self.copied_under(Header::copied)
-    }
-
-    /// Copies the branch; children are shared.
-    pub(super) fn copied_under(&self, header: impl FnOnce(&Header) -> Header) -> Box<Self>
-    where
-        X: Clone,
-    {
-        self.prefetch_all();
-        let mut copy = Box::<Self>::new_uninit();
-        let place = copy.as_mut_ptr();
-        // SAFETY: every field of the allocation is written once, in place. The user's code comes first: if cloning the extra
-        // panics, nothing was counted, and the box is freed as it is.
-        unsafe {
-            (&raw mut (*place).extra).write(self.extra.clone());
-            (&raw mut (*place).header).write(header(&self.header));
-            let (mut word, mut lazy) = (Word::NOTHING, false);
-            for slot in 0..SLOTS {
-                if self.header.starts & 1 << slot != 0 {
-                    word = self.word(slot);
-                    if word.resident().is_some() {
-                        // Alive while `self` is borrowed.
-                        word.header().retain();
-                    } else {
-                        lazy |= word.address().is_some();
-                    }
-                }
-                (&raw mut (*place).slots[slot]).write(AtomicPtr::new(word.0));
-            }
-            (&raw mut (*place).source).write(if lazy { self.source.clone() } else { None });
-            copy.assume_init()
-        }
     }
 
     /// Sets the source that lazy links of this branch belong to.
@@ -518,21 +489,31 @@ impl<T, X: Shape> Drop for Branch<T, X> {
     fn drop(&mut self) {
         /// Goes on with the other children when dropping one panics.
         struct Rest<'a, T, X: Shape>(&'a Branch<T, X>, Ranges);
+        impl<T, X: Shape> Rest<'_, T, X> {
+            fn free(&mut self) {
+                for start in self.1.by_ref() {
+                    // SAFETY: the last reference was given back below, and the branch is not used again.
+                    unsafe { self.0.word(start).free::<T, X>() };
+                }
+            }
+        }
         impl<T, X: Shape> Drop for Rest<'_, T, X> {
             fn drop(&mut self) {
-                for start in self.1.by_ref() {
-                    // SAFETY: the start owns its reference, and the branch is not used again.
-                    unsafe { self.0.word(start).drop_owned::<T, X>() };
-                }
+                self.free();
             }
         }
 
         self.prefetch_all();
-        let mut rest = Rest(self, self.ranges());
-        for start in rest.1.by_ref() {
-            // SAFETY: as above.
-            unsafe { rest.0.word(start).drop_owned::<T, X>() };
+        // Most children have other holders: the references are given back first, where nothing can panic.
+        let mut last = 0;
+        for start in self.ranges() {
+            let word = self.word(start);
+            // SAFETY: the start owns a reference to its child.
+            if word.resident().is_some() && unsafe { word.header() }.release() {
+                last |= 1 << start;
+            }
         }
+        Rest(self, Ranges(last)).free();
     }
 }
 

@@ -1,4 +1,4 @@
-//! Going down by the bits of a hash, `BITS` a level from the top: what every operation of a hash map begins with.
+//! Going down from the root: what every look-up begins with, and every change of a hash map.
 //!
 //! Flags of a word are zero for a branch in memory alone, so one test a level goes on, and all else comes after the way.
 #![expect(unsafe_code, reason = "goes from branch to branch by their words")]
@@ -6,24 +6,27 @@
 use super::Shape;
 use super::branch::{BITS, Branch};
 use super::leaf::LeafRef;
-use super::link::Word;
+use super::link::{Node, NodeRef, Word};
 use super::root::Root;
 use super::source::Place;
 
-/// Where bits lead.
+/// Where a descent ends.
 pub(crate) enum Way<'a, T> {
-    /// To this leaf.
+    /// At this leaf.
     Leaf(LeafRef<'a, T>),
-    /// To nothing.
+    /// At nothing.
     Nothing,
-    /// To a node that is not in memory.
+    /// At a node that is not in memory.
     Lazy,
 }
 
 impl<T, X: Shape> Root<T, X> {
-    /// Goes down to the leaf of `bits`, as far as nodes are in memory. Panics and waits for nothing.
+    /// Goes down by the slots that `slot_of` tells for each branch, as far as nodes are in memory. Waits for nothing.
+    ///
+    /// # Panics
+    /// When there is no such slot.
     #[inline]
-    pub(crate) fn descend(&self, mut bits: u64) -> Way<'_, T> {
+    pub(crate) fn descend(&self, mut slot_of: impl FnMut(&Branch<T, X>) -> usize) -> Way<'_, T> {
         let mut word = self.word();
         while word.is_unflagged() {
             if word.is_nothing() {
@@ -31,10 +34,9 @@ impl<T, X: Shape> Root<T, X> {
             }
             // SAFETY: the flags say that it is a branch, of the types of this tree, and it lives while `self` is borrowed.
             let branch = unsafe { &*word.0.cast::<Branch<T, X>>() };
-            word = branch.word(slot_of(bits));
-            bits <<= BITS;
+            word = branch.word(slot_of(branch));
         }
-        if word.address().is_some() {
+        if word.is_address() {
             return Way::Lazy;
         }
         // SAFETY: the flags say that it is a leaf; else as above.
@@ -43,7 +45,7 @@ impl<T, X: Shape> Root<T, X> {
 }
 
 impl<T: Clone, X: Shape + Clone> Root<T, X> {
-    /// Goes down to the last branch on the way of `bits`; `None` if the root is no branch. All branches on the way become
+    /// Goes down to the last branch on the way of `bits`, `BITS` of them a level from the top; `None` if the root is no branch. All branches on the way become
     /// ours and are marked changed, but for the child that the last one leads to.
     ///
     /// # Panics
@@ -60,17 +62,18 @@ impl<T: Clone, X: Shape + Clone> Root<T, X> {
             if is_end(word) {
                 return None;
             }
-            word = self.own(place).filter(|word| word.is_branch())?;
+            let copy = |node: NodeRef<'_, T, X>| Node::path_copy(node, &mut by_bits(bits));
+            word = self.own(place, copy).filter(|word| word.is_branch())?;
         }
         loop {
             // SAFETY: the root or a branch below it, which nobody else holds, reached through `&mut self` alone; references
             // to those above are not used again.
             let branch = unsafe { &mut *word.0.cast::<Branch<T, X>>() };
-            let slot = slot_of(bits);
+            let slot = top_slot(bits);
             word = branch.word(slot);
             // SAFETY: of a child, which lives as the branch does.
             if !unsafe { is_own_branch(word) } {
-                match branch.own_branch(slot) {
+                match branch.own_branch(slot, bits) {
                     Some(own) => word = own,
                     None => return Some(branch),
                 }
@@ -82,20 +85,20 @@ impl<T: Clone, X: Shape + Clone> Root<T, X> {
 }
 
 impl<T: Clone, X: Shape + Clone> Branch<T, X> {
-    /// The word of the child at `slot` if it is a branch, which is made ours.
+    /// The word of the child at `slot` if it is a branch, which is made ours; `bits` lead through this branch.
     #[inline]
-    fn own_branch(&mut self, slot: usize) -> Option<Word> {
-        if is_end(self.word(slot)) { None } else { self.own_lazy_or_shared(slot) }
+    fn own_branch(&mut self, slot: usize, bits: u64) -> Option<Word> {
+        if is_end(self.word(slot)) { None } else { self.own_lazy_or_shared(slot, bits) }
     }
 
     #[cold]
     #[inline(never)]
-    fn own_lazy_or_shared(&mut self, slot: usize) -> Option<Word> {
+    fn own_lazy_or_shared(&mut self, slot: usize, bits: u64) -> Option<Word> {
         if !self.holds_branch(slot) {
             return None;
         }
         debug_assert_eq!((self.start_of(slot), self.end_of(slot)), (slot, slot + 1), "a branch has one slot");
-        self.child_mut(slot);
+        self.child_mut_on(slot, by_bits(bits << BITS));
         Some(self.word(slot))
     }
 }
@@ -116,7 +119,18 @@ fn is_end(word: Word) -> bool {
     word.is_nothing() || word.is_leaf() && word.address().is_none()
 }
 
+/// The slot that the top bits choose.
 #[inline]
-fn slot_of(bits: u64) -> usize {
+fn top_slot(bits: u64) -> usize {
     (bits >> (u64::BITS - BITS)) as usize
+}
+
+/// The slots that the bits choose, `BITS` of them a level from the top.
+#[inline]
+pub(crate) fn by_bits<T, X: Shape>(mut bits: u64) -> impl FnMut(&Branch<T, X>) -> usize {
+    move |_| {
+        let slot = top_slot(bits);
+        bits <<= BITS;
+        slot
+    }
 }

@@ -546,11 +546,15 @@ impl<T> OwnedLeaf<T> {
             }
         }
         let copy = Self::with_capacity(leaf.capacity(), tagged);
+        let items = items_ptr::<T>(copy.head, tagged);
         let mut made = Made(copy.head, 0);
         for (index, item) in leaf.items(tagged).iter().enumerate() {
             // SAFETY: same capacity, so there is room for every item; counted right after it is written.
-            unsafe { items_ptr::<T>(copy.head, tagged).add(index).write(item.clone()) };
-            made.1 = index + 1;
+            unsafe { items.add(index).write(item.clone()) };
+            // Where nothing is to be dropped nothing need be counted: cloning plain items is one copy of memory.
+            if std::mem::needs_drop::<T>() {
+                made.1 = index + 1;
+            }
         }
         drop(made);
         // SAFETY: both tag areas have the same size; a live head is replaced by a plain value.

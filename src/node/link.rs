@@ -43,16 +43,21 @@ impl Word {
         self.0.is_null()
     }
 
+    #[inline]
+    pub(super) fn is_address(self) -> bool {
+        self.0.addr() & ADDRESS != 0
+    }
+
     /// The address, if this is one.
     #[inline]
     pub(super) fn address(self) -> Option<Address> {
-        (self.0.addr() & ADDRESS != 0).then(|| Address::from_bits((self.0.addr() >> 2) as u64))
+        self.is_address().then(|| Address::from_bits((self.0.addr() >> 2) as u64))
     }
 
     /// The node in memory, if this is one.
     #[inline]
     pub(super) fn resident(self) -> Option<NonNull<()>> {
-        if self.0.addr() & ADDRESS != 0 { None } else { NonNull::new(self.0) }
+        if self.is_address() { None } else { NonNull::new(self.0) }
     }
 
     /// # Safety
@@ -136,31 +141,22 @@ impl Word {
         }
     }
 
-    /// Makes the node unique, by copying it if others hold it (invariant 9). If cloning an item panics, nothing
-    /// has changed.
+    /// Makes the node unique: if others hold it, `copy` copies it (invariant 9). If that panics, nothing has changed.
     ///
     /// # Safety
     /// The word must be resident and own a reference to a node of these types. If the result differs, it owns the
     /// copy's reference and this word must not be used again.
     #[inline]
-    pub(super) unsafe fn into_unique<T: Clone, X: Shape + Clone>(self) -> Self {
+    pub(super) unsafe fn into_unique<T, X: Shape>(
+        self,
+        copy: impl FnOnce(NodeRef<'_, T, X>) -> Node<T, X>,
+    ) -> Self {
         // SAFETY: resident.
         if unsafe { self.header() }.is_unique() {
             return self;
         }
-        // SAFETY: passed on to the caller.
-        unsafe { self.into_copy::<T, X>() }
-    }
-
-    /// The rare half of [`into_unique`](Self::into_unique), kept out of the callers' code.
-    ///
-    /// # Safety
-    /// As there.
-    #[cold]
-    #[inline(never)]
-    unsafe fn into_copy<T: Clone, X: Shape + Clone>(self) -> Self {
         // SAFETY: resident and kept alive by the reference that the word owns.
-        let copy = Node::copy_of(unsafe { self.view::<T, X>() });
+        let copy = copy(unsafe { self.view::<T, X>() });
         // SAFETY: the caller stops using the word.
         unsafe { self.drop_owned::<T, X>() };
         copy.into_word()
@@ -203,6 +199,32 @@ impl Word {
         if self.resident().is_some() {
             // SAFETY: resident, and owned by the caller.
             drop(unsafe { Node::<T, X>::from_word(self) });
+        }
+    }
+
+    /// Frees the node.
+    ///
+    /// # Safety
+    /// The word must be a resident node of these types whose last reference was just given back.
+    #[cold]
+    #[inline(never)]
+    pub(super) unsafe fn free<T, X: Shape>(self) {
+        struct Free<T, X: Shape>(*mut Branch<T, X>);
+        impl<T, X: Shape> Drop for Free<T, X> {
+            fn drop(&mut self) {
+                // SAFETY: allocated by a Box of this type; its contents were dropped.
+                unsafe { dealloc(self.0.cast(), Layout::new::<Branch<T, X>>()) }
+            }
+        }
+        if self.is_leaf() {
+            // SAFETY: nobody holds the leaf any more.
+            drop(unsafe { OwnedLeaf::<T>::from_raw(self.leaf(), X::TAGGED) });
+        } else {
+            let branch = self.0.cast::<Branch<T, X>>();
+            // Freed also when dropping an item below panics.
+            let _free = Free(branch);
+            // SAFETY: nobody holds the branch any more.
+            unsafe { ptr::drop_in_place(branch) };
         }
     }
 }
@@ -327,20 +349,8 @@ impl<T, X: Shape> Node<T, X> {
     {
         // SAFETY: `self` owns its word's reference, and takes over the result.
         unsafe {
-            self.word = NonNull::new_unchecked(self.word().into_unique::<T, X>().0);
+            self.word = NonNull::new_unchecked(self.word().into_unique(Self::copy_of).0);
             self.word().view_mut()
-        }
-    }
-
-    /// A copy of one node, dirty against the same record; children are shared.
-    fn copy_of(node: NodeRef<'_, T, X>) -> Self
-    where
-        T: Clone,
-        X: Clone,
-    {
-        match node {
-            NodeRef::Leaf(leaf) => Self::from_leaf(OwnedLeaf::copy_of(leaf, X::TAGGED)),
-            NodeRef::Branch(branch) => Self::from_branch(branch.copied()),
         }
     }
 
@@ -413,30 +423,8 @@ impl<T, X: Shape> Drop for Node<T, X> {
     #[inline]
     fn drop(&mut self) {
         if self.header().release() {
-            drop_last::<T, X>(self.word());
+            // SAFETY: that was the last reference.
+            unsafe { self.word().free::<T, X>() };
         }
-    }
-}
-
-/// Frees a node whose last reference was just given back.
-#[cold]
-#[inline(never)]
-fn drop_last<T, X: Shape>(word: Word) {
-    struct Free<T, X: Shape>(*mut Branch<T, X>);
-    impl<T, X: Shape> Drop for Free<T, X> {
-        fn drop(&mut self) {
-            // SAFETY: allocated by a Box of this type; its contents were dropped.
-            unsafe { dealloc(self.0.cast(), Layout::new::<Branch<T, X>>()) }
-        }
-    }
-    if word.is_leaf() {
-        // SAFETY: nobody holds the leaf any more.
-        drop(unsafe { OwnedLeaf::<T>::from_raw(word.leaf(), X::TAGGED) });
-    } else {
-        let branch = word.0.cast::<Branch<T, X>>();
-        // Freed also when dropping an item below panics.
-        let _free = Free(branch);
-        // SAFETY: nobody holds the branch any more.
-        unsafe { ptr::drop_in_place(branch) };
     }
 }

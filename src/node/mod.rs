@@ -16,6 +16,7 @@ mod link;
 mod load;
 mod load_all;
 mod merge;
+mod path_copy;
 mod record;
 mod root;
 mod slot;
@@ -28,7 +29,7 @@ pub(crate) use address::Tag;
 pub(crate) use branch::{BITS, Branch, Child, Ranges, SLOTS, loaded};
 pub(crate) use children::ChildrenMut;
 pub use demote::{Demote, Demoted, Demotion};
-pub(crate) use descend::Way;
+pub(crate) use descend::{Way, by_bits};
 #[cfg(test)]
 pub(crate) use flush::MANY;
 #[cfg(any(loom, internals))]

@@ -114,10 +114,37 @@ impl<T, X: Shape> Root<T, X> {
         T: Clone,
         X: Clone,
     {
+        self.get_mut_by(place, Node::copy_of)
+    }
+
+    /// As [`get_mut`](Self::get_mut), to go on below by the slots that `slot_of` tells; see
+    /// [`Branch::child_mut_on`](super::Branch::child_mut_on).
+    ///
+    /// # Panics
+    /// As [`get`](Self::get).
+    #[inline]
+    pub(crate) fn get_mut_on(
+        &mut self,
+        place: impl Fn() -> Place,
+        mut slot_of: impl FnMut(&Branch<T, X>) -> usize,
+    ) -> Option<NodeMut<'_, T, X>>
+    where
+        T: Clone,
+        X: Clone,
+    {
+        self.get_mut_by(place, |node| Node::path_copy(node, &mut slot_of))
+    }
+
+    #[inline]
+    fn get_mut_by(
+        &mut self,
+        place: impl Fn() -> Place,
+        copy: impl FnOnce(NodeRef<'_, T, X>) -> Node<T, X>,
+    ) -> Option<NodeMut<'_, T, X>> {
         let mut word = self.word();
         // SAFETY: resident, and owned by this slot.
         if word.resident().is_none() || unsafe { word.header() }.is_shared() {
-            word = self.own(place)?;
+            word = self.own(place, copy)?;
         }
         // SAFETY: unique now, reached through `&mut self`.
         Some(unsafe { word.view_mut() })
@@ -129,14 +156,14 @@ impl<T, X: Shape> Root<T, X> {
     /// As [`get`](Self::get).
     #[cold]
     #[inline(never)]
-    pub(super) fn own(&mut self, place: impl Fn() -> Place) -> Option<Word>
-    where
-        T: Clone,
-        X: Clone,
-    {
+    pub(super) fn own(
+        &mut self,
+        place: impl Fn() -> Place,
+        copy: impl FnOnce(NodeRef<'_, T, X>) -> Node<T, X>,
+    ) -> Option<Word> {
         self.get(place)?;
         // SAFETY: resident and owned by this slot, which takes over the result.
-        let unique = unsafe { self.word().into_unique::<T, X>() };
+        let unique = unsafe { self.word().into_unique(copy) };
         self.slot.store(unique.0, Ordering::Relaxed);
         Some(unique)
     }

@@ -17,7 +17,8 @@ use super::node::{
 };
 use crate::error::Result;
 use crate::node::{
-    Branch, LeafMut, LeafRef, MAX_DEPTH, Node, NodeMut, NodeRef, OwnedLeaf, Place, Root, SLOTS, Shape,
+    Branch, LeafMut, LeafRef, MAX_DEPTH, Node, NodeMut, NodeRef, OwnedLeaf, Place, Root, SLOTS, Shape, Way,
+    loaded,
 };
 use crate::sync::const_fn;
 
@@ -49,6 +50,11 @@ impl Path {
     #[inline]
     fn slot(&self, height: u8, level: u8) -> usize {
         usize::from(self.slots[usize::from(height - level)])
+    }
+
+    #[inline]
+    fn set_slot(&mut self, height: u8, level: u8, slot: usize) {
+        self.slots[usize::from(height - level)] = slot as u8;
     }
 }
 
@@ -103,15 +109,35 @@ impl<K, V> Tree<K, V> {
     where
         K: Borrow<Q>,
     {
-        let mut node = self.node()?;
+        let leaf = self.leaf_of(key, |_, _| ())?;
+        let entries = leaf.items(false);
+        let entry = entries.get(count_low::<K, _>(entries, |entry| entry.0.borrow() < key))?;
+        entry.0.borrow().cmp(key).is_eq().then_some(entry)
+    }
+
+    /// The leaf in which a key lies, if anywhere; `pass` hears the level and the slot of each step on the way.
+    ///
+    /// # Panics
+    /// With the store's error when a node on the way cannot be loaded.
+    #[inline]
+    fn leaf_of<Q: Ord + ?Sized>(
+        &self,
+        key: &Q,
+        mut pass: impl FnMut(u8, usize),
+    ) -> Option<LeafRef<'_, (K, V)>>
+    where
+        K: Borrow<Q>,
+    {
         loop {
-            match node {
-                NodeRef::Branch(branch) => node = branch.child(branch.extra.slot_of(key))?,
-                NodeRef::Leaf(leaf) => {
-                    let entries = leaf.items(false);
-                    let entry = entries.get(count_low::<K, _>(entries, |entry| entry.0.borrow() < key))?;
-                    return entry.0.borrow().cmp(key).is_eq().then_some(entry);
-                }
+            let way = self.root.descend(|branch| {
+                let slot = branch.extra.slot_of(key);
+                pass(branch.level(), slot);
+                slot
+            });
+            match way {
+                Way::Leaf(leaf) => return Some(leaf),
+                Way::Nothing => return None,
+                Way::Lazy => loaded(self.load_path(key)),
             }
         }
     }
@@ -134,15 +160,9 @@ impl<K, V> Tree<K, V> {
     where
         K: Borrow<Q>,
     {
-        let (mut path, mut depth) = (Path::START, 0);
-        let mut node = self.node();
-        while let Some(NodeRef::Branch(branch)) = node {
-            let slot = branch.extra.slot_of(key);
-            path.slots[depth] = slot as u8;
-            depth += 1;
-            node = branch.child(slot);
-        }
-        let Some(NodeRef::Leaf(leaf)) = node else { return (path, None) };
+        let mut path = Path::START;
+        let leaf = self.leaf_of(key, |level, slot| path.set_slot(self.height, level, slot));
+        let Some(leaf) = leaf else { return (path, None) };
         let entries = leaf.items(false);
         path.index = count_low::<K, _>(entries, |entry| entry.0.borrow() < key);
         (path, entries.get(path.index).filter(|entry| entry.0.borrow().cmp(key).is_eq()))
@@ -236,11 +256,12 @@ impl<K: Clone, V: Clone> Tree<K, V> {
     /// The leaf at a place, ours and its path marked changed.
     #[inline]
     fn leaf_mut(&mut self, path: &Path) -> Option<LeafMut<'_, (K, V)>> {
-        let height = self.height;
-        let mut node = self.node_mut()?;
+        let (place, height) = (self.place(), self.height);
+        let slot_of = |branch: &Inner<K, V>| path.slot(height, branch.level());
+        let mut node = self.root.get_mut_on(|| place, slot_of)?;
         loop {
             match node {
-                NodeMut::Branch(branch) => node = branch.child_mut(path.slot(height, branch.level()))?,
+                NodeMut::Branch(branch) => node = branch.child_mut_on(slot_of(branch), slot_of)?,
                 NodeMut::Leaf(leaf) => return Some(leaf),
             }
         }

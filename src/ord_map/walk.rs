@@ -193,21 +193,38 @@ impl<'a, K, V> Walk<'a, K, V> {
         Self { old: Cursor::new(old), new: Cursor::new(new) }
     }
 
-    /// Steps over what comes next of entries that are equal in both, to the end of the shorter leaf at most.
+    /// Steps over what comes next of children that both have and of entries that are equal in both, to the end of the
+    /// shorter node at most.
     pub(super) fn pass_equal(&mut self)
     where
         K: Ord,
         V: PartialEq,
     {
         let Self { old, new } = self;
-        let (Some(Part::Entry(mine)), Some(Part::Entry(theirs))) = (old.part, new.part) else { return };
-        let equal = |mine: &(K, V), theirs: &(K, V)| mine.0.cmp(&theirs.0).is_eq() && mine.1 == theirs.1;
-        if equal(mine, theirs) {
-            let more = old.rest.iter().zip(new.rest).take_while(|(mine, theirs)| equal(mine, theirs)).count();
-            for cursor in [old, new] {
-                cursor.rest = &cursor.rest[more..];
-                cursor.advance();
+        match (old.part, new.part) {
+            (Some(Part::Child(mine, slot)), Some(Part::Child(theirs, other_slot))) => {
+                let most = (mine.count() - slot).min(theirs.count() - other_slot);
+                let same = |&step: &usize| mine.same_child(slot + step, theirs, other_slot + step);
+                if let Some(last) = (0..most).take_while(same).last() {
+                    old.part = Some(Part::Child(mine, slot + last));
+                    new.part = Some(Part::Child(theirs, other_slot + last));
+                    old.advance();
+                    new.advance();
+                }
             }
+            (Some(Part::Entry(mine)), Some(Part::Entry(theirs))) => {
+                let equal =
+                    |mine: &(K, V), theirs: &(K, V)| mine.0.cmp(&theirs.0).is_eq() && mine.1 == theirs.1;
+                if equal(mine, theirs) {
+                    let pairs = old.rest.iter().zip(new.rest);
+                    let more = pairs.take_while(|(mine, theirs)| equal(mine, theirs)).count();
+                    for cursor in [old, new] {
+                        cursor.rest = &cursor.rest[more..];
+                        cursor.advance();
+                    }
+                }
+            }
+            _ => {}
         }
     }
 

@@ -10,10 +10,10 @@
 //! Every edit first makes the nodes that it will change its own (which may run `T::clone`, read the log, and
 //! panic), and only then moves anything: a panic leaves the tree as it was.
 
-use super::node::{Counts, Inner, LEAST_CHILDREN, Leaf, Link, items_of, level_of, radix_of};
+use super::node::{Counts, Inner, LEAST_CHILDREN, Leaf, Link, items_of, level_of};
 use crate::error::Result;
 use crate::node::{
-    BITS, Branch, Child, LeafMut, Node, NodeMut, NodeRef, OwnedLeaf, Place, Root, SLOTS, loaded,
+    BITS, Branch, Child, LeafMut, Node, NodeMut, NodeRef, OwnedLeaf, Place, Root, SLOTS, Way, loaded,
 };
 use crate::sync::const_fn;
 
@@ -113,22 +113,37 @@ impl<T> Tree<T> {
     }
 
     /// The leaf that holds item `index`, and its index there.
+    ///
+    /// # Panics
+    /// With the store's error when a node on the way cannot be loaded.
     #[inline]
     pub(super) fn leaf_at(&self, index: usize) -> Option<(&[T], usize)> {
-        let mut branch = match self.node()? {
-            NodeRef::Branch(root) => root,
-            NodeRef::Leaf(leaf) => return Some((leaf.items(false), index)),
+        let mut below = index;
+        let way = if self.regular {
+            below %= Leaf::<T>::CAPACITY;
+            let mut shift = Leaf::<T>::CAPACITY.ilog2() + BITS * u32::from(self.height);
+            self.root.descend(|_| {
+                shift -= BITS;
+                (index >> shift) % SLOTS
+            })
+        } else {
+            self.root.descend(|branch| {
+                let (slot, inner) = branch.extra.locate(below);
+                below = inner;
+                slot
+            })
         };
-        if !self.regular {
-            return descend(branch, index);
+        match way {
+            Way::Leaf(leaf) => Some((leaf.items(false), below)),
+            Way::Nothing => None,
+            Way::Lazy => self.leaf_loaded(index),
         }
-        let mut shift = radix_of::<T>(self.height);
-        for _ in 1..self.height {
-            branch = branch.child_branch((index >> shift) % SLOTS)?;
-            shift -= BITS;
-        }
-        let leaf = branch.child_leaf((index >> shift) % SLOTS)?;
-        Some((leaf.items(false), index % Leaf::<T>::CAPACITY))
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn leaf_loaded(&self, index: usize) -> Option<(&[T], usize)> {
+        loaded(self.try_leaf_at(index))
     }
 
     /// The lowest branch above item `index`, and the slot below which the item lies. `None` in a tree of one leaf.
@@ -181,13 +196,14 @@ impl<T: Clone> Tree<T> {
     /// The leaf that holds item `index`, and its index there; the whole path becomes ours and marked changed.
     #[inline]
     pub(super) fn leaf_mut(&mut self, mut index: usize) -> Option<(LeafMut<'_, T>, usize)> {
-        let mut node = self.node_mut()?;
+        let place = self.place();
+        let mut node = self.root.get_mut_on(|| place, way_to(index))?;
         loop {
             match node {
                 NodeMut::Leaf(leaf) => return Some((leaf, index)),
                 NodeMut::Branch(branch) => {
                     let (slot, below) = branch.extra.locate(index);
-                    node = branch.child_mut(slot)?;
+                    node = branch.child_mut_on(slot, way_to(below))?;
                     index = below;
                 }
             }
@@ -356,15 +372,12 @@ impl<T: Clone> Tree<T> {
     }
 }
 
-/// The leaf that holds item `index` below `branch`, and its index there.
-fn descend<T>(mut branch: &Inner<T>, mut index: usize) -> Option<(&[T], usize)> {
-    loop {
+/// The slots on the way to item `index`.
+fn way_to<T>(mut index: usize) -> impl FnMut(&Inner<T>) -> usize {
+    move |branch| {
         let (slot, below) = branch.extra.locate(index);
         index = below;
-        if branch.level() == 1 {
-            return Some((branch.child_leaf(slot)?.items(false), index));
-        }
-        branch = branch.child_branch(slot)?;
+        slot
     }
 }
 
