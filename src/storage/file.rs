@@ -91,9 +91,14 @@ impl FileStorage {
 
 impl Storage for FileStorage {
     fn create(&self, name: &str, len_bytes: u64) -> io::Result<Arc<dyn StorageFile>> {
-        let file = OpenOptions::new().read(true).write(true).create_new(true).open(self.path.join(name))?;
-        if len_bytes > 0 {
-            reserve(&file, len_bytes)?;
+        let path = self.path.join(name);
+        let file = OpenOptions::new().read(true).write(true).create_new(true).open(&path)?;
+        if len_bytes > 0
+            && let Err(error) = reserve(&file, len_bytes)
+        {
+            // A part may be reserved, and is the last room there is. If it cannot be removed, it can be replaced.
+            let _ = fs::remove_file(&path);
+            return Err(error);
         }
         Ok(Arc::new(DiskFile { file }))
     }

@@ -21,7 +21,7 @@ use std::sync::Arc;
 
 use super::block::RecordBlock;
 use super::compression::Compressor;
-use super::directory::{Directory, segment_name};
+use super::directory::{Directory, parse_segment_name, segment_name};
 use super::log::Log;
 use super::manifest::Manifest;
 use super::mark::{Mark, Swept};
@@ -193,7 +193,7 @@ impl<'a> Pass<'a> {
             let written = self.copy(&segment, rewriting);
             Some(written.inspect_err(|_| {
                 // Nobody knows the file; if it cannot be removed either, the next opening does.
-                let _ = remove(&self.log.opening().directory, number, segment.entry.generation + 1);
+                let _ = self.log.opening().directory.remove_segment(number, segment.entry.generation + 1);
             })?)
         };
         let new_bytes = replacement.as_ref().map_or(0, |new| u64::from(new.entry.len_bytes));
@@ -202,7 +202,7 @@ impl<'a> Pass<'a> {
         self.done.old_bytes += len_bytes;
         self.done.new_bytes += new_bytes;
         *if new_bytes == 0 { &mut self.done.removed } else { &mut self.done.rewritten } += 1;
-        remove(&self.log.opening().directory, number, segment.entry.generation)
+        self.log.opening().directory.remove_segment(number, segment.entry.generation)
     }
 
     /// Makes full records of the next victim's deltas; in the same sweep over the log, of those of the victims after it.
@@ -406,12 +406,6 @@ fn read_chains(
     Ok(())
 }
 
-/// Removes the file of a segment that no manifest names any more.
-fn remove(directory: &Directory, number: u32, generation: u32) -> Result<()> {
-    let name = segment_name(number, generation);
-    directory.storage.remove(&name).map_err(|e| directory.io_error("remove", &name, e))
-}
-
 /// Removes what a crash left of a compaction: files of segments whose places others have taken, or never took.
 ///
 /// A file that belongs to a segment after the last is none of these, and where the file that the manifest names is
@@ -424,7 +418,7 @@ pub(crate) fn remove_leftovers(directory: &Directory, manifest: &Manifest) -> Re
     let Some(last) = manifest.segments.last() else { return Ok(()) };
     let names = directory.storage.list().map_err(|e| directory.io_error("list", "", e))?;
     for name in &names {
-        let Some((number, generation)) = parse_name(name) else { continue };
+        let Some((number, generation)) = parse_segment_name(name) else { continue };
         let named = manifest.segments.binary_search_by_key(&number, |entry| entry.number).ok();
         let is_leftover = match named.map(|i| manifest.segments[i].generation) {
             Some(current) => {
@@ -433,16 +427,10 @@ pub(crate) fn remove_leftovers(directory: &Directory, manifest: &Manifest) -> Re
             None => number < last.number,
         };
         if is_leftover {
-            remove(directory, number, generation)?;
+            directory.remove_segment(number, generation)?;
         }
     }
     Ok(())
-}
-
-fn parse_name(name: &str) -> Option<(u32, u32)> {
-    let (number, generation) = name.strip_suffix(".segment")?.split_once('-')?;
-    let parsed = (number.parse().ok()?, generation.parse().ok()?);
-    (segment_name(parsed.0, parsed.1) == name).then_some(parsed)
 }
 
 #[cfg(test)]

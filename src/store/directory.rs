@@ -59,6 +59,12 @@ impl Directory {
         Err(self.not_a_store(found, "name a directory that is empty, or does not exist yet"))
     }
 
+    /// Removes the file of a segment that no manifest names any more.
+    pub(crate) fn remove_segment(&self, number: u32, generation: u32) -> Result<()> {
+        let name = segment_name(number, generation);
+        self.storage.remove(&name).map_err(|e| self.io_error("remove", &name, e))
+    }
+
     /// Maps the whole of a file; `None` if there is no such file.
     pub(crate) fn map_whole(&self, name: &str) -> Result<Option<Arc<dyn Region>>> {
         let file = match self.storage.open(name) {

@@ -116,8 +116,9 @@ impl Log {
         let newest =
             recovery::find_newest(&opening, &mut manifest, active.as_ref().map(|(segment, _)| &**segment))?;
         opening.set_newest(newest.clone());
+        let forgotten = recovery::forget_uncommitted(&opening, &mut manifest);
         let syncer = Arc::new(Syncer::default());
-        let resume = Resume { manifest, newest, active, epoch: random_u64(), recovered };
+        let resume = Resume { manifest, forgotten, newest, active, epoch: random_u64(), recovered };
         let writer = Writer::new(Arc::clone(&opening), Arc::clone(&syncer), options, resume);
         metrics::opened(watch, recovered);
         Ok(Self::of(opening, syncer, options, Some((writer, lock)), None))

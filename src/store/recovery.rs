@@ -19,7 +19,7 @@ use super::block::{self, BlockKind, HEADER_BYTES, corrupt};
 use super::commit::{BatchPart, Commit, Link};
 use super::format::{SECTOR_BYTES, chain, sector_up};
 use super::index::BlockEntry;
-use super::manifest::{CommitRef, Manifest, Point};
+use super::manifest::{CommitRef, Manifest, Point, SegmentEntry};
 use super::opening::Opening;
 use super::segment::{FIRST_BATCH, Segment};
 use crate::error::Result;
@@ -79,6 +79,20 @@ pub(crate) fn find_newest(
     manifest.newest = newest.as_ref().map(|newest| CommitRef { id: newest.id, address: newest.address });
     manifest.point = walk.point;
     Ok(newest.map(Arc::new))
+}
+
+/// Forgets (in memory) the sealed segments behind the newest commit, and returns them: a batch filled them that was never
+/// committed, for the disk was full, say. Nothing refers to what is in them, and without this every new try would leave as
+/// much again.
+pub(crate) fn forget_uncommitted(opening: &Opening, manifest: &mut Manifest) -> Vec<SegmentEntry> {
+    let newest = manifest.newest.map(|newest| newest.address.segment());
+    let is_sealed = |entry: &SegmentEntry| entry.index_offset != 0;
+    let forgotten: Vec<_> = manifest
+        .segments
+        .extract_if(.., |entry| is_sealed(entry) && newest.is_none_or(|newest| entry.number > newest))
+        .collect();
+    forgotten.iter().for_each(|entry| opening.remove_segment(entry.number));
+    forgotten
 }
 
 /// A walk over the active segment.

@@ -42,6 +42,8 @@ pub(crate) struct Writer {
     epoch: u64,
     /// The manifest as it lies in the directory, its point moved along with each commit.
     manifest: Manifest,
+    /// Segments whose files go with the next manifest, which does not name them.
+    forgotten: Vec<SegmentEntry>,
     /// The manifest in the directory says that this opening writes.
     begun: bool,
     /// The directory was not left clean: the manifest there is behind.
@@ -77,6 +79,8 @@ struct Active {
 /// What an opening found: where to go on writing.
 pub(crate) struct Resume {
     pub manifest: Manifest,
+    /// What the manifest in the directory still names.
+    pub forgotten: Vec<SegmentEntry>,
     pub newest: Option<Arc<Commit>>,
     pub active: Option<(Arc<Segment>, Arc<dyn StorageFile>)>,
     pub epoch: u64,
@@ -86,7 +90,7 @@ pub(crate) struct Resume {
 impl Writer {
     /// Goes on where the store ends.
     pub(crate) fn new(opening: Arc<Opening>, syncer: Arc<Syncer>, options: &Options, resume: Resume) -> Self {
-        let Resume { manifest, newest, active, epoch, recovered } = resume;
+        let Resume { manifest, forgotten, newest, active, epoch, recovered } = resume;
         let active = active.map(|(segment, file)| {
             let path = opening.directory.path.join(segment_name(segment.number(), segment.entry.generation));
             syncer.set_active(Arc::clone(&file), path);
@@ -102,6 +106,7 @@ impl Writer {
             epoch,
             next_id: manifest.next_commit_id,
             manifest,
+            forgotten,
             begun: false,
             recovered,
             active,
@@ -390,7 +395,13 @@ impl Writer {
         debug_assert!(self.newest.as_ref().is_none_or(|newest| newest.id <= self.syncer.durable()));
         self.manifest.sequence += 1;
         self.move_point();
-        self.manifest.write(&self.opening.directory).map_err(|e| self.syncer.poison(e))
+        let directory = &self.opening.directory;
+        self.manifest.write(directory).map_err(|e| self.syncer.poison(e))?;
+        for entry in self.forgotten.drain(..) {
+            // What cannot be removed now is removed by the next opening.
+            let _ = directory.remove_segment(entry.number, entry.generation);
+        }
+        Ok(())
     }
 
     /// Moves the point of the manifest (in memory) to the end of the last commit.

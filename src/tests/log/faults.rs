@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::*;
 use crate::error::Error;
-use crate::storage::{Fault, SimStorage};
+use crate::storage::{Fate, Fault, SimStorage};
 use crate::store::Compression;
 
 fn plain() -> Options {
@@ -352,6 +352,46 @@ fn a_full_disk_leaves_the_store_as_it_was_and_room_lets_it_go_on() {
         model.step(&log, &mut noise, 20, 200).unwrap();
         model.check(&log);
     }
+}
+
+#[test]
+fn a_batch_that_filled_the_disk_in_vain_takes_no_room_from_the_next_try() {
+    let disk = SimStorage::new();
+    let used = |disk: &SimStorage| -> u64 {
+        disk.list().unwrap().iter().map(|name| disk.contents(name).unwrap().len() as u64).sum()
+    };
+    let mut model = Model::default();
+    model.step(&open(&disk, &small()).unwrap(), &mut Noise(6), 5, 60).unwrap();
+    let write = |disk: &SimStorage, model: &mut Model| -> Result<()> {
+        let log = open(disk, &small())?;
+        let done = model.step(&log, &mut Noise(7), 800, 200).map(drop);
+        if done.is_err() {
+            model.cut(model.newest());
+        }
+        model.check(&log);
+        done
+    };
+    let roomy = disk.crash_point().image(0, |_| Fate::Lands);
+    write(&roomy, &mut model.clone()).unwrap();
+    let (before, enough) = (used(&disk), used(&roomy));
+    let mut tries = 0;
+    for capacity in (before..2 * enough).step_by(8 << 10) {
+        disk.set_capacity(Some(capacity));
+        tries += 1;
+        if write(&disk, &mut model).is_ok() {
+            break;
+        }
+    }
+    // The segment that was active when the first try began, half empty, and that of the last one.
+    let bound = enough + 2 * (8 << 10);
+    assert!(
+        tries > 5 && used(&disk) <= bound,
+        "{} bytes after {tries} tries, {enough} after one",
+        used(&disk)
+    );
+    let log = open(&disk, &small()).unwrap();
+    model.check(&log);
+    assert!(crate::store::verify(&log, &mut |_| ()).unwrap().is_clean());
 }
 
 #[test]
