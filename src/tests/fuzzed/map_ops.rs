@@ -1,12 +1,11 @@
 //! Any sequence of operations on a map and its versions, against std, with checkpoints and reopenings between.
 
-use std::collections::HashMap as Model;
-use std::sync::Arc;
+use std::collections::BTreeMap as Model;
 
 use arbitrary::Arbitrary;
-use perennial::storage::MemoryStorage;
-use perennial::store::{Options, Store};
 use perennial::{HashMap, SeededState};
+
+use super::versions::{Versions, merge};
 
 /// One of them.
 #[derive(Arbitrary, Debug)]
@@ -27,13 +26,8 @@ pub enum Op {
 
 /// Runs them.
 pub fn run(ops: Vec<Op>) {
-    let storage = Arc::new(MemoryStorage::new());
-    let open =
-        || Options::new().segment_bytes(64 << 10).open_storage(storage.clone()).expect("a sound store");
-    let mut store: Option<Store> = Some(open());
     let (mut map, mut model) = (HashMap::<u16, String>::with_hasher(SeededState::new(1)), Model::new());
-    let mut kept = vec![(map.clone(), model.clone())];
-    let mut saved = Vec::new();
+    let mut versions = Versions::new(&map, &model);
     for op in ops {
         match op {
             Op::Insert(key, value) => assert_eq!(map.insert(key, value.clone()), model.insert(key, value)),
@@ -55,7 +49,7 @@ pub fn run(ops: Vec<Op>) {
                 gone.for_each(|(key, value)| assert_eq!(model.remove(&key), Some(value)));
             }
             Op::Algebra(index, how) => {
-                let (other, more) = &kept[usize::from(index) % kept.len()];
+                let (other, more) = versions.kept(index);
                 map = match how % 4 {
                     0 => map.union(other),
                     1 => map.intersection(other),
@@ -77,42 +71,16 @@ pub fn run(ops: Vec<Op>) {
                 }
             }
             Op::Merge(base, theirs) => {
-                let [base, theirs] = [base, theirs].map(|index| &kept[usize::from(index) % kept.len()]);
+                let [base, theirs] = [base, theirs].map(|index| versions.kept(index));
                 map = map.three_way_merge(&base.0, &theirs.0, |_, _, mine, _| mine.cloned());
-                for key in base.1.keys().chain(theirs.1.keys()) {
-                    if model.get(key) == base.1.get(key) {
-                        let _ = match theirs.1.get(key) {
-                            Some(value) => model.insert(*key, value.clone()),
-                            None => model.remove(key),
-                        };
-                    }
-                }
+                merge(&mut model, &base.1, &theirs.1);
             }
-            Op::Keep => kept.push((map.clone(), model.clone())),
-            Op::GoBack(index) => (map, model) = kept[usize::from(index) % kept.len()].clone(),
-            Op::Checkpoint => {
-                let id = store.as_ref().map(|store| store.checkpoint(&map).expect("a checkpoint").id);
-                saved.push((id.expect("an open store"), model.clone()));
-            }
-            Op::Reopen => {
-                store = None;
-                let opened = store.insert(open());
-                if let Some((id, saved)) = saved.last() {
-                    (map, model) = (opened.restore(*id).expect("a sound checkpoint"), saved.clone());
-                }
-            }
+            Op::Keep => versions.keep(&map, &model),
+            Op::GoBack(index) => (map, model) = versions.kept(index).clone(),
+            Op::Checkpoint => versions.checkpoint(&map, &model),
+            Op::Reopen => (map, model) = versions.reopen().unwrap_or((map, model)),
         }
         assert_eq!(map.len(), model.len());
     }
-    kept.push((map, model));
-    for (map, model) in &kept {
-        assert_eq!(map.len(), model.len());
-        assert!(map.iter().all(|(key, value)| model.get(key) == Some(value)));
-    }
-    for (id, model) in saved {
-        let map: HashMap<u16, String> =
-            store.as_ref().expect("an open store").restore(id).expect("a sound checkpoint");
-        assert_eq!(map.len(), model.len());
-        assert!(map.iter().all(|(key, value)| model.get(key) == Some(value)));
-    }
+    versions.finish(&map, &model, |map, model| map.iter().collect::<Model<_, _>>().into_iter().eq(model));
 }

@@ -8,3 +8,4 @@ mod seal;
 pub mod store_ops;
 mod stores;
 pub mod vector_ops;
+mod versions;

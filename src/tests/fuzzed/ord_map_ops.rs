@@ -1,12 +1,11 @@
 //! Any sequence of operations on an ordered map and its versions, against std, with checkpoints and reopenings between.
 
 use std::collections::BTreeMap as Model;
-use std::sync::Arc;
 
 use arbitrary::Arbitrary;
 use perennial::OrdMap;
-use perennial::storage::MemoryStorage;
-use perennial::store::{Options, Store};
+
+use super::versions::{Versions, merge};
 
 /// One of them.
 #[derive(Arbitrary, Debug)]
@@ -32,13 +31,8 @@ pub enum Op {
 
 /// Runs them.
 pub fn run(ops: Vec<Op>) {
-    let storage = Arc::new(MemoryStorage::new());
-    let open =
-        || Options::new().segment_bytes(64 << 10).open_storage(storage.clone()).expect("a sound store");
-    let mut store: Option<Store> = Some(open());
     let (mut map, mut model) = (OrdMap::<u16, String>::new(), Model::new());
-    let mut kept = vec![(map.clone(), model.clone())];
-    let mut saved = Vec::new();
+    let mut versions = Versions::new(&map, &model);
     for op in ops {
         match op {
             Op::Insert(key, value) => assert_eq!(map.insert(key, value.clone()), model.insert(key, value)),
@@ -61,28 +55,21 @@ pub fn run(ops: Vec<Op>) {
                 map.remove_range(range.clone());
                 model.retain(|key, _| !range.contains(key));
             }
-            Op::SplitOff(key) => kept.push((map.split_off(&key), model.split_off(&key))),
+            Op::SplitOff(key) => versions.keep(&map.split_off(&key), &model.split_off(&key)),
             Op::Append(index) => {
-                let (mut other, mut more) = kept[usize::from(index) % kept.len()].clone();
+                let (mut other, mut more) = versions.kept(index).clone();
                 map.append(&mut other);
                 model.append(&mut more);
             }
             Op::Union(index) => {
-                let (other, more) = &kept[usize::from(index) % kept.len()];
+                let (other, more) = versions.kept(index);
                 map = map.union(other);
                 more.iter().for_each(|(key, value)| _ = model.entry(*key).or_insert_with(|| value.clone()));
             }
             Op::Merge(base, theirs) => {
-                let [base, theirs] = [base, theirs].map(|index| &kept[usize::from(index) % kept.len()]);
+                let [base, theirs] = [base, theirs].map(|index| versions.kept(index));
                 map = map.three_way_merge(&base.0, &theirs.0, |_, _, mine, _| mine.cloned());
-                for key in base.1.keys().chain(theirs.1.keys()) {
-                    if model.get(key) == base.1.get(key) {
-                        let _ = match theirs.1.get(key) {
-                            Some(value) => model.insert(*key, value.clone()),
-                            None => model.remove(key),
-                        };
-                    }
-                }
+                merge(&mut model, &base.1, &theirs.1);
             }
             Op::ExtractIf(from, bits) => {
                 let gone: Vec<_> =
@@ -98,29 +85,12 @@ pub fn run(ops: Vec<Op>) {
             }
             Op::Pop(true) => assert_eq!(map.pop_first(), model.pop_first()),
             Op::Pop(false) => assert_eq!(map.pop_last(), model.pop_last()),
-            Op::Keep => kept.push((map.clone(), model.clone())),
-            Op::GoBack(index) => (map, model) = kept[usize::from(index) % kept.len()].clone(),
-            Op::Checkpoint => {
-                let id = store.as_ref().map(|store| store.checkpoint(&map).expect("a checkpoint").id);
-                saved.push((id.expect("an open store"), model.clone()));
-            }
-            Op::Reopen => {
-                store = None;
-                let opened = store.insert(open());
-                if let Some((id, saved)) = saved.last() {
-                    (map, model) = (opened.restore(*id).expect("a sound checkpoint"), saved.clone());
-                }
-            }
+            Op::Keep => versions.keep(&map, &model),
+            Op::GoBack(index) => (map, model) = versions.kept(index).clone(),
+            Op::Checkpoint => versions.checkpoint(&map, &model),
+            Op::Reopen => (map, model) = versions.reopen().unwrap_or((map, model)),
         }
         assert_eq!(map.len(), model.len());
     }
-    kept.push((map, model));
-    for (map, model) in &kept {
-        assert!(map.iter().eq(model));
-    }
-    for (id, model) in saved {
-        let map: OrdMap<u16, String> =
-            store.as_ref().expect("an open store").restore(id).expect("a sound checkpoint");
-        assert!(map.iter().eq(&model));
-    }
+    versions.finish(&map, &model, |map, model| map.iter().eq(model));
 }

@@ -1,11 +1,9 @@
 //! Any sequence of edits of a vector and its versions, against `Vec`, with checkpoints between.
 
-use std::sync::Arc;
-
 use arbitrary::Arbitrary;
 use perennial::Vector;
-use perennial::storage::MemoryStorage;
-use perennial::store::Options;
+
+use super::versions::Versions;
 
 /// One of them.
 #[derive(Arbitrary, Debug)]
@@ -38,11 +36,8 @@ const MOST: usize = 1 << 16;
 
 /// Runs them.
 pub fn run(ops: Vec<Op>) {
-    let store = Options::new().segment_bytes(64 << 10).open_storage(Arc::new(MemoryStorage::new()));
-    let store = store.expect("a sound store");
     let (mut vector, mut model) = (Vector::<u32>::new(), Vec::<u32>::new());
-    let mut kept = vec![(vector.clone(), model.clone())];
-    let mut saved = Vec::new();
+    let mut versions = Versions::new(&vector, &model);
     for op in ops {
         let len = model.len();
         let at = |index: u16, len: usize| usize::from(index) % len.max(1);
@@ -132,21 +127,12 @@ pub fn run(ops: Vec<Op>) {
                     assert_eq!((cursor.index(), cursor.peek_next()), (place, model.get(place)));
                 }
             }
-            Op::Keep => kept.push((vector.clone(), model.clone())),
-            Op::GoBack(index) => (vector, model) = kept[usize::from(index) % kept.len()].clone(),
-            Op::Checkpoint => {
-                saved.push((store.checkpoint(&vector).expect("a checkpoint").id, model.clone()));
-            }
+            Op::Keep => versions.keep(&vector, &model),
+            Op::GoBack(index) => (vector, model) = versions.kept(index).clone(),
+            Op::Checkpoint => versions.checkpoint(&vector, &model),
             _ => {}
         }
         assert_eq!(vector.len(), model.len());
     }
-    kept.push((vector, model));
-    for (vector, model) in &kept {
-        assert!(vector.iter().eq(model));
-    }
-    for (id, model) in saved {
-        let vector: Vector<u32> = store.restore(id).expect("a sound checkpoint");
-        assert!(vector.iter().eq(&model));
-    }
+    versions.finish(&vector, &model, |vector, model| vector.iter().eq(model));
 }
