@@ -43,13 +43,18 @@ impl Version {
 ///
 /// `None` if the record is not one that a flush writes.
 pub(crate) fn needs(record: &Record, slots: u16) -> Option<Needs> {
-    let base = record.refs.first().copied().filter(|_| record.head.delta);
-    let own = &record.refs[usize::from(base.is_some())..];
-    match record.head.kind {
+    needs_of(record.head, &record.refs, record.payload(), slots)
+}
+
+/// As [`needs`], of the parts of a record.
+pub(crate) fn needs_of(head: RecordHead, refs: &[Address], payload: &[u8], slots: u16) -> Option<Needs> {
+    let base = refs.first().copied().filter(|_| head.delta);
+    let own = &refs[usize::from(base.is_some())..];
+    match head.kind {
         RecordKind::Shape => Some(Needs::default()),
         RecordKind::Leaf => Some(Needs { nodes: own.to_vec(), base: base.map(|base| (base, u16::MAX)) }),
         RecordKind::Branch => {
-            let branch = BranchRecord::parse(record.head, record.payload())?;
+            let branch = BranchRecord::parse(head, payload)?;
             let slots = branch.starts.map_or(slots, |(starts, vacant)| slots & starts & !vacant);
             let (children, others) = own.split_at_checked(branch.written.count_ones() as usize)?;
             let wanted = Slots(branch.written).zip(children).filter(|(slot, _)| slots & 1 << slot != 0);

@@ -45,7 +45,7 @@ pub(crate) use leaf::{LeafMut, LeafRef, OwnedLeaf, mask_shift};
 pub(crate) use link::{Node, NodeMut, NodeOwned, NodeRef};
 pub(crate) use load::{Chain, load};
 pub(crate) use load_all::load_all;
-pub(crate) use merge::{Needs, Version, merge, needs};
+pub(crate) use merge::{Needs, Version, merge, needs, needs_of};
 pub(crate) use record::{Backing, Keeper, Record, RecordHead, RecordKind, Sink, Sweep, Trust};
 pub(crate) use root::Root;
 pub(crate) use source::{Place, Source};

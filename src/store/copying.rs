@@ -16,11 +16,6 @@ pub(super) struct Copied {
 }
 
 impl Copied {
-    /// Whether a record was copied.
-    pub(super) fn holds(&self, address: Address) -> bool {
-        self.moved.contains_key(&address)
-    }
-
     /// Number of records copied.
     pub(super) fn len(&self) -> usize {
         self.moved.len()

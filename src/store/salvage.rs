@@ -11,6 +11,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
+use std::vec::IntoIter;
 
 use super::CheckpointId;
 use super::block::{self, BlockHeader, BlockKind, HEADER_BYTES, corrupt};
@@ -24,9 +25,9 @@ use super::manifest::{Manifest, SegmentEntry};
 use super::opening::Opening;
 use super::options::{Durability, Options};
 use super::segment::{FIRST_BATCH, Segment};
-use super::verify::{Progress, Watched};
+use super::verify::{Progress, Wanted, Watched, no_beginning};
 use crate::error::{Error, Result};
-use crate::node::Address;
+use crate::node::{Address, RecordKind, needs_of};
 use crate::storage::Region;
 
 /// What [`Store::salvage`](super::Store::salvage) saved, and what it could not.
@@ -54,7 +55,13 @@ pub(crate) fn salvage(from: Directory, to: Directory, tell: &mut dyn FnMut(Progr
     let found = Found::look(&Arc::new(from), &mut salvaged)?;
     let to = Log::open(to.storage, &Options::new(), &to.path)?;
     let bytes = found.opening.segments().iter().map(|segment| u64::from(segment.entry.len_bytes)).sum();
-    let mut copy = Copy { from: &found.opening, to: &to, copied: Copied::default(), broken: HashMap::new() };
+    let mut copy = Copy {
+        from: &found.opening,
+        to: &to,
+        copied: Copied::default(),
+        whole: HashMap::new(),
+        broken: HashMap::new(),
+    };
     let mut watched = Watched::new(bytes, tell);
     let mut copied_bytes = 0;
     for (id, commit) in &found.commits {
@@ -267,15 +274,24 @@ struct Copy<'a> {
     from: &'a Arc<Opening>,
     to: &'a Log,
     copied: Copied,
+    /// Records that were found whole, with all that they reach.
+    whole: HashMap<Address, RecordKind>,
     /// Records that are lost, or reach one that is: where that lies and what is wrong.
     broken: HashMap<Address, (Address, String)>,
 }
 
+/// A record, and what of the records that it refers to is still to be looked at.
+struct Looked {
+    address: Address,
+    kind: RecordKind,
+    refs: IntoIter<(Address, Wanted)>,
+}
+
 impl Copy<'_> {
     fn commit(&mut self, commit: &Commit) -> Result<()> {
-        let reached = || commit.roots.iter().flat_map(|root| root.refs.iter().copied().chain([root.shape]));
-        for address in reached() {
-            self.check(address)?;
+        for root in &commit.roots {
+            self.check(root.shape, Wanted::Shape)?;
+            root.refs.iter().try_for_each(|&to| self.check(to, Wanted::Node))?;
         }
         let mut turn = self.to.writer()?;
         let roots = commit.roots.iter().map(|root| self.copied.root(&**self.from, root, &mut turn));
@@ -288,39 +304,60 @@ impl Copy<'_> {
         turn.commit(draft, Durability::Buffered).map(drop)
     }
 
-    /// Makes sure that a record, and all that it reaches, can be read.
-    fn check(&mut self, address: Address) -> Result<()> {
-        let mut seen = HashSet::new();
-        let mut open = vec![(address, None::<std::vec::IntoIter<Address>>)];
-        while let Some((address, refs)) = open.last_mut() {
-            let address = *address;
-            if let Some((at, what)) = self.broken.get(&address).cloned() {
-                // Whoever reaches it is broken as well.
-                for (above, _) in &open {
-                    self.broken.insert(*above, (at, what.clone()));
-                }
-                let place = Place { store_id: 0, segment: at.segment(), offset: 0 };
-                return Err(corrupt(place, format!("the record {at} is lost: {what}")));
-            }
-            let refs = match refs {
-                Some(refs) => refs,
-                None => match copying::read(&**self.from, address) {
-                    Ok((_, found, _)) => refs.insert(found.into_iter()),
-                    Err(error @ Error::Io { .. }) => return Err(error),
-                    Err(error) => {
-                        self.broken.insert(address, (address, error.to_string()));
-                        continue;
+    /// Makes sure that a record, and all that it reaches, can be read and is what others take it for.
+    fn check(&mut self, address: Address, wanted: Wanted) -> Result<()> {
+        let mut open: Vec<Looked> = Vec::new();
+        let mut next = Some((address, wanted));
+        loop {
+            if let Some((address, wanted)) = next {
+                let wrong = match (self.broken.get(&address), self.whole.get(&address)) {
+                    (Some(wrong), _) => Some(wrong.clone()),
+                    (None, Some(kind)) => wanted.fits(address, *kind).err().map(|what| (address, what)),
+                    (None, None) => match self.look(address)? {
+                        Err(what) => {
+                            self.broken.insert(address, (address, what.clone()));
+                            Some((address, what))
+                        }
+                        Ok(looked) => match wanted.fits(address, looked.kind) {
+                            Err(what) => Some((address, what)),
+                            Ok(()) => {
+                                open.push(looked);
+                                None
+                            }
+                        },
+                    },
+                };
+                if let Some((at, what)) = wrong {
+                    // Whoever reaches it is broken as well.
+                    for above in &open {
+                        self.broken.insert(above.address, (at, what.clone()));
                     }
-                },
-            };
-            match refs.find(|to| !self.copied.holds(*to) && !seen.contains(to)) {
-                Some(next) => open.push((next, None)),
-                None => {
-                    seen.insert(address);
-                    open.pop();
+                    let place = Place { store_id: 0, segment: at.segment(), offset: 0 };
+                    return Err(corrupt(place, format!("the record {at} is lost: {what}")));
                 }
+            }
+            let Some(last) = open.last_mut() else { return Ok(()) };
+            next = last.refs.next();
+            if next.is_none() {
+                self.whole.insert(last.address, last.kind);
+                open.pop();
             }
         }
-        Ok(())
+    }
+
+    /// What a record is and refers to, or what is wrong with it.
+    fn look(&self, address: Address) -> Result<Result<Looked, String>> {
+        let (head, refs, payload) = match copying::read(&**self.from, address) {
+            Err(error @ Error::Io { .. }) => return Err(error),
+            Err(error) => return Ok(Err(error.to_string())),
+            Ok(read) => read,
+        };
+        let Some(needs) = needs_of(head, &refs, &payload, u16::MAX) else {
+            return Ok(Err(no_beginning(address)));
+        };
+        let base = needs.base.map(|(base, _)| (base, Wanted::version(head.kind)));
+        let nodes = needs.nodes.into_iter().map(|to| (to, Wanted::Node));
+        let refs: Vec<_> = nodes.chain(base).collect();
+        Ok(Ok(Looked { address, kind: head.kind, refs: refs.into_iter() }))
     }
 }

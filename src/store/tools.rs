@@ -184,7 +184,7 @@ impl Store {
 
     /// Copies every checkpoint that is whole out of a damaged store into a new one, and says what is lost. The old store
     /// is only read, and need not be one that opens: manifest, indexes, segments may be damaged or missing.
-    /// **O(bytes)**, and some 50 bytes of memory for each record.
+    /// **O(bytes)**, and some 60 bytes of memory for each record.
     ///
     /// Checkpoints keep their ids, times, labels and names. What they share stays shared.
     ///

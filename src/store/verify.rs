@@ -207,8 +207,7 @@ fn check_records(
         let wanted = needed.segment(segment.number()).remove(&ordinal);
         let Some(record) = verified.note(block.record(address))? else { continue };
         let Some((wanted, slots)) = wanted else { continue };
-        if !wanted.fits(record.head.kind) {
-            let what = format!("the record {address} is a {:?} where a {wanted:?} belongs", record.head.kind);
+        if let Err(what) = wanted.fits(address, record.head.kind) {
             verified.note::<()>(Err(corrupt(place, what)))?;
         }
         // What a base says of slots that a delta above it says anew may be gone: compaction does not follow it.
@@ -217,11 +216,15 @@ fn check_records(
             let version = Wanted::version(record.head.kind);
             needs.base.into_iter().for_each(|(base, slots)| needed.add(base, version, slots));
         } else {
-            let what = format!("the record {address} does not begin as one of its kind");
+            let what = no_beginning(address);
             verified.note::<()>(Err(corrupt(place, what)))?;
         }
     }
     Ok(Content::Records { checksum })
+}
+
+pub(super) fn no_beginning(address: Address) -> String {
+    format!("the record {address} does not begin as one of its kind")
 }
 
 /// Checks that every commit's batch is exactly the blocks before it.
@@ -251,7 +254,7 @@ fn check_batches(segment: &Segment, found: &[(u32, Content)], verified: &mut Ver
 
 /// What a record that others refer to has to be.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Wanted {
+pub(super) enum Wanted {
     Node,
     Leaf,
     Branch,
@@ -260,7 +263,7 @@ enum Wanted {
 
 impl Wanted {
     /// An earlier version of a record of this kind.
-    fn version(kind: RecordKind) -> Self {
+    pub(super) fn version(kind: RecordKind) -> Self {
         match kind {
             RecordKind::Leaf => Self::Leaf,
             RecordKind::Branch => Self::Branch,
@@ -268,12 +271,17 @@ impl Wanted {
         }
     }
 
-    fn fits(self, kind: RecordKind) -> bool {
-        match self {
+    /// Makes sure that the record at `address`, which is of this kind, is one; else says what is wrong.
+    pub(super) fn fits(self, address: Address, kind: RecordKind) -> Result<(), String> {
+        let fits = match self {
             Self::Node => kind != RecordKind::Shape,
             Self::Leaf => kind == RecordKind::Leaf,
             Self::Branch => kind == RecordKind::Branch,
             Self::Shape => kind == RecordKind::Shape,
+        };
+        match fits {
+            true => Ok(()),
+            false => Err(format!("the record {address} is a {kind:?} where a {self:?} belongs")),
         }
     }
 }
