@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use super::*;
-use crate::storage::{Lock, MemoryStorage, Region, Storage, StorageFile};
+use crate::tests::hooked::{Hooked, Hooks};
 use crate::{HashMap, State};
 
 type Map = HashMap<u64, u64>;
@@ -19,11 +19,7 @@ const MS: Duration = Duration::from_millis(1);
 const LONG: Duration = Duration::from_secs(30);
 
 /// A disk in memory whose syncs count, wait while they are held, and fail when told to.
-#[derive(Clone, Default)]
-struct Disk {
-    memory: MemoryStorage,
-    control: Arc<Control>,
-}
+type Disk = Hooked<Arc<Control>>;
 
 #[derive(Default)]
 struct Control {
@@ -32,13 +28,18 @@ struct Control {
     held: Mutex<()>,
 }
 
-struct DiskFile(Arc<dyn StorageFile>, Arc<Control>);
+impl Hooks for Arc<Control> {
+    fn syncing(&self, _: &str) -> io::Result<()> {
+        self.syncs.fetch_add(1, Ordering::SeqCst);
+        drop(self.held.lock().unwrap_or_else(|e| e.into_inner()));
+        match self.failing.load(Ordering::SeqCst) {
+            true => Err(io::Error::other("the disk is on fire")),
+            false => Ok(()),
+        }
+    }
+}
 
 impl Disk {
-    fn wrap(&self, file: io::Result<Arc<dyn StorageFile>>) -> io::Result<Arc<dyn StorageFile>> {
-        Ok(Arc::new(DiskFile(file?, Arc::clone(&self.control))))
-    }
-
     fn store(&self) -> Arc<Store> {
         Arc::new(Store::options().open_storage(Arc::new(self.clone())).unwrap())
     }
@@ -54,54 +55,7 @@ impl Disk {
     }
 
     fn syncs(&self) -> u64 {
-        self.control.syncs.load(Ordering::SeqCst)
-    }
-}
-
-impl Storage for Disk {
-    fn create(&self, name: &str, len_bytes: u64) -> io::Result<Arc<dyn StorageFile>> {
-        self.wrap(self.memory.create(name, len_bytes))
-    }
-    fn open(&self, name: &str) -> io::Result<Arc<dyn StorageFile>> {
-        self.memory.open(name)
-    }
-    fn open_writable(&self, name: &str) -> io::Result<Arc<dyn StorageFile>> {
-        self.wrap(self.memory.open_writable(name))
-    }
-    fn list(&self) -> io::Result<Vec<String>> {
-        self.memory.list()
-    }
-    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        self.memory.rename(from, to)
-    }
-    fn remove(&self, name: &str) -> io::Result<()> {
-        self.memory.remove(name)
-    }
-    fn sync_dir(&self) -> io::Result<()> {
-        self.memory.sync_dir()
-    }
-    fn lock(&self, name: &str) -> io::Result<Lock> {
-        self.memory.lock(name)
-    }
-}
-
-impl StorageFile for DiskFile {
-    fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        self.0.write_all_at(bytes, offset)
-    }
-    fn sync_data(&self) -> io::Result<()> {
-        self.1.syncs.fetch_add(1, Ordering::SeqCst);
-        drop(self.1.held.lock().unwrap_or_else(|e| e.into_inner()));
-        match self.1.failing.load(Ordering::SeqCst) {
-            true => Err(io::Error::other("the disk is on fire")),
-            false => self.0.sync_data(),
-        }
-    }
-    fn len_bytes(&self) -> io::Result<u64> {
-        self.0.len_bytes()
-    }
-    fn map(&self, len_bytes: u64) -> io::Result<Arc<dyn Region>> {
-        self.0.map(len_bytes)
+        self.hooks.syncs.load(Ordering::SeqCst)
     }
 }
 
@@ -232,7 +186,7 @@ fn blocking_requests_wait_for_room_and_no_longer() {
     let (state, store) = (state(), disk.begun_store());
     let options = Checkpointer::options().overflow(Overflow::Block).queue(1);
     let checkpointer = options.start(&state, &store).unwrap();
-    let held = disk.control.held.lock().unwrap();
+    let held = disk.hooks.held.lock().unwrap();
     let (tell, told) = mpsc::channel();
     std::thread::scope(|scope| {
         scope.spawn(|| {
@@ -352,7 +306,7 @@ fn writers_are_slowed_but_never_stopped() {
     let (state, store) = (state(), disk.store());
     let options = Checkpointer::options().unsaved_bytes(1_000, 10_000).max_pause(2 * MS);
     let checkpointer = options.start(&state, &store).unwrap();
-    let held = disk.control.held.lock().unwrap();
+    let held = disk.hooks.held.lock().unwrap();
     let began = Instant::now();
     for key in 0..100 {
         put(&state, key);
@@ -372,7 +326,7 @@ fn a_failing_disk_does_not_slow_writers() {
     let disk = Disk::default();
     let (state, store) = (state(), disk.store());
     let options = Checkpointer::options().unsaved_bytes(1, 2).max_pause(LONG);
-    disk.control.failing.store(true, Ordering::SeqCst);
+    disk.hooks.failing.store(true, Ordering::SeqCst);
     let checkpointer = options.start(&state, &store).unwrap();
     for key in 0..100 {
         put(&state, key);
@@ -423,7 +377,7 @@ fn the_next_checkpoint_is_encoded_while_the_one_before_is_synced() {
     let disk = Disk::default();
     let (state, store) = (state(), disk.begun_store());
     let checkpointer = Checkpointer::start(&state, &store).unwrap();
-    let held = disk.control.held.lock().unwrap();
+    let held = disk.hooks.held.lock().unwrap();
     let before = disk.syncs();
     let first = checkpointer.request();
     soon(|| disk.syncs() > before);
@@ -498,7 +452,7 @@ fn a_failed_sync_answers_everybody_and_ends_automatic_checkpoints() {
     });
     let checkpointer = options.start(&state, &store).unwrap();
     checkpointer.request().wait().unwrap();
-    disk.control.failing.store(true, Ordering::SeqCst);
+    disk.hooks.failing.store(true, Ordering::SeqCst);
     put(&state, 1);
     let error = checkpointer.request().wait().unwrap_err();
     assert!(matches!(*error, Error::Io { .. } | Error::Poisoned { .. }), "{error}");
@@ -513,7 +467,7 @@ fn a_failed_sync_answers_everybody_and_ends_automatic_checkpoints() {
     assert_eq!(failures.load(Ordering::SeqCst), failed, "a poisoned store was tried again and again");
     assert!(checkpointer.close().is_err());
     // The state is as it was, and goes whole to a store opened anew.
-    disk.control.failing.store(false, Ordering::SeqCst);
+    disk.hooks.failing.store(false, Ordering::SeqCst);
     drop(store);
     let store = disk.store();
     let checkpointer = Checkpointer::start(&state, &store).unwrap();

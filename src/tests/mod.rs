@@ -11,6 +11,7 @@ mod fuzzed;
 #[cfg(not(small_nodes))]
 mod golden;
 mod grown;
+pub(crate) mod hooked;
 mod kill;
 mod locks;
 mod log;
