@@ -156,7 +156,11 @@ fn soak(directory: &Path, entries: u64, checkpoints: u64, updates: u64, keep: u6
     let store = Store::options().keep(keep_last(keep)).open(directory.join("soak")).unwrap();
     let started = Instant::now();
     let soak = run(&store, &mut world, &keys, [checkpoints, updates, keep]);
-    println!("  {:.1} s in all", started.elapsed().as_secs_f64());
+    let waited = store.stats().compaction_wait.as_secs_f64();
+    println!(
+        "  {:.1} s in all, {waited:.1} s of them waiting for compaction",
+        started.elapsed().as_secs_f64()
+    );
     let deltas: u64 = soak.bytes.iter().rev().take(keep as usize).sum();
     let bound = soak.full_bytes * 5 / 2 + deltas;
     let most = mib(soak.most_bytes);

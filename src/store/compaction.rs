@@ -175,7 +175,9 @@ impl<'a> Pass<'a> {
         let reach = Arc::new(Reach { position, nodes });
         writer.set_reach(Arc::clone(&reach));
         drop(writer);
-        Ok(Phase::Rewriting(Rewriting::plan(reach, swept, self.threshold, self.pace.is_free())))
+        let rewriting = Rewriting::plan(reach, swept, self.threshold, self.pace.is_free());
+        self.pace.planned(rewriting.len_bytes());
+        Ok(Phase::Rewriting(rewriting))
     }
 
     /// Rewrites the next victim.
@@ -184,8 +186,8 @@ impl<'a> Pass<'a> {
         let segment = Arc::clone(&victim.segment);
         let (number, len_bytes) = (segment.number(), u64::from(segment.entry.len_bytes));
         self.merge(rewriting)?;
-        let unmerged_bytes = rewriting.victims.pop().map_or(0, |victim| victim.unmerged_bytes);
-        self.pace.begin_step(1, len_bytes + unmerged_bytes);
+        rewriting.victims.pop();
+        self.pace.begin_step(len_bytes);
         let sets = [&rewriting.reach.nodes, &rewriting.bases];
         let replacement = if sets.iter().all(|set| set.count(number) == 0) {
             None
@@ -207,21 +209,19 @@ impl<'a> Pass<'a> {
 
     /// Makes full records of the next victim's deltas; in the same sweep over the log, of those of the victims after it.
     fn merge(&mut self, rewriting: &mut Rewriting) -> Result<()> {
-        let Rewriting { bases, victims, merged, .. } = rewriting;
+        let Rewriting { bases, victims, merged, log_bytes, .. } = rewriting;
         let held_bytes = merged.values().map(Vec::len).sum::<usize>();
         let mut room_bytes = MOST_MERGED_BYTES.saturating_sub(held_bytes);
         while victims.last().is_some_and(|victim| !victim.deltas.is_empty()) {
-            let (mut deltas, mut begun_bytes) = (Vec::new(), 0);
+            let mut deltas = Vec::new();
             for victim in victims.iter_mut().rev().filter(|victim| !victim.deltas.is_empty()) {
                 if deltas.len() == MOST_CHAINS {
                     break;
                 }
-                begun_bytes += std::mem::take(&mut victim.unmerged_bytes);
                 let taken = victim.deltas.len().min(MOST_CHAINS - deltas.len());
                 deltas.extend(victim.deltas.drain(..taken));
             }
-            // One sweep for all of them: what they count for together.
-            self.pace.begin_step(1, begun_bytes);
+            self.pace.begin_step(*log_bytes);
             read_chains(self.log.opening(), &deltas, &mut self.pace, |address, chain| {
                 match merge(chain).filter(|_| room_bytes > 0) {
                     Some((head, refs, payload)) => {
@@ -293,6 +293,8 @@ struct Rewriting {
     merged: HashMap<Address, Vec<u8>>,
     /// What is in use, as far as it is known.
     live_bytes: u64,
+    /// Length of all segments there were.
+    log_bytes: u64,
 }
 
 /// A segment to rewrite.
@@ -300,8 +302,6 @@ struct Victim {
     segment: Arc<Segment>,
     /// Deltas to write in full, the newest first.
     deltas: Vec<Address>,
-    /// Its length, as long as none of them was.
-    unmerged_bytes: u64,
 }
 
 impl Rewriting {
@@ -310,6 +310,7 @@ impl Rewriting {
     fn plan(reach: Arc<Reach>, swept: Vec<Swept>, threshold: f64, by_hand: bool) -> Self {
         let least_hops = if by_hand { 1 } else { LEAST_HOPS };
         let hops = Hops::of(&swept);
+        let log_bytes = swept.iter().map(|swept| u64::from(swept.segment.entry.len_bytes)).sum();
         let (mut bases, mut victims, mut live_bytes) = (AddressSet::default(), Vec::new(), 0);
         for Swept { segment, usage, deltas } in swept {
             let (number, len_bytes) = (segment.number(), f64::from(segment.entry.len_bytes));
@@ -337,8 +338,7 @@ impl Rewriting {
             let records = reach.nodes.count(number) + needed_bases;
             if may_go && (is_below(needed_bytes) || LEAST_PART * merging.len() as u64 > records) {
                 merging.dedup();
-                let unmerged_bytes = segment.entry.len_bytes.into();
-                victims.push(Victim { segment, deltas: merging, unmerged_bytes });
+                victims.push(Victim { segment, deltas: merging });
             } else {
                 // All of them stay deltas, and bases of theirs that lie here need theirs.
                 take(&mut bases, u8::MAX);
@@ -346,7 +346,15 @@ impl Rewriting {
             }
         }
         victims.reverse();
-        Self { reach, bases, victims, merged: HashMap::new(), live_bytes }
+        Self { reach, bases, victims, merged: HashMap::new(), live_bytes, log_bytes }
+    }
+
+    /// Length of the segments that all steps go over: each victim is copied, and its deltas are made full records in sweeps
+    /// over the log.
+    fn len_bytes(&self) -> u64 {
+        let deltas: usize = self.victims.iter().map(|victim| victim.deltas.len()).sum();
+        let copied: u64 = self.victims.iter().map(|victim| u64::from(victim.segment.entry.len_bytes)).sum();
+        copied + deltas.div_ceil(MOST_CHAINS) as u64 * self.log_bytes
     }
 }
 

@@ -100,7 +100,7 @@ impl Mark {
         let Some(number) = self.next.checked_sub(1) else { return Ok(false) };
         self.next = number;
         let Ok(segment) = self.opening.segment(number) else { return Ok(true) };
-        pace.begin_step(1, segment.entry.len_bytes.into());
+        pace.begin_step(segment.entry.len_bytes.into());
         let mut swept = Swept { segment, usage: Usage::default(), deltas: Vec::new() };
         let segment = Arc::clone(&swept.segment);
         for (entry, epoch, end) in segment.blocks()?.iter().rev() {

@@ -72,7 +72,7 @@ impl Options {
             create: true,
             read_only: false,
             durability: Durability::default(),
-            compact_below: 0.5,
+            compact_below: 0.6,
             compact_bytes_per_second: Some(64 << 20),
             keep: None,
         }
@@ -136,24 +136,25 @@ impl Options {
         self
     }
 
-    /// Compaction rewrites segments of which less than this part is in use, 0 to 1. Default: 0.5.
+    /// Compaction rewrites segments of which less than this part is in use, 0 to 1. Default: 0.6.
     ///
     /// A higher value keeps the store smaller and writes more: with 0.5 a segment takes at most about twice what is in use
     /// of it, and a byte that stays is written about twice more.
     #[must_use]
     pub fn compact_below(mut self, part_in_use: f64) -> Self {
-        self.compact_below = if part_in_use.is_nan() { 0.5 } else { part_in_use.clamp(0.0, 1.0) };
+        self.compact_below = if part_in_use.is_nan() { 0.6 } else { part_in_use.clamp(0.0, 1.0) };
         self
     }
 
     /// Keeps the checkpoints that a policy keeps, and compacts, in a thread of the store's own. Default: everything is kept,
     /// and nothing compacted.
     ///
-    /// The log keeps to a *limit*: with [`compact_below`](Self::compact_below) at 0.5 one and a half times what is in use,
-    /// or a fifth more than the last pass left (or two segments, if that is more). A pass begins at a quarter of the
-    /// way, and must be over at the limit: **a checkpoint waits, before it writes, until as much of the pass is done as the
-    /// log has come of its way**. So it waits for at most 24 bytes to be read or written for each byte that was appended
-    /// since the one before, however little time the thread gets; as a rule the thread is ahead, and nobody waits. Beyond
+    /// The log keeps to a *limit*: with [`compact_below`](Self::compact_below) at 0.6 one and a third times what is in use,
+    /// or a sixth more than the last pass left (or two segments, if that is more). A pass begins at a sixteenth of the way,
+    /// and must be over at the limit: **a checkpoint waits, before it writes, until as much of the pass is done as the log has
+    /// come of its way, but for a slack of three segments**. So a checkpoint that appends a hundredth of the way waits for little
+    /// more than a hundredth of a pass, however little time the thread gets. While slack is left, checkpoints rest for a part
+    /// of that, for 50 ms at most, so that they seldom come upon its end; where the thread is ahead, as a rule, nobody waits. Beyond
     /// the limit go the checkpoint that passes it, the rest of its segment, and the one segment that is being replaced.
     /// Where a pass fails, nobody waits for it; [`Stats`](super::Stats) says why, and how long checkpoints waited.
     ///
