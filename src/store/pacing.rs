@@ -465,7 +465,7 @@ mod tests {
             drop(account);
             pacing.grew(100_000);
         }
-        assert!(waits > 100, "{waits} checkpoints waited");
+        assert!(waits > 10, "{waits} checkpoints waited");
         assert!(pacing.waited() > Duration::ZERO);
         pacing.stop();
         thread.join().unwrap();
