@@ -126,8 +126,9 @@ impl Account {
         if debt == 0 || self.done_bytes == 0 || self.is_aside || self.is_stopped {
             return Duration::ZERO;
         }
-        let part = more as f64 / self.done_bytes as f64 * (debt as f64 / self.slack_bytes as f64);
-        self.began.elapsed().mul_f64(part).min(LONGEST_REST)
+        let seconds = self.began.elapsed().as_secs_f64() * (more as f64 / self.done_bytes as f64);
+        let part = debt as f64 / self.slack_bytes as f64;
+        Duration::from_secs_f64((seconds * part).min(LONGEST_REST.as_secs_f64()))
     }
 }
 
