@@ -49,6 +49,28 @@ mod tests {
     }
 
     #[test]
+    fn what_is_counted_is_what_was_allocated() {
+        /// Of two versions that share almost everything.
+        fn counted<T: Clone + Footprint, R>(make: impl FnOnce() -> T, change: impl FnOnce(&mut T) -> R) {
+            let mut versions = None;
+            let memory = allocation_counter::measure(|| {
+                let before = make();
+                let mut after = before.clone();
+                change(&mut after);
+                versions = Some([before, after]);
+            });
+            let found = footprint(&versions.unwrap());
+            assert_eq!(found.total_bytes, memory.bytes_current as u64);
+            assert!(found.shared_bytes > 10 * found.unique_bytes[1], "{found:?}");
+        }
+        counted(|| (0..10_000u64).map(|n| (n, n)).collect::<OrdMap<_, _>>(), |map| map.insert(7, 0));
+        let wide = |n: u64| [n, n];
+        counted(|| (0..10_000).map(|n| (wide(n), n)).collect::<OrdMap<_, _>>(), |map| map.insert([7; 2], 0));
+        counted(|| (0..10_000u64).map(|n| (n, n)).collect::<HashMap<_, _>>(), |map| map.insert(7, 0));
+        counted(|| (0..10_000u64).collect::<Vector<_>>(), |vector| vector[5000] = 0);
+    }
+
+    #[test]
     fn what_is_not_loaded_takes_no_memory() {
         let store = Options::new().open_storage(Arc::new(MemoryStorage::new())).unwrap();
         let whole = (

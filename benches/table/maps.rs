@@ -267,7 +267,7 @@ fn measure<K: Key, M: Map<K>>(table: &mut Table, keys: &Keys<K>) {
     rows.time("iterate", walks * count, || (0..walks).fold(0, |sum: u64, _| sum.wrapping_add(map.sum())));
     let same = map.clone();
     if M::SHARES {
-        rows.time("== of an own clone", 10, || (0..10).all(|_| black_box(&map) == black_box(&same)));
+        rows.time("== of an own clone", 1000, || (0..1000).all(|_| black_box(&map) == black_box(&same)));
     }
     let mut other = map.clone();
     for key in changes().take(10) {

@@ -134,9 +134,15 @@ impl Meter {
 pub(crate) fn measure<T, X: Shape>(root: &Root<T, X>, meter: &mut Meter) {
     let mut open: Vec<NodeRef<'_, T, X>> = root.resident().into_iter().collect();
     while let Some(node) = open.pop() {
-        if meter.add(std::ptr::from_ref(node.header()), node.allocated_bytes())
-            && let NodeRef::Branch(branch) = node
-        {
+        let shared = node.shared();
+        let own_bytes = node.allocated_bytes() - shared.map_or(0, |(_, bytes)| bytes);
+        if !meter.add(std::ptr::from_ref(node.header()), own_bytes) {
+            continue;
+        }
+        if let Some((place, bytes)) = shared {
+            meter.add(place, bytes);
+        }
+        if let NodeRef::Branch(branch) = node {
             open.extend(branch.residents());
         }
     }

@@ -1,7 +1,8 @@
 //! The separators of a branch: at most one fewer than its slots.
 //!
-//! Keys that are plain memory lie inline, so that a look-up reads them where it is. Others (strings) are shared by the
-//! copies of a branch: a copy on write would else clone every separator on its path, and separators seldom change.
+//! Numbers and the like lie inline, so that a look-up reads them where it is. Others are shared by the copies of a branch:
+//! a copy on write would else clone every separator on its path, and separators seldom change. What is large is shared as
+//! well: room for it inline would be there, and copied, in the branches of strings too.
 #![expect(
     unsafe_code,
     reason = "an array of which a part is initialised; a union chosen by the type of the keys"
@@ -18,27 +19,40 @@ const MOST: usize = SLOTS - 1;
 
 /// Up to `SLOTS - 1` keys, in order: `shared` if [`SHARED`](Keys::SHARED), else `inline`.
 pub(crate) union Keys<K> {
-    inline: ManuallyDrop<Array<K>>,
+    /// Holds an `Array<K>`: no type can say that it is as large as that, but not where it is not used.
+    inline: Room,
     shared: ManuallyDrop<Arc<Array<K>>>,
 }
 
+/// Room for an `Array` of keys of 8 bytes.
+type Room = MaybeUninit<[u64; MOST + 1]>;
+
 impl<K> Keys<K> {
     /// Whether copies share their keys until one of them calls [`own`](Self::own).
-    pub(crate) const SHARED: bool = needs_drop::<K>();
+    pub(crate) const SHARED: bool = needs_drop::<K>()
+        || size_of::<Array<K>>() > size_of::<Room>()
+        || align_of::<Array<K>>() > align_of::<Room>();
 
     /// No keys.
     pub(crate) fn new() -> Self {
-        let array = Array { len: 0, keys: [const { MaybeUninit::uninit() }; MOST] };
         match Self::SHARED {
-            true => Self { shared: ManuallyDrop::new(Arc::new(array)) },
-            false => Self { inline: ManuallyDrop::new(array) },
+            true => Self { shared: ManuallyDrop::new(Arc::new(Array::new())) },
+            false => Self::inline(Array::new()),
         }
     }
 
     #[inline]
+    fn inline(array: Array<K>) -> Self {
+        let mut inline = Room::uninit();
+        // SAFETY: large and aligned enough, since the keys are not shared.
+        unsafe { inline.as_mut_ptr().cast::<Array<K>>().write(array) };
+        Self { inline }
+    }
+
+    #[inline]
     fn array(&self) -> &Array<K> {
-        // SAFETY: every constructor writes the field that `SHARED` says.
-        unsafe { if Self::SHARED { &self.shared } else { &self.inline } }
+        // SAFETY: every constructor writes the field that `SHARED` says, and into the room an array.
+        unsafe { if Self::SHARED { &self.shared } else { &*self.inline.as_ptr().cast() } }
     }
 
     /// # Panics
@@ -48,7 +62,7 @@ impl<K> Keys<K> {
         unsafe {
             match Self::SHARED {
                 true => Arc::get_mut(&mut self.shared).expect("keys are made ours before they change"),
-                false => &mut self.inline,
+                false => &mut *self.inline.as_mut_ptr().cast(),
             }
         }
     }
@@ -63,6 +77,12 @@ impl<K> Keys<K> {
             // SAFETY: as in `array`.
             Arc::make_mut(unsafe { &mut self.shared });
         }
+    }
+
+    /// The allocation that copies share, if these keys are shared: where it is, and its bytes.
+    pub(crate) fn shared(&self) -> Option<(*const (), usize)> {
+        let counts_bytes = 2 * size_of::<usize>();
+        Self::SHARED.then(|| (ptr::from_ref(self.array()).cast(), counts_bytes + size_of::<Array<K>>()))
     }
 
     /// All of them.
@@ -93,12 +113,10 @@ impl<K> Keys<K> {
 impl<K: Clone> Clone for Keys<K> {
     #[inline]
     fn clone(&self) -> Self {
-        // SAFETY: as in `array`.
-        unsafe {
-            match Self::SHARED {
-                true => Self { shared: self.shared.clone() },
-                false => Self { inline: self.inline.clone() },
-            }
+        match Self::SHARED {
+            // SAFETY: as in `array`.
+            true => Self { shared: unsafe { self.shared.clone() } },
+            false => Self::inline(self.array().clone()),
         }
     }
 }
@@ -119,6 +137,11 @@ struct Array<K> {
 }
 
 impl<K> Array<K> {
+    #[inline]
+    fn new() -> Self {
+        Self { len: 0, keys: [const { MaybeUninit::uninit() }; MOST] }
+    }
+
     #[inline]
     fn as_slice(&self) -> &[K] {
         // SAFETY: the first `len` are initialised, and len is at most MOST.
@@ -167,7 +190,7 @@ impl<K> Array<K> {
 
 impl<K: Clone> Clone for Array<K> {
     fn clone(&self) -> Self {
-        let mut copy = Self { len: 0, keys: [const { MaybeUninit::uninit() }; MOST] };
+        let mut copy = Self::new();
         // If a clone panics, `copy` drops those made so far.
         for (place, key) in copy.keys.iter_mut().zip(self.as_slice()) {
             place.write(key.clone());
@@ -213,5 +236,42 @@ mod tests {
         assert_eq!(of(&right), (3..MOST).collect::<Vec<_>>());
         drop((left, right, numbers));
         assert_eq!(Rc::strong_count(&counted), 1);
+    }
+
+    /// Inserts and removes at every place; what is there is what a `Vec` has.
+    fn behaves_as_a_vec<K: Clone + PartialEq + std::fmt::Debug>(of: impl Fn(usize) -> K) {
+        let (mut keys, mut model) = (Keys::new(), Vec::new());
+        for n in 0..MOST {
+            keys.insert(n * 7 % (n + 1), of(n));
+            model.insert(n * 7 % (n + 1), of(n));
+            assert_eq!(keys.as_slice(), model);
+        }
+        let copy = keys.clone();
+        keys.own();
+        for n in (0..MOST).rev() {
+            assert_eq!(keys.remove(n * 5 % (n + 1)), model.remove(n * 5 % (n + 1)));
+            assert_eq!(keys.as_slice(), model);
+        }
+        assert_eq!(copy.as_slice().len(), MOST);
+    }
+
+    #[test]
+    fn keys_of_every_size_behave_as_a_vec() {
+        behaves_as_a_vec(|_| ());
+        behaves_as_a_vec(|n| n as u8);
+        behaves_as_a_vec(|n| (n as u8, n as u16));
+        behaves_as_a_vec(|n| [n as u8; 7]);
+        behaves_as_a_vec(|n| n as u64);
+        behaves_as_a_vec(|n| [n as u8; 9]);
+        behaves_as_a_vec(|n| (n as u64, n));
+        behaves_as_a_vec(|n| n as u128);
+        behaves_as_a_vec(|n| n.to_string());
+    }
+
+    #[test]
+    fn only_what_is_small_and_plain_lies_inline() {
+        const { assert!(!Keys::<u64>::SHARED && !Keys::<[u8; 8]>::SHARED && !Keys::<()>::SHARED) };
+        const { assert!(Keys::<u128>::SHARED && Keys::<String>::SHARED && Keys::<Box<u8>>::SHARED) };
+        assert_eq!(size_of::<Keys<String>>(), size_of::<Keys<u64>>());
     }
 }

@@ -259,11 +259,19 @@ impl<'a, T, X: Shape> NodeRef<'a, T, X> {
         }
     }
 
-    /// Bytes of the allocation.
+    /// Bytes of its allocations, [`shared`](Self::shared) ones included.
     pub(super) fn allocated_bytes(self) -> usize {
         match self {
             Self::Leaf(leaf) => leaf.allocated_bytes(X::TAGGED),
-            Self::Branch(branch) => size_of_val(branch),
+            Self::Branch(branch) => size_of_val(branch) + self.shared().map_or(0, |(_, bytes)| bytes),
+        }
+    }
+
+    /// An allocation that copies of the node share: where it is, and its bytes.
+    pub(super) fn shared(self) -> Option<(*const (), usize)> {
+        match self {
+            Self::Leaf(_) => None,
+            Self::Branch(branch) => branch.extra.shared(),
         }
     }
 }

@@ -82,6 +82,11 @@ pub(crate) trait Shape: Sized {
     /// What the branch knows of the child that starts at `start`.
     fn place<T>(&self, branch: &Branch<T, Self>, start: usize) -> Place;
 
+    /// An allocation that the copies of a branch share: where it is, and its bytes.
+    fn shared(&self) -> Option<(*const (), usize)> {
+        None
+    }
+
     /// The number kept for the child at `slot`, where branches keep one.
     fn number(&self, slot: usize) -> Option<u64>;
 

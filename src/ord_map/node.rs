@@ -137,6 +137,10 @@ impl<K> Shape for Order<K> {
         Some(u64::from(self.sizes[slot]))
     }
 
+    fn shared(&self) -> Option<(*const (), usize)> {
+        self.keys.shared()
+    }
+
     fn keys(&self) -> &[K] {
         self.keys.as_slice()
     }
