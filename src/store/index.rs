@@ -36,15 +36,16 @@ impl Index {
 
     /// Adds the block after the last one, written under `epoch`.
     pub(crate) fn push(&mut self, entry: BlockEntry, epoch: u64) {
-        debug_assert!(
-            self.entries.last().is_none_or(|last| {
-                last.offset < entry.offset && last.first_ordinal < entry.first_ordinal
-            })
-        );
+        debug_assert!(self.ends_before(entry.offset, entry.first_ordinal));
         if self.epochs.last().is_none_or(|&(_, last)| last != epoch) {
             self.epochs.push((self.entries.len() as u32, epoch));
         }
         self.entries.push(entry);
+    }
+
+    /// Whether a block at this offset, of this ordinal, can come behind the last one.
+    pub(crate) fn ends_before(&self, offset: u32, first_ordinal: u32) -> bool {
+        self.entries.last().is_none_or(|last| last.offset < offset && last.first_ordinal < first_ordinal)
     }
 
     /// Finds the block that `ordinal` would lie in, and its epoch.

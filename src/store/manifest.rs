@@ -251,7 +251,9 @@ impl Manifest {
             _ => Catalogue::decode(&mut cursor).filter(|found| found.floor < next_commit_id)?,
         };
         let end = segments.last().map_or(0, |active| active.len_bytes);
-        let in_bounds = point.offset <= end && point.offset.is_multiple_of(SECTOR_BYTES);
+        let in_bounds = point.offset <= end
+            && point.offset.is_multiple_of(SECTOR_BYTES)
+            && index.ends_before(point.offset, point.ordinal);
         if cursor.remaining() != 0 || !in_bounds || point.ordinal > Address::MAX_ORDINALS {
             return None;
         }
@@ -330,6 +332,15 @@ mod tests {
                 directory.storage.create(MANIFEST, 0).unwrap().write_all_at(&damaged, 0).unwrap();
                 assert!(Manifest::read(&directory).is_err(), "byte {at}");
             }
+        }
+    }
+
+    #[test]
+    fn a_point_that_is_not_behind_the_index_is_an_error() {
+        let of = |offset, ordinal| Manifest { point: Point { offset, ordinal }, ..manifest() }.encode();
+        assert_eq!(Manifest::decode(&of(1024, 9)), Some(manifest()));
+        for (offset, ordinal) in [(1024, 8), (512, 9), (0, 0)] {
+            assert_eq!(Manifest::decode(&of(offset, ordinal)), None, "{offset}, {ordinal}");
         }
     }
 
