@@ -25,12 +25,13 @@ use std::rc::Rc;
 use serde::Serialize;
 
 use super::branch::{Branch, Child, Ranges, SLOTS};
-use super::codec::{Buffers, Save, Trial, varint};
+use super::codec::{Buffers, Met, Save, Trial, varint};
 use super::header::{Header, Identity, STRUCTURE};
 use super::leaf::LeafRef;
 use super::link::NodeRef;
 use super::record::{RecordHead, RecordKind};
 use super::root::Root;
+use super::source::Source;
 use super::{Address, Place, Shape};
 use crate::error::Result;
 
@@ -64,8 +65,8 @@ pub(crate) fn flush<T: Serialize, X: Shape<Key: Serialize>>(
     save: &Rc<Save>,
 ) -> Result<Option<Address>> {
     if let Some(how) = save.trial() {
-        let unloaded = root.unloaded().map(|(address, _)| address);
-        try_child(unloaded, &|| root.try_get(|| place), save, how)?;
+        let met = root.unloaded().map(|(address, source)| met::<T, X>(address, source, place));
+        try_child(met, &|| root.try_get(|| place), save, how)?;
         return Ok(None);
     }
     if let Some((address, source)) = root.unloaded()
@@ -85,19 +86,23 @@ pub(crate) fn flush<T: Serialize, X: Shape<Key: Serialize>>(
     flush.address(node).map(Some)
 }
 
-/// Loads a node, unless it lies where a sound one was met, and encodes the items below it, which tries those of their
+fn met<T, X: Shape>(address: Address, source: &Source<T, X>, place: Place) -> Met {
+    Met { address, types: std::any::type_name::<(T, X)>(), context: source.context, place }
+}
+
+/// Loads a node, unless it was met and is sound, and encodes the items below it, which tries those of their
 /// collections in turn.
 fn try_child<'a, T: Serialize + 'a, X: Shape + 'a>(
-    address: Option<Address>,
+    lazy: Option<Met>,
     load: &dyn Fn() -> Result<Option<NodeRef<'a, T, X>>>,
     save: &Rc<Save>,
     how: &Trial,
 ) -> Result<()> {
-    let met = match how {
-        Trial::Whole(met) => address.map(|address| (met, address)),
+    let sound = match how {
+        Trial::Whole(sound) => lazy.map(|met| (sound, met)),
         Trial::Sample => None,
     };
-    if met.is_some_and(|(met, address)| met.borrow().contains(&address)) {
+    if sound.as_ref().is_some_and(|(sound, met)| sound.borrow().contains(met)) {
         return Ok(());
     }
     match load()? {
@@ -105,11 +110,13 @@ fn try_child<'a, T: Serialize + 'a, X: Shape + 'a>(
         Some(NodeRef::Branch(branch)) => {
             let most = if matches!(how, Trial::Sample) { 1 } else { SLOTS };
             for start in branch.ranges().filter(|&start| !branch.is_vacant(start)).take(most) {
-                let address = match branch.peek(start) {
-                    Some(Child::Lazy(address)) => Some(address),
+                let lazy = match (branch.peek(start), branch.source()) {
+                    (Some(Child::Lazy(address)), Some(source)) => {
+                        Some(met::<T, X>(address, source, branch.place(start)))
+                    }
                     _ => None,
                 };
-                try_child(address, &|| branch.try_child(start), save, how)?;
+                try_child(lazy, &|| branch.try_child(start), save, how)?;
             }
         }
         Some(NodeRef::Leaf(leaf)) => {
@@ -121,8 +128,8 @@ fn try_child<'a, T: Serialize + 'a, X: Shape + 'a>(
             save.recycle(buffers);
         }
     }
-    if let Some((met, address)) = met {
-        met.borrow_mut().insert(address);
+    if let Some((sound, met)) = sound {
+        sound.borrow_mut().insert(met);
     }
     Ok(())
 }

@@ -10,7 +10,7 @@ use super::record::Backing;
 use crate::error::Result;
 
 /// What the parent knows about a child before it is loaded, to check the record against.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Place {
     /// Hash maps: the hash bits, from the top, that lead here. Vectors: the number of items below.
     pub what: u64,

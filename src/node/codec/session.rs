@@ -22,7 +22,7 @@ use serde::ser::{self, Serialize, Serializer};
 
 use super::writer;
 use crate::error::{Error, Result};
-use crate::node::{Address, Backing, RecordHead, Sink, Tag, Trust};
+use crate::node::{Address, Backing, Place, RecordHead, Sink, Tag, Trust};
 use crate::sync::per_thread;
 
 /// What the magic names begin with. No serde derive produces it: `$` is not part of a Rust name.
@@ -116,7 +116,16 @@ pub(crate) enum Trial {
     /// The items of the first leaf of every collection in it, and so on in their collections.
     Sample,
     /// All that no trial through the same [`Save`] has met: the nodes that were found sound.
-    Whole(RefCell<HashSet<Address>>),
+    Whole(RefCell<HashSet<Met>>),
+}
+
+/// A node that was found sound: where it lies, and as what and at which place of which tree. As another it may not be.
+#[derive(PartialEq, Eq, Hash)]
+pub(crate) struct Met {
+    pub address: Address,
+    pub types: &'static str,
+    pub context: u64,
+    pub place: Place,
 }
 
 /// The sink of who only reads.
