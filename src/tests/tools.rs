@@ -93,7 +93,11 @@ fn a_whole_store_verifies_and_tells_how_far_it_got() {
 #[test]
 fn verify_finds_damage_that_nobody_has_read_yet() {
     let (disk, _) = store();
-    for name in segments(&disk) {
+    let mut names = segments(&disk);
+    names.sort();
+    // The newest may hold the last commit just there, and then the store does not open.
+    names.pop();
+    for name in names {
         let mut bytes = disk.contents(&name).unwrap();
         bytes[600] ^= 1;
         disk.set_contents(&name, bytes);
