@@ -58,12 +58,36 @@ pub enum Error {
     },
 
     /// Another process (or another `Store` of this one) is writing the store.
-    #[error("{path} is being written by process {pid}; close it there first, or open another directory")]
+    #[error("{path} is being written by {}; close it there first, or open another directory", holder(*pid))]
     Locked {
         /// The store's directory.
         path: PathBuf,
         /// The process that holds the lock, 0 where it could not be read.
         pid: u32,
+    },
+
+    /// A file or directory in the place of one of the store's is not the one that the store left there: somebody restored
+    /// or copied another store into its directory while it was open, or before.
+    #[error(
+        "{path} is not what this store left there: {found}; nothing was replaced or removed, move what was put there to a directory of its own, or close the store before another one is put into its place"
+    )]
+    Foreign {
+        /// The file that was to be replaced, removed or read.
+        path: PathBuf,
+        /// What was expected and what was found.
+        found: String,
+    },
+
+    /// The store was opened by a process that this one is a fork of. Nothing was changed: a store belongs to the process
+    /// that opened it.
+    #[error(
+        "the store was opened by process {opened_by} and is used by its fork {called_in}, which may only read what it has restored; open the store in the process that is to write, after the fork, and drop this one"
+    )]
+    Forked {
+        /// The process that opened the store.
+        opened_by: u32,
+        /// The process that the call was made in.
+        called_in: u32,
     },
 
     /// Bytes that were durable are not what was written.
@@ -199,6 +223,14 @@ pub enum Error {
         /// Which limit, its value, and what to do.
         what: String,
     },
+}
+
+/// The process that holds a lock, for a message.
+fn holder(pid: u32) -> String {
+    match pid {
+        0 => "another process (the lock does not say which)".to_owned(),
+        pid => format!("process {pid}"),
+    }
 }
 
 /// `Result` with the crate's [`Error`].

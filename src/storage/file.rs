@@ -1,45 +1,42 @@
 //! A directory of the file system: positioned writes, `fdatasync`, read-only maps, `flock`.
 
+mod directory;
+mod lock;
+mod target;
+
 use std::borrow::Cow;
-use std::fs::{self, File, OpenOptions};
+use std::fmt;
+use std::fs::File;
 use std::io;
 use std::ops::Range;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use memmap2::{Mmap, MmapOptions};
-use rustix::fs::{FallocateFlags, FlockOperation};
+use rustix::fs::{FallocateFlags, OFlags};
 
-use super::{Lock, Region, Storage, StorageFile};
+use super::{Identity, Lock, Region, Storage, StorageFile};
 use crate::error::{Error, Result};
+use directory::HeldDirectory;
+pub(crate) use target::Target;
 
 /// A directory of the file system.
-#[derive(Debug)]
+///
+/// It is held open, and everything happens in it, wherever it lies: the working directory of the process, a directory
+/// that is moved, another one that takes its name make no difference. The process that opened it may change it; a fork of
+/// that process may read.
+///
+/// A write or a sync fails when a file that was made in the directory, or opened for writing, is not found in it any more.
 pub struct FileStorage {
     path: PathBuf,
+    directory: Arc<HeldDirectory>,
 }
 
 impl FileStorage {
-    /// Moves a directory to where there is none, or an empty one, and makes that durable.
-    pub(crate) fn rename_directory(from: &Path, to: &Path) -> Result<()> {
-        let io_error = |action, source| Error::Io { action, path: to.to_owned(), source };
-        fs::rename(from, to).map_err(|e| io_error("move the directory to", e))?;
-        sync_directory(parent_of(to)).map_err(|e| io_error("sync the parent directory of", e))
-    }
-
-    /// Refuses to copy a directory into itself, by whatever path it is called.
-    pub(crate) fn expect_other(from: &Path, to: &Path) -> Result<()> {
-        let identity = |path| fs::metadata(path).map(|found| (found.dev(), found.ino())).ok();
-        match (identity(from), identity(to)) {
-            (Some(one), Some(other)) if one == other => {
-                Err(Error::SameDirectory { from: from.to_owned(), to: to.to_owned() })
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// Opens the directory `path`. If there is none and `create` is set, it is made, in a parent that exists.
+    /// Opens the directory `path`. If there is none and `create` is set, it is made, in a parent that exists; its name is
+    /// durable on return.
     ///
     /// # Errors
     ///
@@ -52,97 +49,108 @@ impl FileStorage {
     /// As [`open`](Self::open); an absent directory is made, or refused with this advice.
     pub(crate) fn open_or(path: impl Into<PathBuf>, advice: Option<&'static str>) -> Result<Self> {
         let path = path.into();
-        match fs::metadata(&path) {
-            Ok(found) if found.is_dir() => Ok(Self { path }),
-            Ok(_) => Err(Error::NotAStore {
-                path,
-                found: "it is a file, not a directory".into(),
-                advice: "name the directory that holds the store",
-            }),
+        let opened = match directory::open_path(&path) {
+            Ok(fd) => Self::of(&path, fd),
             Err(e) if e.kind() == io::ErrorKind::NotFound => {
-                if let Some(advice) = advice {
-                    return Err(Error::NotAStore { path, found: "nothing is there".into(), advice });
-                }
-                let io_error = |action, source| Error::Io { action, path: path.clone(), source };
-                let parent = parent_of(&path);
-                if !parent.is_dir() {
-                    return Err(Error::NotAStore {
-                        found: format!(
-                            "nothing is there, and its parent {} is no directory",
-                            parent.display()
-                        ),
-                        advice: "check the path, or create the parent directory first",
-                        path,
-                    });
-                }
-                fs::create_dir(&path).map_err(|e| io_error("create the directory", e))?;
-                sync_directory(parent).map_err(|e| io_error("sync the parent directory of", e))?;
-                Ok(Self { path })
+                return match advice {
+                    Some(advice) => Err(Error::NotAStore { path, found: "nothing is there".into(), advice }),
+                    None => Target::of(&path)?.make(),
+                };
             }
-            Err(source) => Err(Error::Io { action: "open", path, source }),
+            Err(e) if e.kind() == io::ErrorKind::NotADirectory && path.exists() => {
+                return Err(target::not_a_directory(&path));
+            }
+            Err(source) => return Err(Error::Io { action: "open", path, source }),
+        };
+        if advice.is_none() {
+            // Whoever made the empty directory may have died before its name was durable.
+            let io_error = |action| move |source| Error::Io { action, path, source };
+            if opened.directory.list().map_err(io_error.clone()("list"))?.is_empty() {
+                opened.directory.sync_parent().map_err(io_error("sync the parent directory of"))?;
+            }
         }
+        Ok(opened)
     }
 
-    /// The directory.
+    fn of(path: &Path, fd: OwnedFd) -> Self {
+        Self { path: path.to_owned(), directory: Arc::new(HeldDirectory::new(fd)) }
+    }
+
+    /// The path that the directory was opened by. It may lead elsewhere by now.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    fn file(&self, name: &str, file: File) -> Arc<dyn StorageFile> {
+        Arc::new(DiskFile { file, name: name.into(), directory: Arc::clone(&self.directory) })
+    }
+}
+
+impl fmt::Debug for FileStorage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FileStorage").field("path", &self.path).finish_non_exhaustive()
     }
 }
 
 impl Storage for FileStorage {
     fn create(&self, name: &str, len_bytes: u64) -> io::Result<Arc<dyn StorageFile>> {
-        let path = self.path.join(name);
-        let file = OpenOptions::new().read(true).write(true).create_new(true).open(&path)?;
+        self.directory.expect_owner()?;
+        let file = self.directory.open(name, OFlags::RDWR | OFlags::CREATE | OFlags::EXCL)?;
+        self.directory.watch(name, &file)?;
         if len_bytes > 0
             && let Err(error) = reserve(&file, len_bytes)
         {
             // A part may be reserved, and is the last room there is. If it cannot be removed, it can be replaced.
-            let _ = fs::remove_file(&path);
+            let _ = self.directory.remove(name);
             return Err(error);
         }
-        Ok(Arc::new(DiskFile { file }))
+        Ok(self.file(name, file))
     }
 
     fn open(&self, name: &str) -> io::Result<Arc<dyn StorageFile>> {
-        Ok(Arc::new(DiskFile { file: File::open(self.path.join(name))? }))
+        Ok(self.file(name, self.directory.open(name, OFlags::RDONLY)?))
     }
 
     fn open_writable(&self, name: &str) -> io::Result<Arc<dyn StorageFile>> {
-        let file = OpenOptions::new().read(true).write(true).open(self.path.join(name))?;
-        Ok(Arc::new(DiskFile { file }))
+        self.directory.expect_owner()?;
+        // A link could lead to a file of somebody else's.
+        let file = self.directory.open(name, OFlags::RDWR | OFlags::NOFOLLOW)?;
+        self.directory.watch(name, &file)?;
+        Ok(self.file(name, file))
     }
 
     fn list(&self) -> io::Result<Vec<String>> {
-        fs::read_dir(&self.path)?.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect()
+        self.directory.list()
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        fs::rename(self.path.join(from), self.path.join(to))
+        self.directory.rename(from, to)
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
-        fs::remove_file(self.path.join(name))
+        self.directory.remove(name)
     }
 
     fn sync_dir(&self) -> io::Result<()> {
-        sync_directory(&self.path)
+        self.directory.expect_owner()?;
+        self.directory.sync()
     }
 
     fn lock(&self, name: &str) -> io::Result<Lock> {
-        let path = self.path.join(name);
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path)?;
-        // flock belongs to the open file description, so a second opening by this process is refused too.
-        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {}
-            Err(rustix::io::Errno::WOULDBLOCK) => {
-                let holder = fs::read_to_string(&path).unwrap_or_default();
-                return Ok(Lock::HeldBy(holder.trim().parse().unwrap_or(0)));
-            }
-            Err(e) => return Err(e.into()),
+        self.directory.expect_owner()?;
+        let lock = lock::take(&self.directory, name)?;
+        if matches!(lock, Lock::Held(_)) {
+            self.directory.watch_none();
         }
-        // Ten digits and a newline always: nothing of a longer, older number stays behind.
-        file.write_all_at(format!("{:<10}\n", std::process::id()).as_bytes(), 0)?;
-        Ok(Lock::Held(Box::new(file)))
+        Ok(lock)
+    }
+
+    fn identity(&self) -> io::Result<Option<Identity>> {
+        self.directory.identity().map(Some)
+    }
+
+    fn identity_of(&self, name: &str) -> io::Result<Option<Identity>> {
+        self.directory.identity_of(name)
     }
 }
 
@@ -159,27 +167,27 @@ fn reserve(file: &File, len_bytes: u64) -> io::Result<()> {
     }
 }
 
-fn parent_of(path: &Path) -> &Path {
-    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
-
-fn sync_directory(path: &Path) -> io::Result<()> {
-    File::open(path)?.sync_all()
-}
-
 /// One open file.
 struct DiskFile {
     file: File,
+    /// That it was opened by.
+    name: String,
+    directory: Arc<HeldDirectory>,
 }
 
 impl StorageFile for DiskFile {
     fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.directory.expect_owner()?;
         // The standard library loops over short writes and EINTR.
-        self.file.write_all_at(bytes, offset)
+        self.file.write_all_at(bytes, offset)?;
+        self.directory.check(&self.name, &self.file)
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.file.sync_data()
+        self.directory.expect_owner()?;
+        self.file.sync_data()?;
+        // Afterwards: what was removed while it was synced is not acknowledged either.
+        self.directory.check(&self.name, &self.file)
     }
 
     fn drop_cached(&self) -> io::Result<()> {
@@ -232,6 +240,8 @@ impl Region for MappedFile {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn directory() -> (tempfile::TempDir, FileStorage) {

@@ -21,6 +21,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 pub use file::FileStorage;
+pub(crate) use file::Target;
 pub use memory::MemoryStorage;
 pub use sim::{CrashPoint, Fate, Fault, SECTOR_BYTES, SimStorage};
 
@@ -86,6 +87,42 @@ pub trait Storage: Send + Sync {
     ///
     /// Whatever the medium says, other than that the lock is held.
     fn lock(&self, name: &str) -> io::Result<Lock>;
+
+    /// Returns the identity of the directory; `None` if the medium has none to tell.
+    ///
+    /// Two storages of one directory have the same identity, whatever they were opened by.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the medium says.
+    fn identity(&self) -> io::Result<Option<Identity>> {
+        Ok(None)
+    }
+
+    /// Returns the identity of the file `name`; `None` if there is no such file.
+    ///
+    /// A file that takes the name of another one has another identity, as far as the medium can tell: the default says of
+    /// every file that there is the same.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the medium says.
+    fn identity_of(&self, name: &str) -> io::Result<Option<Identity>> {
+        match self.open(name) {
+            Ok(_) => Ok(Some(Identity { device: 0, number: 0 })),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(e),
+        }
+    }
+}
+
+/// The identity of a file or directory: no other one has it at the same time.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Identity {
+    /// The device that it lies on.
+    pub device: u64,
+    /// Its number there (the inode).
+    pub number: u64,
 }
 
 /// The answer to [`Storage::lock`].

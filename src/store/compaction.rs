@@ -31,7 +31,7 @@ use super::reach::{AddressSet, Reach};
 use super::record;
 use super::replacement::Replacement;
 use super::segment::Segment;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::node::{Address, Backing, Version, merge};
 
 /// Beside checkpoints, a delta is written in full from so many hops on: that takes about as many bytes as it frees. By
@@ -195,7 +195,9 @@ impl<'a> Pass<'a> {
             let written = self.copy(&segment, rewriting);
             Some(written.inspect_err(|_| {
                 // Nobody knows the file; if it cannot be removed either, the next opening does.
-                let _ = self.log.opening().directory.remove_segment(number, segment.entry.generation + 1);
+                let opening = self.log.opening();
+                let generation = segment.entry.generation + 1;
+                let _ = opening.directory.remove_segment(opening.store_id, number, generation);
             })?)
         };
         let new_bytes = replacement.as_ref().map_or(0, |new| u64::from(new.entry.len_bytes));
@@ -204,7 +206,8 @@ impl<'a> Pass<'a> {
         self.done.old_bytes += len_bytes;
         self.done.new_bytes += new_bytes;
         *if new_bytes == 0 { &mut self.done.removed } else { &mut self.done.rewritten } += 1;
-        self.log.opening().directory.remove_segment(number, segment.entry.generation)
+        let opening = self.log.opening();
+        opening.directory.remove_segment(opening.store_id, number, segment.entry.generation)
     }
 
     /// Makes full records of the next victim's deltas; in the same sweep over the log, of those of the victims after it.
@@ -435,7 +438,11 @@ pub(crate) fn remove_leftovers(directory: &Directory, manifest: &Manifest) -> Re
             None => number < last.number,
         };
         if is_leftover {
-            directory.remove_segment(number, generation)?;
+            match directory.remove_segment(manifest.store_id, number, generation) {
+                // Whoever put it there can take it away.
+                Ok(()) | Err(Error::Foreign { .. }) => {}
+                Err(error) => return Err(error),
+            }
         }
     }
     Ok(())

@@ -4,10 +4,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::manifest::Manifest;
 use super::segment;
 use crate::error::{Error, Result};
 use crate::node::Address;
-use crate::storage::{Region, Storage};
+use crate::storage::{Identity, Region, Storage};
+use crate::sync::Mutex;
 
 /// The file that the writer locks.
 pub(crate) const LOCK: &str = "LOCK";
@@ -29,16 +31,28 @@ pub(crate) fn parse_segment_name(name: &str) -> Option<(u32, u32)> {
 }
 
 /// The store's directory.
-#[derive(Clone)]
 pub(crate) struct Directory {
     pub storage: Arc<dyn Storage>,
-    /// Where the directory is, for messages only.
+    /// The path that the directory was opened by, for messages only.
     pub path: PathBuf,
+    /// The process that opened it.
+    opened_by: u32,
+    /// The manifest that this opening put into place last, and the identity of its file.
+    pub(super) manifest: Mutex<Option<(Option<Identity>, Manifest)>>,
 }
 
 impl Directory {
     pub(crate) fn new(storage: Arc<dyn Storage>, path: &Path) -> Self {
-        Self { storage, path: path.into() }
+        Self { storage, path: path.into(), opened_by: std::process::id(), manifest: Mutex::default() }
+    }
+
+    /// Refuses a process that did not open the store: a fork of the one that did.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Forked`].
+    pub(crate) fn expect_owner(&self) -> Result<()> {
+        expect_process(self.opened_by)
     }
 
     /// Says which operation on which file failed.
@@ -59,9 +73,14 @@ impl Directory {
         Err(self.not_a_store(found, "name a directory that is empty, or does not exist yet"))
     }
 
-    /// Removes the file of a segment that no manifest names any more.
-    pub(crate) fn remove_segment(&self, number: u32, generation: u32) -> Result<()> {
+    /// Removes the file of a segment that no manifest names any more. One that belongs to another store is left alone.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Foreign`] if it belongs to another store, [`Error::Io`] if the system refuses.
+    pub(crate) fn remove_segment(&self, store_id: u64, number: u32, generation: u32) -> Result<()> {
         let name = segment_name(number, generation);
+        self.expect_own_segment(store_id, &name)?;
         self.storage.remove(&name).map_err(|e| self.io_error("remove", &name, e))
     }
 
@@ -80,6 +99,7 @@ impl Directory {
     /// was being made when the process died.)
     pub(crate) fn check_unborn(&self, store_id: u64, number: u32) -> Result<()> {
         let name = segment_name(number, 0);
+        self.expect_own_segment(store_id, &name)?;
         match self.map_whole(&name)? {
             Some(region) if segment::holds_batch(&*region, store_id, number) => Err(self.not_a_store(
                 format!(
@@ -89,5 +109,17 @@ impl Directory {
             )),
             _ => Ok(()),
         }
+    }
+}
+
+/// Refuses another process than this: one that was forked from it.
+///
+/// # Errors
+///
+/// [`Error::Forked`].
+pub(crate) fn expect_process(opened_by: u32) -> Result<()> {
+    match std::process::id() {
+        called_in if called_in == opened_by => Ok(()),
+        called_in => Err(Error::Forked { opened_by, called_in }),
     }
 }

@@ -84,7 +84,7 @@ impl Store {
     /// [`Error::UnknownCheckpoint`](crate::Error::UnknownCheckpoint); [`Error::Corrupt`](crate::Error::Corrupt) or
     /// [`Error::Io`](crate::Error::Io) if something cannot be read.
     pub fn disk_footprint(&self, checkpoints: &[CheckpointId]) -> Result<DiskFootprint> {
-        let _still = self.log.hold_compaction();
+        let _still = self.log.hold_compaction()?;
         let find = |id: &CheckpointId| self.log.find(id.0).map(|commit| vec![commit]);
         let groups = checkpoints.iter().map(find).collect::<Result<Vec<_>>>()?;
         Sweep::run(self.log.opening(), &groups, None).map(|sweep| sweep.footprint)
@@ -98,7 +98,7 @@ impl Store {
     /// As [`disk_footprint`](Self::disk_footprint).
     pub fn would_free(&self, policy: &Retention) -> Result<u64> {
         let dropped = self.would_retain(policy)?.dropped;
-        let _still = self.log.hold_compaction();
+        let _still = self.log.hold_compaction()?;
         let (mut goes, mut stays) = (Vec::new(), self.log.opening().ledger().pinned());
         for commit in self.log.commits() {
             let commit = Arc::new(commit?);
@@ -115,7 +115,7 @@ impl Store {
     ///
     /// [`Error::Corrupt`](crate::Error::Corrupt) or [`Error::Io`](crate::Error::Io) if something cannot be read.
     pub fn usage(&self) -> Result<Usage> {
-        let _still = self.log.hold_compaction();
+        let _still = self.log.hold_compaction()?;
         usage(&self.log)
     }
 }

@@ -195,6 +195,7 @@ impl Log {
     ///
     /// [`Error::Poisoned`] if the log was opened read-only.
     pub(crate) fn writer(&self) -> Result<Turn> {
+        self.opening.directory.expect_owner()?;
         match &self.writer {
             Some(writer) => Ok(Turn(writer.lock())),
             None => Err(Error::Poisoned { cause: "it was opened read-only".into() }),
@@ -208,6 +209,7 @@ impl Log {
     ///
     /// [`Error::Io`] if the sync fails, which poisons the log; [`Error::Poisoned`] ever after.
     pub(crate) fn sync(&self) -> Result<u64> {
+        self.opening.directory.expect_owner()?;
         self.syncer.sync()
     }
 
@@ -267,8 +269,9 @@ impl Log {
     ///
     /// See [`Pass::step`].
     pub(crate) fn compact(&self, threshold: f64, pace: Pace) -> Result<Compacted> {
+        self.opening.directory.expect_owner()?;
         pace.stand_aside(true);
-        let _alone = self.hold_compaction();
+        let _alone = self.hold_compaction()?;
         pace.stand_aside(false);
         let watch = Stopwatch::start();
         let done = Pass::begin(self, threshold, pace)?.run()?;
@@ -283,8 +286,13 @@ impl Log {
     }
 
     /// Lets no compaction run while the guard lives: for what walks the files.
-    pub(crate) fn hold_compaction(&self) -> MutexGuard<'_, ()> {
-        self.compacting.lock()
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Forked`] in a fork, where the thread that compacts may hold it for ever.
+    pub(crate) fn hold_compaction(&self) -> Result<MutexGuard<'_, ()>> {
+        self.opening.directory.expect_owner()?;
+        Ok(self.compacting.lock())
     }
 
     /// What blocks of this opening carry.
@@ -331,6 +339,7 @@ impl Log {
     }
 
     fn finish(&mut self) -> Result<()> {
+        self.opening.directory.expect_owner()?;
         self.writer.take().map_or(Ok(()), |writer| writer.lock().finish())
     }
 }
@@ -438,6 +447,9 @@ fn has_manifest(directory: &Directory) -> Result<bool> {
 /// Refuses a directory without a manifest, unless it is empty and a store may be begun there.
 fn check_new(directory: &Directory, options: &Options) -> Result<()> {
     let names = directory.storage.list().map_err(|e| directory.io_error("list", "", e))?;
+    if names.iter().any(|name| name == MANIFEST) {
+        return Ok(()); // Somebody began a store since: the lock decides.
+    }
     if names.iter().any(|name| name.ends_with(".segment")) {
         return Err(directory.not_a_store(
             "it holds segments, but no MANIFEST",

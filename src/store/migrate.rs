@@ -23,7 +23,7 @@ use super::{CheckpointId, Commit, Draft, Persist, Store, Turn};
 use crate::error::{Error, Result};
 use crate::node::codec::{Save, decode};
 use crate::node::{Address, Backing, Values};
-use crate::storage::{FileStorage, Storage};
+use crate::storage::{Storage, Target};
 
 /// What [`Store::migrate`] did.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -172,17 +172,18 @@ impl Store {
         Old: Serialize + DeserializeOwned + 'static,
         New: Persist,
     {
+        self.expect_owner()?;
         // Without a separator at its end, which would put the part into the directory.
-        let to: &Path = &to.as_ref().components().collect::<PathBuf>();
-        FileStorage::expect_other(&self.path, to)?;
-        if to.exists() {
-            Directory::new(Arc::new(FileStorage::open(to, false)?), to).expect_empty()?;
+        let target = Target::of(&to.as_ref().components().collect::<PathBuf>())?;
+        if let Some(found) = target.find()? {
+            let found = Directory::new(Arc::new(found), target.path());
+            self.log.opening().directory.expect_other(&found)?;
+            found.expect_empty()?;
         }
-        let mut part = to.as_os_str().to_owned();
-        part.push(".part");
-        let part = PathBuf::from(part);
-        let migrated = self.migrate_to(Arc::new(FileStorage::open(&part, true)?), &part, f)?;
-        FileStorage::rename_directory(&part, to)?;
+        let part = target.beside(".part")?;
+        let made = Arc::new(part.make()?);
+        let migrated = self.migrate_to(Arc::clone(&made) as Arc<dyn Storage>, part.path(), f)?;
+        target.replace_by(&part, &made)?;
         Ok(migrated)
     }
 
@@ -202,7 +203,10 @@ impl Store {
         Old: Serialize + DeserializeOwned + 'static,
         New: Persist,
     {
-        Directory::new(Arc::clone(&to), path).expect_empty()?;
+        self.expect_owner()?;
+        let directory = Directory::new(Arc::clone(&to), path);
+        self.log.opening().directory.expect_other(&directory)?;
+        directory.expect_empty()?;
         self.verify_as::<Old>()?.into_result()?;
         let mut commits = self.log.commits().collect::<Result<Vec<_>>>()?;
         commits.reverse();

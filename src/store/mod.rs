@@ -14,6 +14,7 @@ mod demotion;
 mod directory;
 mod footprint;
 mod format;
+mod identity;
 mod index;
 mod keeping;
 mod lease;
@@ -225,6 +226,7 @@ impl Store {
                 return Err(Error::Encode { type_name: state.type_of().1, reason });
             }
         }
+        self.expect_owner()?;
         let parent = match how.parent {
             Some(id) => Some(self.log.find(id.0)?.id),
             None => self.log.latest().map(|commit| commit.id),
@@ -456,7 +458,13 @@ impl Store {
         self.log.sync().map(drop)
     }
 
-    /// The store's directory.
+    /// Refuses a process that did not open the store: a fork of the one that did.
+    pub(crate) fn expect_owner(&self) -> Result<()> {
+        self.log.opening().directory.expect_owner()
+    }
+
+    /// The path that the store was opened by. The store works on the directory that it found there then, which may lie
+    /// elsewhere by now.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -466,8 +474,9 @@ impl Store {
     /// # Errors
     ///
     /// [`Error::Io`] if it could not be left clean; the next opening recovers, and `Buffered` checkpoints may be lost to
-    /// a power cut.
+    /// a power cut. [`Error::Forked`] in a fork of the process that opened it, where closing changes nothing.
     pub fn close(self) -> Result<()> {
+        self.expect_owner()?;
         drop(self.compactor);
         // Nobody else has it then.
         Arc::into_inner(self.log).map_or(Ok(()), Log::close)

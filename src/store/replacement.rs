@@ -58,7 +58,8 @@ impl<'a> Replacement<'a> {
         let storage = &directory.storage;
         let file = match storage.create(&name, 0) {
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
-                storage.remove(&name).and_then(|()| storage.create(&name, 0))
+                directory.remove_segment(old.store_id(), old.number(), old.entry.generation + 1)?;
+                storage.create(&name, 0)
             }
             created => created,
         };

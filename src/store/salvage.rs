@@ -17,14 +17,15 @@ use super::CheckpointId;
 use super::block::{self, BlockHeader, BlockKind, HEADER_BYTES, corrupt};
 use super::commit::{Commit, Draft};
 use super::copying::{self, Copied};
-use super::directory::{Directory, parse_segment_name};
-use super::format::{Cursor, MAX_SEGMENT_BYTES, Place, sector_up};
+use super::directory::{Directory, MANIFEST, parse_segment_name, segment_name};
+use super::format::{MAX_SEGMENT_BYTES, Place, sector_up};
+use super::identity::other_store;
 use super::index::{BlockEntry, Index};
 use super::log::Log;
 use super::manifest::{Manifest, SegmentEntry};
 use super::opening::Opening;
 use super::options::{Durability, Options};
-use super::segment::{FIRST_BATCH, Segment};
+use super::segment::{self, FIRST_BATCH, Segment};
 use super::verify::{Progress, Wanted, Watched, no_beginning};
 use crate::error::{Error, Result};
 use crate::node::{Address, RecordKind, needs_of};
@@ -50,6 +51,7 @@ pub struct Salvaged {
 ///
 /// [`Error::NotAStore`] if there is nothing to begin with, or something in `to`; [`Error::Io`] and [`Error::Poisoned`] if the system refuses.
 pub(crate) fn salvage(from: Directory, to: Directory, tell: &mut dyn FnMut(Progress)) -> Result<Salvaged> {
+    from.expect_other(&to)?;
     to.expect_empty()?;
     let mut salvaged = Salvaged::default();
     let found = Found::look(&Arc::new(from), &mut salvaged)?;
@@ -108,13 +110,9 @@ impl Found {
                 None
             }
         };
-        let files = segment_files(directory, manifest.as_ref())?;
-        let store_id = match &manifest {
-            Some(manifest) => manifest.store_id,
-            None => files.values().find_map(|file| file.store_id()).ok_or_else(|| {
-                directory.not_a_store("no segment with a readable header", "restore it from a backup")
-            })?,
-        };
+        let files = all_files(directory)?;
+        let (store_id, manifest) = whose(directory, manifest, &files, salvaged)?;
+        let files = segment_files(directory, files, store_id, manifest.as_ref(), salvaged);
         let opening = Arc::new(Opening::new(Arc::clone(directory), store_id, 4 << 20)?);
         for file in files.values() {
             let index = file.index(store_id, manifest.as_ref(), salvaged);
@@ -158,38 +156,76 @@ struct SegmentFile {
     region: Arc<dyn Region>,
 }
 
-/// Maps the files of all segments: those that the manifest names, else of each number the last generation.
-fn segment_files(directory: &Directory, manifest: Option<&Manifest>) -> Result<BTreeMap<u32, SegmentFile>> {
-    let mut files = BTreeMap::new();
+/// Maps the files of all segments, whosever they are, ascending by number and generation.
+fn all_files(directory: &Directory) -> Result<Vec<SegmentFile>> {
     let names = directory.storage.list().map_err(|e| directory.io_error("list", "", e))?;
     let names: BTreeSet<_> =
         names.iter().filter_map(|name| Some((parse_segment_name(name)?, name.clone()))).collect();
+    let mut files = Vec::with_capacity(names.len());
     for ((number, generation), name) in names {
-        let named = manifest.map(|manifest| manifest.segments.iter().find(|entry| entry.number == number));
-        if named.is_some_and(|entry| entry.is_none_or(|entry| entry.generation != generation)) {
-            continue;
-        }
         let Some(region) = directory.map_whole(&name)? else { continue };
         let len_bytes = u32::try_from(region.len_bytes()).unwrap_or(u32::MAX).min(MAX_SEGMENT_BYTES);
-        let index_offset = named.flatten().map_or(0, |entry| entry.index_offset);
-        let entry = SegmentEntry { number, generation, len_bytes, index_offset };
-        files.insert(number, SegmentFile { entry, region });
+        let entry = SegmentEntry { number, generation, len_bytes, index_offset: 0 };
+        files.push(SegmentFile { entry, region });
     }
     Ok(files)
 }
 
-impl SegmentFile {
-    /// The store's identity, if the file's header can be read.
-    fn store_id(&self) -> Option<u64> {
-        let header = self.region.bytes(0..32)?;
-        let mut cursor = Cursor::new(header.get(24..)?);
-        let store_id = cursor.u64()?;
-        (super::segment::header(self.header_entry(&header)?, store_id)[..32] == *header).then_some(store_id)
+/// Finds which store is to be salvaged: the manifest's, unless segments say whose they are and none of them is of that
+/// store; then the one that most segments belong to, as without a manifest. Gives the manifest back if it is that store's.
+fn whose(
+    directory: &Directory,
+    manifest: Option<Manifest>,
+    files: &[SegmentFile],
+    salvaged: &mut Salvaged,
+) -> Result<(u64, Option<Manifest>)> {
+    let mut segments = BTreeMap::<u64, usize>::new();
+    files.iter().filter_map(SegmentFile::store_id).for_each(|id| *segments.entry(id).or_default() += 1);
+    let most = segments.iter().max_by_key(|(_, count)| **count).map(|(id, _)| *id);
+    match (manifest, most) {
+        (Some(manifest), Some(most)) if !segments.contains_key(&manifest.store_id) => {
+            salvaged.damage.push(directory.foreign(MANIFEST, other_store(most, manifest.store_id)));
+            Ok((most, None))
+        }
+        (Some(manifest), _) => Ok((manifest.store_id, Some(manifest))),
+        (None, Some(most)) => Ok((most, None)),
+        (None, None) => {
+            Err(directory.not_a_store("no segment with a readable header", "restore it from a backup"))
+        }
     }
+}
 
-    /// The entry that the header was made of: the file may have been truncated since.
-    fn header_entry(&self, header: &[u8]) -> Option<SegmentEntry> {
-        Some(SegmentEntry { len_bytes: Cursor::new(header.get(20..)?).u32()?, ..self.entry })
+/// Chooses the files of the store's segments: those that the manifest names, else of each number the last generation.
+/// Files of other stores are named as damage.
+fn segment_files(
+    directory: &Directory,
+    files: Vec<SegmentFile>,
+    store_id: u64,
+    manifest: Option<&Manifest>,
+    salvaged: &mut Salvaged,
+) -> BTreeMap<u32, SegmentFile> {
+    let mut chosen = BTreeMap::new();
+    for mut file in files {
+        let SegmentEntry { number, generation, .. } = file.entry;
+        if let Some(other) = file.store_id().filter(|found| *found != store_id) {
+            let name = segment_name(number, generation);
+            salvaged.damage.push(directory.foreign(&name, other_store(store_id, other)));
+            continue;
+        }
+        if let Some(manifest) = manifest {
+            let named = manifest.segments.iter().find(|entry| entry.number == number);
+            let Some(named) = named.filter(|named| named.generation == generation) else { continue };
+            file.entry.index_offset = named.index_offset;
+        }
+        chosen.insert(number, file);
+    }
+    chosen
+}
+
+impl SegmentFile {
+    /// The identity of its store, if the file's header can be read.
+    fn store_id(&self) -> Option<u64> {
+        segment::store_of(&*self.region)
     }
 
     /// Finds the blocks: by the manifest or the segment's own index where there is one, else by looking.

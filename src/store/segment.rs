@@ -234,6 +234,13 @@ pub(crate) fn header(entry: SegmentEntry, store_id: u64) -> Vec<u8> {
     bytes
 }
 
+/// The identity of the store that the file of a segment belongs to; `None` if its header is not whole.
+pub(crate) fn store_of(region: &dyn Region) -> Option<u64> {
+    let header = region.bytes(0..HEADER_BYTES as u64)?;
+    let is_whole = header.starts_with(&MAGIC) && header_checksum_holds(&header);
+    if is_whole { Cursor::new(header.get(24..)?).u64() } else { None }
+}
+
 fn header_checksum_holds(bytes: &[u8]) -> bool {
     bytes.len() == HEADER_BYTES && checksum(&bytes[..32]).to_le_bytes() == bytes[32..]
 }

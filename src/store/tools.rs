@@ -7,7 +7,8 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::directory::Directory;
+use super::directory::{Directory, MANIFEST};
+use super::identity::other_store;
 use super::{Backup, Log, Progress, Salvaged, Store, Verified, backup, salvage, verify};
 use crate::error::{Error, Result};
 use crate::node::Backing;
@@ -39,13 +40,18 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// Those of [`open`](Self::open); the store is then as it was.
+    /// Those of [`open`](Self::open), and [`Error::Foreign`] if somebody put another store into the directory; the store
+    /// is then as it was.
     pub fn refresh(&mut self) -> Result<bool> {
         if !self.options.read_only {
             return Ok(false);
         }
-        let storage = Arc::clone(&self.log.opening().directory.storage);
-        let log = Log::open(storage, &self.options, &self.path)?;
+        let opening = self.log.opening();
+        let log = Log::open(Arc::clone(&opening.directory.storage), &self.options, &self.path)?;
+        let found = log.opening().store_id;
+        if found != opening.store_id {
+            return Err(opening.directory.foreign(MANIFEST, other_store(opening.store_id, found)));
+        }
         let id = |log: &Log| log.latest().map(|commit| commit.id);
         if id(&log) == id(&self.log) {
             return Ok(false);
@@ -82,7 +88,7 @@ impl Store {
 
     /// As [`verify`](Self::verify), telling how far it has got: once for each segment.
     pub fn verify_with(&self, mut progress: impl FnMut(Progress)) -> Result<Verified> {
-        let _still = self.log.hold_compaction();
+        let _still = self.log.hold_compaction()?;
         verify(&self.log, &mut progress)
     }
 
@@ -166,7 +172,7 @@ impl Store {
     /// [`Error::Io`] if the system refuses.
     pub fn backup(&self, to: impl AsRef<Path>) -> Result<Backup> {
         let to = to.as_ref();
-        FileStorage::expect_other(&self.path, to)?;
+        self.expect_owner()?;
         self.backup_to(Arc::new(FileStorage::open(to, true)?), to, |_| ())
     }
 
@@ -178,8 +184,11 @@ impl Store {
         path: &Path,
         mut progress: impl FnMut(Progress),
     ) -> Result<Backup> {
-        let _still = self.log.hold_compaction();
-        backup::backup(&self.log, &Directory::new(to, path), &mut progress)
+        self.expect_owner()?;
+        let to = Directory::new(to, path);
+        self.log.opening().directory.expect_other(&to)?;
+        let _still = self.log.hold_compaction()?;
+        backup::backup(&self.log, &to, &mut progress)
     }
 
     /// Copies every checkpoint that is whole out of a damaged store into a new one, and says what is lost. The old store
@@ -214,7 +223,6 @@ impl Store {
     /// something; [`Error::SameDirectory`] if the two are one; [`Error::Io`] if the system refuses.
     pub fn salvage(from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<Salvaged> {
         let (from, to) = (from.as_ref(), to.as_ref());
-        FileStorage::expect_other(from, to)?;
         let old = FileStorage::open_or(from, Some("name the directory that is to be salvaged"))?;
         let old = Directory::new(Arc::new(old), from);
         salvage::salvage(old, Directory::new(Arc::new(FileStorage::open(to, true)?), to), &mut |_| ())

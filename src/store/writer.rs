@@ -139,6 +139,7 @@ impl Writer {
                 self.syncer.sync()?;
             }
         }
+        self.opening.directory.keep_manifest().map_err(|e| self.syncer.poison(e))?;
         self.opening.set_newest(Some(Arc::clone(&commit)));
         Ok(commit)
     }
@@ -396,10 +397,10 @@ impl Writer {
         self.manifest.sequence += 1;
         self.move_point();
         let directory = &self.opening.directory;
-        self.manifest.write(directory).map_err(|e| self.syncer.poison(e))?;
+        directory.replace_manifest(&self.manifest).map_err(|e| self.syncer.poison(e))?;
         for entry in self.forgotten.drain(..) {
             // What cannot be removed now is removed by the next opening.
-            let _ = directory.remove_segment(entry.number, entry.generation);
+            let _ = directory.remove_segment(self.opening.store_id, entry.number, entry.generation);
         }
         Ok(())
     }

@@ -16,6 +16,7 @@ mod kill;
 mod locks;
 mod log;
 mod migrate;
+mod moved;
 mod ord_map;
 mod peers;
 mod power;
