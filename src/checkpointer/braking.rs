@@ -27,6 +27,10 @@ impl Watch for Core {
         let is_due = is_past(policy.every_updates, updates)
             || is_past(policy.dirty_bytes, dirty_bytes)
             || is_past(policy.soft_unsaved_bytes, dirty_bytes);
+        if is_due && self.store.expect_owner().is_err() {
+            // In a fork nobody saves, and nobody is waited for.
+            return;
+        }
         if is_due && !self.signalled.swap(true, Ordering::Relaxed) {
             // The writing thread counts under the lock: it has seen this version, or sleeps and hears of it.
             let is_lingering = !weaken::is("mark_unlocked") && self.inner.lock().is_lingering;

@@ -163,6 +163,9 @@ impl Core {
 
     /// Asks for a checkpoint; `how` makes it one that is not joined with others.
     pub(super) fn request(&self, how: Option<CheckpointOptions>) -> Ticket {
+        if let Err(error) = self.store.expect_owner() {
+            return Ticket::answered(Err(Arc::new(error)));
+        }
         let mut inner = self.inner.lock();
         let ticket = loop {
             if inner.closing.is_some() {
@@ -232,8 +235,12 @@ impl Core {
         self.is_failing.load(Ordering::Relaxed)
     }
 
-    /// Takes no more requests; what is asked for or unsaved is still written.
+    /// Takes no more requests; what is asked for or unsaved is still written. In a fork, whose parent goes on, nothing is
+    /// done.
     pub(super) fn begin_close(&self) {
+        if self.store.expect_owner().is_err() {
+            return;
+        }
         self.inner.lock().closing.get_or_insert(Closing::Asked);
         self.notify();
     }

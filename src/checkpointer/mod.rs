@@ -140,7 +140,8 @@ impl Checkpointer {
         &self.core.store
     }
 
-    /// Does the next piece of work on this thread: one write and one sync, as far as there is something to do at `now`.
+    /// Does the next piece of work on this thread: one write and one sync, as far as there is something to do at `now`. In
+    /// a fork of the process that opened the store there is nothing to do.
     ///
     /// For checkpointers made with [`Options::manual`], whose threads are this call; harmless on others.
     ///
@@ -189,8 +190,10 @@ impl Checkpointer {
     ///
     /// # Errors
     ///
-    /// The last error since the last checkpoint that went well.
+    /// The last error since the last checkpoint that went well; [`Error::Forked`] in a fork of the process that opened the
+    /// store, where nothing is finished.
     pub fn close(mut self) -> Result<Option<Saved>, Arc<Error>> {
+        self.core.store.expect_owner().map_err(Arc::new)?;
         self.finish();
         let is_failing = self.core.is_failing();
         let inner = self.core.inner.lock();
@@ -215,6 +218,11 @@ impl Checkpointer {
     }
 
     fn finish(&mut self) {
+        if self.core.store.expect_owner().is_err() {
+            // A fork has no such threads: waiting for them would never end.
+            std::mem::take(&mut self.threads).into_iter().for_each(std::mem::forget);
+            return;
+        }
         self.begin_close();
         // A thread that was made to drop its own checkpointer, by the hook or a waker, cannot wait for itself.
         let threads = std::mem::take(&mut self.threads);

@@ -14,6 +14,9 @@ use crate::weaken;
 impl Core {
     /// Makes what was written durable, if there is something to do.
     pub(super) fn sync_step(&self, now: Instant) -> Step {
+        if self.store.expect_owner().is_err() {
+            return Step::Idle(None);
+        }
         let inner = self.inner.lock();
         match self.next_sync(&inner, now) {
             Ok(count) => {

@@ -69,10 +69,17 @@ pub struct Ticket {
 }
 
 /// Where the answer will be.
-#[derive(Default)]
 struct Answer {
+    /// The process that asked: nobody answers in a fork of it.
+    asked_by: u32,
     progress: Mutex<Progress>,
     arrived: Condvar,
+}
+
+impl Default for Answer {
+    fn default() -> Self {
+        Self { asked_by: std::process::id(), progress: Mutex::default(), arrived: Condvar::default() }
+    }
 }
 
 #[derive(Default)]
@@ -82,6 +89,17 @@ struct Progress {
 }
 
 impl Answer {
+    /// The answer, if there is one, or there will be none.
+    fn look(&self, progress: &Progress) -> Option<Outcome> {
+        if progress.outcome.is_some() {
+            return progress.outcome.clone();
+        }
+        match std::process::id() {
+            called_in if called_in == self.asked_by => None,
+            called_in => Some(Err(Arc::new(Error::Forked { opened_by: self.asked_by, called_in }))),
+        }
+    }
+
     /// Gives the answer; the first one counts.
     fn give(&self, outcome: Outcome) {
         let mut progress = self.progress.lock();
@@ -140,12 +158,12 @@ impl Ticket {
     ///
     /// Why it was not made: what [`Store::checkpoint`](crate::store::Store::checkpoint) answered,
     /// [`Error::Panicked`] if user code panicked, [`Error::Refused`] if the queue was full or the checkpointer closed,
-    /// [`Error::BarrierFailed`] if not every worker passed.
+    /// [`Error::BarrierFailed`] if not every worker passed, [`Error::Forked`] in a fork of the process that asked.
     pub fn wait(&self) -> Outcome {
         let mut progress = self.answer.progress.lock();
         loop {
-            if let Some(outcome) = &progress.outcome {
-                return outcome.clone();
+            if let Some(outcome) = self.answer.look(&progress) {
+                return outcome;
             }
             progress = self.answer.arrived.wait(progress);
         }
@@ -156,8 +174,8 @@ impl Ticket {
         let end = Instant::now().checked_add(timeout);
         let mut progress = self.answer.progress.lock();
         loop {
-            if let Some(outcome) = &progress.outcome {
-                return Some(outcome.clone());
+            if let Some(outcome) = self.answer.look(&progress) {
+                return Some(outcome);
             }
             let left = match end {
                 Some(end) => end.saturating_duration_since(Instant::now()),
@@ -172,13 +190,13 @@ impl Ticket {
 
     /// The answer, if there is one by now. Never waits.
     pub fn try_wait(&self) -> Option<Outcome> {
-        self.answer.progress.lock().outcome.clone()
+        self.answer.look(&self.answer.progress.lock())
     }
 
     /// Tells whether there is an answer.
     #[must_use]
     pub fn is_done(&self) -> bool {
-        self.answer.progress.lock().outcome.is_some()
+        self.try_wait().is_some()
     }
 }
 
@@ -187,8 +205,8 @@ impl Future for Ticket {
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Outcome> {
         let mut progress = self.answer.progress.lock();
-        if let Some(outcome) = &progress.outcome {
-            return Poll::Ready(outcome.clone());
+        if let Some(outcome) = self.answer.look(&progress) {
+            return Poll::Ready(outcome);
         }
         if !progress.wakers.iter().any(|waker| waker.will_wake(context.waker())) {
             progress.wakers.push(context.waker().clone());

@@ -37,6 +37,9 @@ enum Next {
 impl Core {
     /// Writes the next checkpoint, if there is something to do.
     pub(super) fn write_step(&self, now: Instant) -> Step {
+        if self.store.expect_owner().is_err() {
+            return Step::Idle(None);
+        }
         let next = self.next(&mut self.inner.lock(), now);
         match (next, &self.gate) {
             (Next::Write(job), _) => self.write(job, now),

@@ -3,8 +3,9 @@
 //! It sleeps until the log has grown enough ([`pacing`](super::pacing)); then it drops what the policy does not keep, and
 //! runs a pass of compaction, at the pace it was given or that checkpoints ask for.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
+use super::directory::expect_process;
 use super::log::Log;
 use super::options::Options;
 use super::pacing::{Pace, Pacing};
@@ -15,6 +16,8 @@ use crate::sync::{JoinHandle, spawn};
 pub(crate) struct Compactor {
     pacing: Arc<Pacing>,
     thread: Option<JoinHandle>,
+    /// The process that the thread runs in.
+    started_by: u32,
 }
 
 impl Compactor {
@@ -24,13 +27,13 @@ impl Compactor {
         let policy = options.keep.clone().filter(|_| !options.read_only)?;
         let pacing = Arc::new(Pacing::new(log.stats().disk_bytes, options));
         let job = Job {
-            log: Arc::clone(log),
+            log: Arc::downgrade(log),
             policy,
             threshold: options.compact_below,
             pacing: Arc::clone(&pacing),
         };
         let thread = spawn("perennial-compact", move || job.run()).ok()?;
-        Some(Self { pacing, thread: Some(thread) })
+        Some(Self { pacing, thread: Some(thread), started_by: std::process::id() })
     }
 
     /// What checkpoints and the thread know of each other.
@@ -41,6 +44,11 @@ impl Compactor {
 
 impl Drop for Compactor {
     fn drop(&mut self) {
+        if expect_process(self.started_by).is_err() {
+            // A fork has no such thread: waiting for it would never end, and what it held is held for good.
+            std::mem::forget(self.thread.take());
+            return;
+        }
         self.pacing.stop();
         if let Some(thread) = self.thread.take() {
             // A panic of its own was printed; the store does not depend on the thread.
@@ -50,7 +58,8 @@ impl Drop for Compactor {
 }
 
 struct Job {
-    log: Arc<Log>,
+    /// Held during a pass only, so that a fork, which has no thread to let go of it, can drop it.
+    log: Weak<Log>,
     policy: Retention,
     threshold: f64,
     pacing: Arc<Pacing>,
@@ -59,9 +68,10 @@ struct Job {
 impl Job {
     fn run(self) {
         while self.pacing.wait_until_due() {
+            let Some(log) = self.log.upgrade() else { return };
             let pace = Pace::of(&self.pacing);
-            let done = self.log.retain(&self.policy).and_then(|_| self.log.compact(self.threshold, pace));
-            self.pacing.passed(self.log.stats().disk_bytes, done.err().map(|error| error.to_string()));
+            let done = log.retain(&self.policy).and_then(|_| log.compact(self.threshold, pace));
+            self.pacing.passed(log.stats().disk_bytes, done.err().map(|error| error.to_string()));
         }
     }
 }

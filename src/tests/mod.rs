@@ -6,6 +6,7 @@ mod corpus;
 mod crash;
 mod damage;
 mod demotion;
+mod forks;
 mod fuzzed;
 /// (Narrow nodes are written in another geometry.)
 #[cfg(not(small_nodes))]
