@@ -57,6 +57,17 @@ pub enum Error {
         expected: u32,
     },
 
+    /// A part of the store has a field that this version of the crate does not know and must not ignore.
+    #[error(
+        "{what} was written by a newer version of perennial: it needs field {field}, which this build does not know; open the store with the version that wrote it, or a later one"
+    )]
+    UnknownField {
+        /// The part: the manifest, or a commit and its place.
+        what: String,
+        /// The tag of the field.
+        field: u64,
+    },
+
     /// Another process (or another `Store` of this one) is writing the store.
     #[error("{path} is being written by {}; close it there first, or open another directory", holder(*pid))]
     Locked {

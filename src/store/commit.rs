@@ -5,14 +5,18 @@
 //! (each: id, 0: none; depth; address relative to the commit's); offset where the batch starts in this segment;
 //! number of its blocks in this segment; chained checksum of those (8 bytes); records; bytes of the records;
 //! stored bytes of the whole batch without the commit; number of roots, each: name (length, bytes), address of
-//! its shape, number of addresses, the addresses, payload (length, bytes).
+//! its shape, number of addresses, the addresses, payload (length, bytes); further [fields](super::fields).
 
 use super::block::{Block, BlockKind, HEADER_BYTES, corrupt};
+use super::fields::Fields;
 use super::format::{Cursor, Place, VARINT_BYTES, put_varint};
 use super::record::{get_address, put_address};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::node::Address;
 use crate::storage::Region;
+
+/// The fields of a commit that this build knows. (An even one that is not listed makes a reader refuse the commit.)
+const KNOWN_FIELDS: &[u64] = &[];
 
 /// One named root of a commit: the state's own bytes, which refer to nodes by index into `refs`.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -38,6 +42,8 @@ pub(crate) struct Draft {
     pub roots: Vec<Root>,
     /// The id and the time that it is to have (the id may not be one that was used), where it is a copy.
     pub copy_of: Option<(u64, u64)>,
+    /// Further fields.
+    pub fields: Fields,
 }
 
 /// An earlier commit, as a later one refers to it.
@@ -99,6 +105,8 @@ pub(crate) struct Commit {
     pub size: BatchSize,
     /// The states.
     pub roots: Vec<Root>,
+    /// Further fields, known and unknown.
+    pub fields: Fields,
     /// Bytes written on disk for the batch, this commit included.
     pub written_bytes: u64,
 }
@@ -118,7 +126,10 @@ impl Commit {
     pub(crate) fn bound_bytes(draft: &Draft) -> u64 {
         let varint = VARINT_BYTES as u64;
         let roots: u64 = draft.roots.iter().map(root_bound_bytes).sum();
-        24 * varint + draft.label.as_ref().map_or(0, |label| label.len() as u64) + roots
+        24 * varint
+            + draft.label.as_ref().map_or(0, |label| label.len() as u64)
+            + roots
+            + draft.fields.bound_bytes()
     }
 
     /// Encodes all but what the block's header says.
@@ -152,6 +163,7 @@ impl Commit {
             root.refs.iter().for_each(|&to| put_address(&mut out, self.address, to));
             put_counted(&mut out, &root.payload);
         }
+        self.fields.encode(&mut out);
         out
     }
 
@@ -159,7 +171,7 @@ impl Commit {
     ///
     /// # Errors
     ///
-    /// [`Error::Corrupt`](crate::Error::Corrupt) if it is not there.
+    /// [`Error::Corrupt`] if it is not there; [`Error::UnknownField`] if it has a field that must be known and is not.
     pub(crate) fn read(region: &dyn Region, place: Place, ordinal: u32, epoch: u64) -> Result<Self> {
         let block = Block::read(region, place)?;
         let header = block.header;
@@ -173,6 +185,10 @@ impl Commit {
         }
         let mut commit = Self::decode(Address::new(place.segment, ordinal), block.raw())
             .ok_or_else(|| corrupt(place, "the commit does not decode"))?;
+        if let Some(field) = commit.fields.unknown(KNOWN_FIELDS) {
+            let what = format!("commit {} (segment {}, offset {})", commit.id, place.segment, place.offset);
+            return Err(Error::UnknownField { what, field });
+        }
         commit.written_bytes =
             commit.size.stored_bytes + u64::from(HEADER_BYTES) + u64::from(header.stored_bytes);
         Ok(commit)
@@ -210,7 +226,8 @@ impl Commit {
             let refs = (0..refs).map(|_| get_address(&mut cursor, address)).collect::<Option<_>>()?;
             roots.push(Root { name, shape, refs, payload: cursor.counted()?.to_vec() });
         }
-        (cursor.remaining() == 0).then_some(Self {
+        let fields = Fields::decode(&mut cursor)?;
+        Some(Self {
             id,
             address,
             time_micros,
@@ -223,6 +240,7 @@ impl Commit {
             part,
             size,
             roots,
+            fields,
             written_bytes: 0,
         })
     }
@@ -275,6 +293,7 @@ mod tests {
             part: BatchPart { offset: 1024, blocks: 3, checksum: 99 },
             size: BatchSize { records: 40, record_bytes: 4000, stored_bytes: 2000 },
             roots: vec![root("a"), root("")],
+            fields: Fields::default(),
             written_bytes: 0,
         }
     }
@@ -282,17 +301,23 @@ mod tests {
     #[test]
     fn comes_back_within_its_bound() {
         let first = Commit { parent: None, label: None, previous: None, jump: None, depth: 0, ..commit() };
-        for commit in [commit(), first] {
+        let mut extended = commit();
+        extended.fields.set(1, vec![7; 300]);
+        for commit in [commit(), first, extended] {
             let bytes = commit.encode();
             let draft = Draft {
                 parent: commit.parent,
                 label: commit.label.clone(),
                 roots: commit.roots.clone(),
                 copy_of: None,
+                fields: commit.fields.clone(),
             };
             assert!(bytes.len() as u64 <= Commit::bound_bytes(&draft));
             assert_eq!(Commit::decode(commit.address, &bytes), Some(commit.clone()));
-            assert!((0..bytes.len()).all(|len| Commit::decode(commit.address, &bytes[..len]).is_none()));
+            // Without its fields it is a commit again.
+            let end = Commit { fields: Fields::default(), ..commit.clone() }.encode().len();
+            let cut = |len: usize| Commit::decode(commit.address, &bytes[..len]);
+            assert!((0..bytes.len()).all(|len| len == end || cut(len).is_none()));
         }
     }
 

@@ -23,12 +23,14 @@
 //! | 80 | 20 each | segments: number, generation, length, offset of the index (the last one: 0), 0 |
 //! | | | index of the last segment up to the point |
 //! | | | with flag 4: commits up to this id (8) are kept only if listed; their number (8); id and address (16) each |
+//! | | | further [fields](super::fields) |
 //! | | 8 | checksum of all before |
 
 use std::io;
 
 use super::catalogue::Catalogue;
 use super::directory::{Directory, MANIFEST, MANIFEST_TEMP};
+use super::fields::Fields;
 use super::format::{Cursor, MAX_SEGMENT_BYTES, SECTOR_BYTES, VERSION, checksum};
 use super::index::Index;
 use crate::error::{Error, Result};
@@ -40,6 +42,8 @@ const CLEAN: u32 = 1;
 const BUFFERED: u32 = 2;
 const DROPPED: u32 = 4;
 const ENTRY_BYTES: usize = 20;
+/// The fields that this build knows.
+const KNOWN_FIELDS: &[u64] = &[];
 
 /// One segment, as the manifest names it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -89,6 +93,8 @@ pub(crate) struct Manifest {
     pub index: Index,
     /// Which commits retention left.
     pub catalogue: Catalogue,
+    /// Further fields, known and unknown.
+    pub fields: Fields,
 }
 
 impl Manifest {
@@ -106,6 +112,7 @@ impl Manifest {
             point: Point { offset: 0, ordinal: 0 },
             index: Index::default(),
             catalogue: Catalogue::default(),
+            fields: Fields::default(),
         }
     }
 
@@ -114,7 +121,7 @@ impl Manifest {
     /// # Errors
     ///
     /// [`Error::NotAStore`] if it is empty or damaged, [`Error::FormatVersion`] if it is of another version,
-    /// [`Error::Io`] if the system refuses.
+    /// [`Error::UnknownField`] if it has a field that must be known and is not, [`Error::Io`] if the system refuses.
     pub(crate) fn read(directory: &Directory) -> Result<Option<Self>> {
         let Some(region) = directory.map_whole(MANIFEST)? else { return Ok(None) };
         let bytes = region.bytes(0..region.len_bytes()).unwrap_or_default();
@@ -137,7 +144,10 @@ impl Manifest {
             }
         }
         match Self::decode(&bytes) {
-            Some(manifest) => Ok(Some(manifest)),
+            Some(manifest) => match manifest.fields.unknown(KNOWN_FIELDS) {
+                Some(field) => Err(Error::UnknownField { what: "the MANIFEST".into(), field }),
+                None => Ok(Some(manifest)),
+            },
             None => damaged(format!("its MANIFEST ({} bytes) is damaged", bytes.len())),
         }
     }
@@ -196,6 +206,7 @@ impl Manifest {
         if dropped {
             self.catalogue.encode(&mut bytes);
         }
+        self.fields.encode(&mut bytes);
         let checksum = checksum(&bytes);
         bytes.extend_from_slice(&checksum.to_le_bytes());
         bytes
@@ -254,7 +265,8 @@ impl Manifest {
         let in_bounds = point.offset <= end
             && point.offset.is_multiple_of(SECTOR_BYTES)
             && index.ends_before(point.offset, point.ordinal);
-        if cursor.remaining() != 0 || !in_bounds || point.ordinal > Address::MAX_ORDINALS {
+        let fields = Fields::decode(&mut cursor)?;
+        if !in_bounds || point.ordinal > Address::MAX_ORDINALS {
             return None;
         }
         Some(Self {
@@ -269,6 +281,7 @@ impl Manifest {
             point,
             index,
             catalogue,
+            fields,
         })
     }
 }

@@ -251,7 +251,13 @@ impl Store {
                 migrated.states += 1;
             }
             let (parent, label) = (commit.parent, commit.label.clone());
-            let draft = Draft { parent, label, roots, copy_of: Some((commit.id, commit.time_micros)) };
+            let draft = Draft {
+                parent,
+                label,
+                roots,
+                copy_of: Some((commit.id, commit.time_micros)),
+                ..Draft::default()
+            };
             turn.borrow_mut().commit(draft, Durability::Buffered)?;
             migrated.checkpoints.push(CheckpointId(commit.id));
             last = Rc::new(migrator.pairs);

@@ -12,6 +12,7 @@ mod compression;
 mod copying;
 mod demotion;
 mod directory;
+mod fields;
 mod footprint;
 mod format;
 mod identity;
@@ -238,7 +239,7 @@ impl Store {
         let save = Save::new(turn.clone());
         let root = |&(name, state): &(&str, &dyn Persist)| self.write_root(name, state, &turn, &save);
         let roots = states.iter().map(root).collect::<Result<_>>()?;
-        let draft = Draft { parent, label: how.label.clone(), roots, copy_of: None };
+        let draft = Draft { parent, label: how.label.clone(), roots, ..Draft::default() };
         let commit = turn.borrow_mut().commit(draft, how.durability.unwrap_or(self.options.durability))?;
         if let Some(compactor) = &self.compactor {
             compactor.pacing().grew(commit.written_bytes);

@@ -22,7 +22,7 @@ use super::index::BlockEntry;
 use super::manifest::{CommitRef, Manifest, Point, SegmentEntry};
 use super::opening::Opening;
 use super::segment::{FIRST_BATCH, Segment};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::node::Address;
 use crate::storage::Region;
 use crate::weaken;
@@ -137,7 +137,12 @@ impl Walk {
                     (at, ordinal) = (end, next_ordinal);
                 }
                 BlockKind::Commit => {
-                    let Ok(commit) = Commit::read(region, segment.place(at), ordinal, epoch) else { break };
+                    let commit = match Commit::read(region, segment.place(at), ordinal, epoch) {
+                        Ok(commit) => commit,
+                        // Whole, and of a newer version: cutting it would destroy it.
+                        Err(error @ Error::UnknownField { .. }) => return Err(error),
+                        Err(_) => break,
+                    };
                     if commit.part != part || commit.previous != last {
                         break;
                     }
@@ -167,6 +172,7 @@ impl Walk {
     ) -> Result<()> {
         let last_id = last.map_or(0, |last| last.id);
         for commit in commits_from(segment, region, epoch, at) {
+            let commit = commit?;
             self.seen_id = self.seen_id.max(commit.id);
             if weaken::canary("torn_tail_kept") {
                 self.newest = Some(commit);
@@ -186,7 +192,7 @@ impl Walk {
 }
 
 /// All whole commits of an epoch that lie at or after `from`, wherever they start, whatever is around them.
-fn commits_from(segment: &Segment, region: &dyn Region, epoch: u64, from: u32) -> Vec<Commit> {
+fn commits_from(segment: &Segment, region: &dyn Region, epoch: u64, from: u32) -> Vec<Result<Commit>> {
     /// Where in a block's header its epoch lies.
     const EPOCH_AT: usize = 24;
     let Some(bytes) = region.bytes(from.into()..region.len_bytes()) else { return Vec::new() };
@@ -200,7 +206,10 @@ fn commits_from(segment: &Segment, region: &dyn Region, epoch: u64, from: u32) -
         .filter_map(|(i, _)| {
             let place = segment.place(from + u32::try_from(i.checked_sub(EPOCH_AT)?).ok()?);
             let header = block::check(region, place).filter(|header| header.kind == BlockKind::Commit)?;
-            Commit::read(region, place, header.first_ordinal, epoch).ok()
+            match Commit::read(region, place, header.first_ordinal, epoch) {
+                read @ (Ok(_) | Err(Error::UnknownField { .. })) => Some(read),
+                Err(_) => None,
+            }
         })
         .collect()
 }

@@ -136,8 +136,10 @@ impl Found {
         for segment in opening.segments() {
             for (entry, epoch, _) in segment.blocks()?.iter().filter(|(entry, ..)| entry.is_commit) {
                 let place = segment.place(entry.offset);
-                if let Ok(commit) = Commit::read(&**segment.region()?, place, entry.first_ordinal, epoch) {
-                    commits.insert(commit.id, commit);
+                match Commit::read(&**segment.region()?, place, entry.first_ordinal, epoch) {
+                    Ok(commit) => drop(commits.insert(commit.id, commit)),
+                    Err(error @ Error::UnknownField { .. }) => salvaged.damage.push(error),
+                    Err(_) => {}
                 }
             }
         }
@@ -336,6 +338,7 @@ impl Copy<'_> {
             label: commit.label.clone(),
             roots: roots.collect::<Result<_>>()?,
             copy_of: Some((commit.id, commit.time_micros)),
+            ..Draft::default()
         };
         turn.commit(draft, Durability::Buffered).map(drop)
     }

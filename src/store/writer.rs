@@ -263,6 +263,7 @@ impl Writer {
             part: active.part,
             size: self.batch,
             roots: draft.roots,
+            fields: draft.fields,
             written_bytes: 0,
         };
         let facts = BlockFacts {

@@ -121,7 +121,7 @@ impl Model {
             parent: last.as_ref().map(|last| last.id),
             label: self.recent.len().is_multiple_of(2).then(|| format!("after {}", self.recent.len())),
             roots: roots.into_iter().collect(),
-            copy_of: None,
+            ..Draft::default()
         };
         let expected = draft.clone();
         let commit = log.writer()?.commit(draft, durability)?;
