@@ -71,11 +71,12 @@ pub(crate) fn find_newest(
     let newest = walk.newest.or(known);
     let newest_id = newest.as_ref().map_or(0, |newest| newest.id);
     // A commit that was cut may be known to somebody by its id. At most one was in flight; `Buffered` ones were
-    // acknowledged in any number that fits the rest of the segment, each on a sector of its own.
+    // acknowledged in any number that fits the rest of the segment, each on a sector of its own. They began to count where
+    // the opening that wrote them did, which may be far above the newest one that is left.
     let sectors_left = (active.entry.len_bytes - walk.point.offset).div_ceil(SECTOR_BYTES);
     let lost = if manifest.buffered { u64::from(sectors_left) } else { 1 };
-    let unseen = newest_id.max(walk.seen_id).saturating_add(1 + lost);
-    manifest.next_commit_id = manifest.next_commit_id.max(unseen);
+    let unseen = newest_id.max(walk.seen_id).saturating_add(1).max(manifest.next_commit_id);
+    manifest.next_commit_id = unseen.saturating_add(lost);
     manifest.newest = newest.as_ref().map(|newest| CommitRef { id: newest.id, address: newest.address });
     manifest.point = walk.point;
     Ok(newest.map(Arc::new))

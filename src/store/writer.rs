@@ -160,6 +160,12 @@ impl Writer {
         self.epoch
     }
 
+    /// The id that the next commit will have.
+    #[cfg(test)]
+    pub(crate) fn next_id(&self) -> u64 {
+        self.next_id
+    }
+
     /// Where the next record will lie; `None` if there is no segment yet. All before it can be read.
     ///
     /// # Errors

@@ -148,6 +148,12 @@ fn kill(workload: usize) {
         victim.wait().unwrap();
         let lines = reader.join().unwrap();
         total += lines.len();
+        let ids = lines.iter().map(|(id, _)| *id);
+        assert!(ids.is_sorted_by(|a, b| a < b), "an id was used twice: {lines:?}");
+        assert!(
+            lines.first().is_none_or(|first| first.0 > acknowledged.0),
+            "{lines:?} after {acknowledged:?}"
+        );
         acknowledged = lines.last().copied().unwrap_or(acknowledged);
 
         let store = open(&path);

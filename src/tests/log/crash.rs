@@ -5,7 +5,7 @@
 //! with all before it, not older than the last one that was acknowledged as durable, and the same when it is looked
 //! for again. Of some of these disks, recovery itself is cut in the same way.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
 use crate::storage::{CrashPoint, SimStorage};
@@ -44,6 +44,8 @@ struct Played {
     model: Model,
     /// For each commit: the operations before it was begun.
     begun: BTreeMap<u64, u64>,
+    /// For each commit: the operations before its call returned.
+    returned: BTreeMap<u64, u64>,
     /// Operations, and the newest commit that was known to be durable after them.
     durable: Vec<(u64, u64)>,
 }
@@ -53,7 +55,7 @@ impl Played {
     fn on(disk: SimStorage, model: Model, options: &Options, script: &[Step], noise: &mut Noise) -> Self {
         disk.record(true);
         let durable = vec![(0, model.durable)];
-        let mut played = Self { disk, model, begun: BTreeMap::new(), durable };
+        let mut played = Self { disk, model, begun: BTreeMap::new(), returned: BTreeMap::new(), durable };
         let mut log = open(&played.disk, options).unwrap();
         for &step in script {
             played.step(&mut log, step, options, noise);
@@ -75,6 +77,7 @@ impl Played {
                 self.model.append(log, noise, records, bytes).unwrap();
                 let id = self.model.commit(log, durability).unwrap().id;
                 self.begun.insert(id, before);
+                self.returned.insert(id, self.disk.operations());
                 if durability == SYNC {
                     self.note_durable(id);
                 }
@@ -123,16 +126,34 @@ impl Played {
         (durable, begun.unwrap_or(known))
     }
 
+    /// The ids that somebody may have been told when power was cut behind so many operations.
+    fn used_before(&self, operation: u64) -> BTreeSet<u64> {
+        let is_used = |id: &&u64| self.returned.get(id).is_none_or(|&at| at <= operation);
+        self.model.used.iter().filter(is_used).copied().collect()
+    }
+
+    /// The model of a disk that lost power behind so many operations, on which `found` was the newest commit.
+    fn model_at(&self, operation: u64, found: u64) -> Model {
+        // What recovery shows is durable from then on.
+        let mut model = Model { used: self.used_before(operation), durable: found, ..self.model.clone() };
+        model.cut(found);
+        model
+    }
+
     /// Opens what a power cut left and checks it; the newest commit found.
     fn check(
         &self,
         image: &SimStorage,
+        operation: u64,
         bounds: (u64, u64),
         options: &Options,
         what: &dyn Fn() -> String,
     ) -> u64 {
         let log = open(image, options).unwrap_or_else(|e| panic!("{e}: {}", what()));
         let found = log.latest().map_or(0, |commit| commit.id);
+        let next = log.writer().unwrap().next_id();
+        let used = self.used_before(operation);
+        assert!(used.last() < Some(&next), "{next} would be used again, after {used:?}: {}", what());
         let (oldest, newest) = bounds;
         assert!(
             (oldest..=newest).contains(&found),
@@ -169,31 +190,22 @@ impl Played {
 fn cut_everywhere(played: &Played, options: &Options, most: usize, recoveries: u64) -> u64 {
     let mut again = 0;
     let images = power::cut_everywhere(&played.disk, most, &mut |cut| {
-        let (bounds, image, what) = (played.bounds(cut.operation()), cut.image(), || cut.to_string());
-        let found = played.check(&image, bounds, options, &what);
-        assert_eq!(played.check(&image, (found, found), options, &what), found);
+        let (at, image, what) = (cut.operation(), cut.image(), || cut.to_string());
+        let found = played.check(&image, at, played.bounds(at), options, &what);
+        assert_eq!(played.check(&image, at, (found, found), options, &what), found);
         if cut.is_one_in(recoveries) {
-            again += cut_recovery(played, &cut.image(), found, options, &what);
+            again += cut_recovery(played.model_at(at, found), &cut.image(), options, &what);
         }
     });
     images + again
 }
 
 /// Opens an image, commits once and closes it; cuts power at every operation of that.
-fn cut_recovery(
-    played: &Played,
-    image: &SimStorage,
-    found: u64,
-    options: &Options,
-    what: &dyn Fn() -> String,
-) -> u64 {
-    let mut model = played.model.clone();
-    model.cut(found);
-    model.durable = found;
+fn cut_recovery(model: Model, image: &SimStorage, options: &Options, what: &dyn Fn() -> String) -> u64 {
     let again = Played::on(image.clone(), model, options, &[Write(2, 60, SYNC)], &mut Noise(7));
     power::cut_everywhere(&again.disk, 4, &mut |cut| {
         let what = || format!("{}, then {cut}", what());
-        again.check(&cut.image(), again.bounds(cut.operation()), options, &what);
+        again.check(&cut.image(), cut.operation(), again.bounds(cut.operation()), options, &what);
     })
 }
 
@@ -289,11 +301,8 @@ fn lives_of(seed: u64) {
         let bounds = played.bounds(point.operation());
         let what = || format!("seed {seed}, {script:?}, after operation {}", point.operation());
         let image = point.random_image(noise.next(u64::MAX));
-        let found = played.check(&image, bounds, &options, &what);
-        model = played.model;
-        model.cut(found);
-        // What recovery shows is durable from then on.
-        model.durable = found;
+        let found = played.check(&image, point.operation(), bounds, &options, &what);
+        model = played.model_at(point.operation(), found);
         disk = image;
     }
 }

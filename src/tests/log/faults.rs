@@ -139,6 +139,24 @@ fn damage_to_commits_that_were_never_synced_is_a_power_cut() {
 }
 
 #[test]
+fn an_id_is_never_used_twice_however_often_commits_are_lost() {
+    for first in [Durability::Sync, Durability::Buffered] {
+        let mut disk = SimStorage::new();
+        let mut used = BTreeSet::new();
+        for life in 0..6 {
+            let log = open(&disk, &plain()).unwrap();
+            for nth in 0..3 {
+                let durability = if life == 0 && nth == 0 { first } else { Durability::Buffered };
+                let commit = log.writer().unwrap().commit(Draft::default(), durability).unwrap();
+                assert!(used.insert(commit.id), "life {life}: {} was used before: {used:?}", commit.id);
+            }
+            std::mem::forget(log);
+            disk = disk.crash_point().image(0, |_| Fate::Vanishes);
+        }
+    }
+}
+
+#[test]
 fn commits_that_were_cut_never_come_back() {
     let durabilities = [Durability::Sync, Durability::Buffered, Durability::Buffered, Durability::Buffered];
     let (storage, mut model, commits) = killed(&durabilities, 12);

@@ -6,7 +6,7 @@ mod faults;
 mod inputs;
 mod sharing;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -69,6 +69,8 @@ struct Model {
     kinds: BTreeMap<Address, RecordKind>,
     /// The newest commit that was acknowledged as durable.
     durable: u64,
+    /// Every id that a commit ever got, whatever became of it.
+    used: BTreeSet<u64>,
 }
 
 impl Model {
@@ -130,6 +132,7 @@ impl Model {
             (&expected.parent, &expected.label, &expected.roots)
         );
         assert_eq!(commit.size.records, self.pending.len() as u64);
+        assert!(self.used.insert(commit.id), "the id {} was used before", commit.id);
         assert!(last.is_none_or(|last| last.id < commit.id && last.time_micros <= commit.time_micros));
         self.commits.insert(commit.id, ((*commit).clone(), std::mem::take(&mut self.pending)));
         if durability == Durability::Sync {
