@@ -1,7 +1,7 @@
 //! Edits anywhere: set, insert, remove, split, append, and what is made of them.
 
 use std::mem;
-use std::ops::RangeBounds;
+use std::ops::{Range, RangeBounds};
 
 use super::ends::leaf_mut;
 use super::node::{Leaf, assert_room};
@@ -168,12 +168,7 @@ impl<T: Clone> Vector<T> {
 
     /// Removes from a smallest leaf that has no sibling: cut, pop and join keep every rule by themselves.
     fn remove_by_cutting(&mut self, index: usize) -> T {
-        let mut left = self.clone();
-        let mut right = left.split_off(index + 1);
-        let item = left.pop_back().expect("the cut left the item at the end");
-        left.append(&mut right);
-        *self = left;
-        item
+        self.splice(index..index + 1, []).next().expect("the cut took the item out")
     }
 
     /// Keeps the items before `at` and returns the others. **O(log n)**.
@@ -249,12 +244,11 @@ impl<T: Clone> Vector<T> {
         self.tail.set((self.tail_len > 0).then(|| Node::from_leaf(leaf)));
     }
 
-    /// Moves all items of `other` to the end of this vector. **O(log n)**.
-    ///
-    /// If cloning an item panics, both vectors stay valid; some items may have moved already.
+    /// Moves all items of `other` to the end of this vector. **O(log n)**. If cloning a leaf that another version shares
+    /// panics, nothing has moved.
     ///
     /// # Panics
-    /// When that makes too many items (a vector can be doubled some 30 times); nothing has moved then.
+    /// Panics if that makes too many items (a vector can be doubled some 30 times); nothing has moved then.
     ///
     /// ```
     /// let mut a = perennial::Vector::from([1, 2]);
@@ -266,26 +260,30 @@ impl<T: Clone> Vector<T> {
     #[track_caller]
     pub fn append(&mut self, other: &mut Self) {
         assert_room(self.len(), other.len());
+        if self.is_empty() || other.is_empty() || self.prepare_append(other) {
+            self.append_prepared(other);
+        } else {
+            // Moving children between branches of different openings may load them, and fail halfway.
+            let mut joined = self.clone();
+            joined.append_prepared(&mut other.clone());
+            *self = joined;
+            other.clear();
+        }
+    }
+
+    /// Appends `other`. Fails nowhere if what it touches is in memory and not shared.
+    pub(super) fn append_prepared(&mut self, other: &mut Self) {
         if self.is_empty() {
             mem::swap(self, other);
         } else if other.tree.len == 0 {
-            self.tree.prepare(End::Back);
-            leaf_mut(&mut self.tail, self.tail_len);
             while let Some(item) = other.pop_front() {
                 self.push_back(item);
             }
         } else if self.tree.len == 0 {
-            other.tree.prepare(End::Front);
-            leaf_mut(&mut other.head, other.head_len);
             while let Some(item) = self.pop_back() {
                 other.push_front(item);
             }
             mem::swap(self, other);
-        } else if self.tree.may_fail_to_join(&other.tree) {
-            let mut joined = self.clone();
-            joined.append_large(&mut other.clone());
-            *self = joined;
-            other.clear();
         } else {
             self.append_large(other);
         }
@@ -385,44 +383,31 @@ impl<T: Clone> Vector<T> {
     /// Keeps the items for which `keep` returns true, in order; `keep` sees each item once. **O(n)**.
     ///
     /// If nothing is removed, nothing is copied; long runs of kept items keep their nodes. If `keep` or cloning an
-    /// item panics, nothing has changed.
+    /// item panics, nothing has changed. What goes is dropped last.
     ///
     /// ```
     /// let mut vector: perennial::Vector<u32> = (0..6).collect();
     /// vector.retain(|item| item % 2 == 0);
     /// assert_eq!(vector, [0, 2, 4]);
     /// ```
-    pub fn retain(&mut self, mut keep: impl FnMut(&T) -> bool) {
-        if let Some(kept) = self.kept(&mut keep) {
-            *self = kept;
-        }
+    pub fn retain(&mut self, keep: impl FnMut(&T) -> bool) {
+        let gone = self.runs_refused(keep);
+        self.remove_runs(&gone);
     }
 
-    /// The items for which `keep` returns true, unless it does for all.
-    pub(super) fn kept<'a>(&'a self, mut keep: impl FnMut(&'a T) -> bool) -> Option<Self> {
-        let (mut kept, mut run) = (Self::new(), 0..0);
+    /// The positions of the items for which `keep` returns false, as runs that ascend and do not touch.
+    pub(super) fn runs_refused<'a>(&'a self, mut keep: impl FnMut(&'a T) -> bool) -> Vec<Range<usize>> {
+        let mut gone: Vec<Range<usize>> = Vec::new();
         for (index, item) in self.iter().enumerate() {
             if keep(item) {
-                run.end = index + 1;
-            } else {
-                kept.extend_from_range(self, run);
-                run = index + 1..index + 1;
+                continue;
+            }
+            match gone.last_mut() {
+                Some(run) if run.end == index => run.end += 1,
+                _ => gone.push(index..index + 1),
             }
         }
-        if run.len() == self.len() {
-            return None;
-        }
-        kept.extend_from_range(self, run);
-        Some(kept)
-    }
-
-    /// Appends the items of `other` at `range`: short runs item by item, long ones as nodes.
-    fn extend_from_range(&mut self, other: &Self, range: std::ops::Range<usize>) {
-        if range.len() > 2 * Leaf::<T>::CAPACITY {
-            self.append(&mut other.slice(range));
-        } else {
-            self.extend(other.range(range).cloned());
-        }
+        gone
     }
 }
 

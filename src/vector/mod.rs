@@ -15,6 +15,7 @@ pub(crate) mod node;
 mod order;
 mod persist;
 mod ranges;
+mod seam;
 mod text;
 mod traits;
 pub(crate) mod tree;

@@ -255,14 +255,12 @@ impl<T: Clone> Vector<T> {
     /// ```
     pub fn dedup_by(&mut self, mut same: impl FnMut(&T, &T) -> bool) {
         let mut last: Option<&T> = None;
-        let kept = self.kept(|item| {
+        let gone = self.runs_refused(|item| {
             let stays = last.is_none_or(|last| !same(item, last));
             last = if stays { Some(item) } else { last };
             stays
         });
-        if let Some(kept) = kept {
-            *self = kept;
-        }
+        self.remove_runs(&gone);
     }
 
     /// Reverses the order of the items. **O(n)**.
@@ -294,11 +292,21 @@ impl<T: Clone> Vector<T> {
         let len = self.len();
         assert!(count <= len, "rotation by {count} of a vector of {len} items");
         if count > 0 && count < len {
-            let mut left = self.clone();
-            let mut right = left.split_off(count);
-            right.append(&mut left);
-            *self = right;
+            if self.prepare_rotation(count) {
+                return self.rotate_prepared(count);
+            }
+            // Moving children between branches of different openings may load them, and fail halfway.
+            let mut rotated = self.clone();
+            rotated.rotate_prepared(count);
+            *self = rotated;
         }
+    }
+
+    /// Rotates; fails nowhere after `prepare_rotation`.
+    fn rotate_prepared(&mut self, count: usize) {
+        let mut right = self.split_off(count);
+        right.append_prepared(self);
+        *self = right;
     }
 
     /// Moves the last `count` items to the beginning. See [`rotate_left`](Self::rotate_left).

@@ -2,8 +2,9 @@
 
 use std::fmt;
 use std::iter::FusedIterator;
-use std::ops::{Add, RangeBounds};
+use std::ops::{Add, Range, RangeBounds};
 
+use super::node::{Leaf, assert_room};
 use super::{IntoIter, Vector, positions};
 
 impl<T: Clone> Vector<T> {
@@ -60,13 +61,24 @@ impl<T: Clone> Vector<T> {
         if range.is_empty() && new.is_empty() {
             return IntoIter(new);
         }
-        let mut left = self.clone();
-        let mut right = left.split_off(range.end);
-        let old = left.split_off(range.start);
-        left.append(&mut new);
-        left.append(&mut right);
-        *self = left;
-        IntoIter(old)
+        assert_room(self.len() - range.len(), new.len());
+        if !self.prepare_gap(&range, new.len()) {
+            // Moving children between branches of different openings may load them, and fail halfway.
+            let mut copy = self.clone();
+            let old = copy.replace_prepared(range, &mut new);
+            *self = copy;
+            return IntoIter(old);
+        }
+        IntoIter(self.replace_prepared(range, &mut new))
+    }
+
+    /// Puts `new` in the place of the items at `range`, which come back. Fails nowhere after `prepare_gap`.
+    fn replace_prepared(&mut self, range: Range<usize>, new: &mut Self) -> Self {
+        let mut right = self.split_off(range.end);
+        let old = self.split_off(range.start);
+        self.append_prepared(new);
+        self.append_prepared(&mut right);
+        old
     }
 
     /// Takes out, as it is iterated, the items at the positions of `range` for which `goes` answers true. **O(n)**, and
@@ -146,7 +158,8 @@ impl<T: Clone> Vector<T> {
         self.extend(items);
     }
 
-    /// Appends the items at the positions of `range` once more. **O(log n)**: long runs share their nodes.
+    /// Appends clones of the items at the positions of `range`. **O(log n)**: long runs share their nodes, and at most as
+    /// many items are cloned as are appended.
     ///
     /// # Panics
     /// As [`remove_range`](Self::remove_range).
@@ -158,7 +171,14 @@ impl<T: Clone> Vector<T> {
     /// ```
     #[track_caller]
     pub fn extend_from_within(&mut self, range: impl RangeBounds<usize>) {
-        self.append(&mut self.slice(range));
+        let range = positions(range, self.len());
+        if range.len() > 5 * Leaf::<T>::CAPACITY {
+            // A cut clones at most a leaf at either end, and so do the seam and the last leaf of this vector.
+            self.append(&mut self.slice(range));
+        } else {
+            let items: Vec<T> = self.range(range).cloned().collect();
+            self.extend(items);
+        }
     }
 
     /// Makes the length `len`, by dropping items from the end or appending what `make` makes. **O(change)**.

@@ -175,14 +175,12 @@ impl<T> Tree<T> {
         }
     }
 
-    /// Loads the outermost node of every level but the leaves; whether any of them has links into a log.
-    fn walk_edge(&self, end: End) -> bool {
-        let (mut node, mut lazy) = (self.node(), false);
+    /// Loads the outermost node of every level but the leaves.
+    fn walk_edge(&self, end: End) {
+        let mut node = self.node();
         while let Some(NodeRef::Branch(branch)) = node {
-            lazy |= branch.source().is_some();
             node = if branch.level() > 1 { branch.child(end.slot(branch)) } else { None };
         }
-        lazy
     }
 }
 
@@ -321,12 +319,6 @@ impl<T: Clone> Tree<T> {
         let mut right = Self::of(right);
         right.tidy();
         Some((leaf, index, right))
-    }
-
-    /// Whether joining these two could read a log, and so fail halfway.
-    pub(super) fn may_fail_to_join(&self, right: &Self) -> bool {
-        // Both walks load: no short cut.
-        self.walk_edge(End::Back) | right.walk_edge(End::Front)
     }
 
     /// Appends all of `right`.
