@@ -79,6 +79,12 @@ impl<K> Keys<K> {
         }
     }
 
+    /// Whether no copy shares these keys, so that `own` clones none.
+    pub(crate) fn are_own(&self) -> bool {
+        // SAFETY: as in `array`. There are no weak references.
+        !Self::SHARED || Arc::strong_count(unsafe { &self.shared }) == 1
+    }
+
     /// The allocation that copies share, if these keys are shared: where it is, and its bytes.
     pub(crate) fn shared(&self) -> Option<(*const (), usize)> {
         let counts_bytes = 2 * size_of::<usize>();

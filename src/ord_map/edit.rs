@@ -4,13 +4,16 @@ use std::borrow::Borrow;
 use std::fmt;
 use std::iter::FusedIterator;
 use std::mem;
-use std::ops::RangeBounds;
+use std::ops::{Range, RangeBounds};
 
 use super::OrdMap;
 use super::algebra::Pick;
 use super::entry::{Entry, OccupiedEntry, VacantEntry};
 use super::iter::{Iter, positions};
+use super::join::Seam;
+use super::node::assert_room;
 use super::tree::Tree;
+use super::walk::{Step, Walk};
 
 impl<K: Clone, V: Clone> OrdMap<K, V> {
     /// Inserts an entry; the value that the key had. **O(log n)**. As in std, a key that is there is kept.
@@ -187,9 +190,7 @@ impl<K: Clone, V: Clone> OrdMap<K, V> {
         Q: Ord + ?Sized,
     {
         let at = self.tree.seek(|other| other.borrow() < key).0;
-        let (low, high) = self.tree.clone().cut(at);
-        self.tree = low;
-        Self { tree: high }
+        self.split_off_index(at)
     }
 
     /// The maps of the entries below and above `key`, and the value of `key` itself. **O(log n)**: they share nodes with
@@ -212,8 +213,12 @@ impl<K: Clone, V: Clone> OrdMap<K, V> {
         (Self { tree: low }, value, Self { tree: high })
     }
 
-    /// Moves all entries of `other` here; of keys that both have, the value of `other` stays. If cloning panics, nothing
-    /// has changed. **O(log n)** if all keys of one lie above those of the other; else as [`union`](Self::union).
+    /// Moves all entries of `other` here; of keys that both have, the key of this map and the value of `other` stay, as in
+    /// std. **O(log n)** if all keys of one lie above those of the other. Else as [`union`](Self::union) for versions of one
+    /// map, and **O(k log n)** for maps that share nothing, k the entries of one that lie between those of the other.
+    ///
+    /// If comparing or cloning panics, both maps are valid, and some entries may have moved; one that was on its way may
+    /// be gone.
     ///
     /// ```
     /// let mut low = perennial::OrdMap::from([(1, 'a'), (2, 'b')]);
@@ -230,14 +235,81 @@ impl<K: Clone, V: Clone> OrdMap<K, V> {
             (Some((last, _)), Some((first, _))) => last < first,
             _ => true,
         };
-        self.tree = if above(self, other) {
-            Tree::join(self.tree.clone(), other.tree.clone())
+        if above(self, other) {
+            move_above(&mut other.tree, 0, &mut self.tree);
         } else if above(other, self) {
-            Tree::join(other.tree.clone(), self.tree.clone())
+            move_above(&mut self.tree, 0, &mut other.tree);
+            mem::swap(self, other);
+        } else if share_nodes(&self.tree, &other.tree) {
+            let merge = |mine: &(K, V), theirs: &(K, V)| Some((mine.0.clone(), theirs.1.clone()));
+            self.tree = Pick::UNION.combine(&self.tree, &other.tree, merge);
+            other.clear();
         } else {
-            Pick::UNION.combine(&self.tree, &other.tree, |_, theirs| Some(theirs.clone()))
+            self.pour(other);
+        }
+    }
+
+    /// Does [`append`](Self::append) for two maps that overlap and share nothing: moves the entries of the one that has
+    /// fewer of them in the range of the other, and joins what remains.
+    fn pour(&mut self, other: &mut Self)
+    where
+        K: Ord,
+    {
+        let (mine, theirs) = (self.overlap(other), other.overlap(self));
+        let is_mine = mine.len() < theirs.len();
+        let (from, into, range) =
+            if is_mine { (&mut *self, &mut *other, mine) } else { (&mut *other, &mut *self, theirs) };
+        for _ in range.clone() {
+            let Some((key, _)) = from.get_index(range.start) else { break };
+            let (path, found) = into.tree.find(key);
+            if found.is_none() {
+                let Some(entry) = from.remove_index(range.start) else { break };
+                into.tree.insert(&path, entry);
+                continue;
+            }
+            // Ours before the other one leaves its map: cloning a shared leaf may panic.
+            into.tree.entry_mut(&path);
+            let Some(entry) = from.remove_index(range.start) else { break };
+            if let Some(place) = into.tree.entry_mut(&path) {
+                // What is replaced is dropped when both maps are whole.
+                let _old = if is_mine {
+                    (Some(mem::replace(&mut place.0, entry.0)), entry.1)
+                } else {
+                    (None, mem::replace(&mut place.1, entry.1))
+                };
+            }
+        }
+        // What is left of `from` lies before or behind all of `into`.
+        move_above(&mut from.tree, range.start, &mut into.tree);
+        move_above(&mut into.tree, 0, &mut from.tree);
+        if !is_mine {
+            mem::swap(self, other);
+        }
+    }
+
+    /// The positions of the entries that lie between the first and the last key of `other`.
+    fn overlap(&self, other: &Self) -> Range<usize>
+    where
+        K: Ord,
+    {
+        let (Some((first, _)), Some((last, _))) = (other.first_key_value(), other.last_key_value()) else {
+            return 0..0;
         };
-        other.clear();
+        self.rank(first)..self.tree.seek(|key| key <= last).0
+    }
+
+    /// Keeps the first `at` entries and returns the others.
+    fn split_off_index(&mut self, at: usize) -> Self {
+        if !self.tree.is_own_around(at) {
+            let (low, high) = self.tree.clone().cut(at);
+            self.tree = low;
+            return Self { tree: high };
+        }
+        let (even, mut dropped) = (self.tree.front_key(at, self.len()).0, Vec::new());
+        let tree = mem::replace(&mut self.tree, Tree::empty());
+        let (low, high) = tree.cut_by(at, even, &mut dropped);
+        self.tree = low;
+        Self { tree: high }
     }
 
     /// Takes out the entries whose keys are in `range`. **O(log n)**. If cloning panics, nothing has changed.
@@ -260,9 +332,25 @@ impl<K: Clone, V: Clone> OrdMap<K, V> {
         if from == to {
             return Self::new();
         }
-        let (low, rest) = self.tree.clone().cut(from);
-        let (tree, high) = rest.cut(to - from);
-        self.tree = Tree::join(low, high);
+        let len = self.len();
+        if !self.tree.is_own_around(from) || !self.tree.is_own_around(to) {
+            let (low, rest) = self.tree.clone().cut(from);
+            let (tree, high) = rest.cut(to - from);
+            self.tree = Tree::join(low, high);
+            return Self { tree };
+        }
+        let (behind, first_leaf) = self.tree.front_key(to, len);
+        let even = self.tree.front_key(from, to).0;
+        let seam = (from > 0 && to < len).then(|| Seam::around(&self.tree, from, to, first_leaf));
+        // Nothing from here on fails, and what is left over is dropped last.
+        let mut dropped = Vec::new();
+        let (left, high) = mem::replace(&mut self.tree, Tree::empty()).cut_by(to, behind, &mut dropped);
+        let (low, tree) = left.cut_by(from, even, &mut dropped);
+        self.tree = match seam {
+            Some(seam) => Tree::join_by(low, high, seam, &mut dropped),
+            None if from > 0 => low,
+            None => high,
+        };
         Self { tree }
     }
 
@@ -311,6 +399,36 @@ impl<K: Clone, V: Clone> OrdMap<K, V> {
     ) -> ExtractIf<'_, K, V, F> {
         ExtractIf { map: self, from, to, goes }
     }
+}
+
+/// Moves the entries of `from` at position `at` and behind, whose keys are all above those of `into`, to the end of that.
+/// If cloning panics, nothing has moved.
+fn move_above<K: Clone, V: Clone>(from: &mut Tree<K, V>, at: usize, into: &mut Tree<K, V>) {
+    if at >= from.len {
+        return;
+    }
+    assert_room(into.len, from.len - at);
+    if !from.is_own_around(at) || !into.is_own_around(into.len) {
+        let (low, high) = from.clone().cut(at);
+        *into = Tree::join(into.clone(), high);
+        *from = low;
+        return;
+    }
+    let (even, first_leaf) = from.front_key(at, from.len);
+    let seam = (into.len > 0).then(|| Seam::of(into, from, at, first_leaf));
+    // Nothing from here on fails, and what is left over is dropped last.
+    let mut dropped = Vec::new();
+    let (low, high) = mem::replace(from, Tree::empty()).cut_by(at, even, &mut dropped);
+    *from = low;
+    *into = match seam {
+        Some(seam) => Tree::join_by(mem::replace(into, Tree::empty()), high, seam, &mut dropped),
+        None => high,
+    };
+}
+
+/// Whether two maps are versions of one, as far as a short walk shows.
+fn share_nodes<K: Ord, V>(one: &Tree<K, V>, two: &Tree<K, V>) -> bool {
+    Walk::new(one, two).take(1000).any(|step| matches!(step, Step::Shared(_)))
 }
 
 /// Takes entries out of an [`OrdMap`]. See [`OrdMap::extract_if`].

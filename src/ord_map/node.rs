@@ -206,7 +206,7 @@ pub(super) fn fill_of<K, V>(node: LinkRef<'_, K, V>) -> (usize, usize) {
 }
 
 /// How many of all items or children the left one of two siblings gets.
-fn share(total: usize, most: usize, favour_left: bool) -> usize {
+pub(super) fn share(total: usize, most: usize, favour_left: bool) -> usize {
     if total <= most { total } else { (total + usize::from(favour_left)) / 2 }
 }
 
@@ -219,6 +219,11 @@ impl<K, V> Branch<(K, V), Order<K>> {
         K: Clone,
     {
         self.extra.keys.own();
+    }
+
+    /// Whether nobody else holds this branch or its separators.
+    pub(super) fn is_own(&self) -> bool {
+        !self.header().is_shared() && self.extra.keys.are_own()
     }
 
     /// Does [`own_keys`](Self::own_keys) if the child at `slot` is so full that an insertion may divide it.
@@ -379,6 +384,16 @@ impl<K, V> Branch<(K, V), Order<K>> {
         K: Clone,
         V: Clone,
     {
+        drop(self.level_out_by(left, favour_left, None));
+    }
+
+    /// As [`level_out`](Self::level_out), with the separator that comes between two leaves if it was cloned before; the
+    /// one that has become useless, which the caller drops when it has changed everything.
+    pub(super) fn level_out_by(&mut self, left: usize, favour_left: bool, even: Option<K>) -> Option<K>
+    where
+        K: Clone,
+        V: Clone,
+    {
         let (most, shift) = (Leaf::<(K, V)>::CAPACITY, Leaf::<(K, V)>::SHIFT);
         // From here on both are in memory and ours, and so are the separators of all three.
         for slot in [left + 1, left] {
@@ -393,21 +408,21 @@ impl<K, V> Branch<(K, V), Order<K>> {
             (Some(NodeRef::Leaf(mine)), Some(NodeRef::Leaf(theirs))) => {
                 let (mine, theirs) = (mine.items(false), theirs.items(false));
                 keep = share(mine.len() + theirs.len(), most, favour_left);
-                key = mine.get(keep).or_else(|| theirs.get(keep - mine.len())).map(|entry| entry.0.clone());
+                let first = mine.get(keep).or_else(|| theirs.get(keep - mine.len()));
+                key = first.map(|entry| even.unwrap_or_else(|| entry.0.clone()));
             }
             _ => unreachable!("siblings are at the same level"),
         }
         // And nothing from here on runs the user's code or reads the log.
-        let (Some(old_key), mut right) = self.remove_child(left + 1) else {
-            unreachable!("a separator lies between two children")
-        };
+        let (old_key, mut right) = self.remove_child(left + 1);
+        let mut old_key = Some(old_key.expect("a separator lies between two children"));
         let room = Leaf::<(K, V)>::room_for(keep.max(self.size(left)));
         self.fit_leaf(left, room);
         let (size, total) = (self.size(left), self.size(left) + entries_of(right.as_ref()));
         match (self.child_mut(left), right.make_mut()) {
             (Some(NodeMut::Branch(mine)), NodeMut::Branch(theirs)) => {
                 let keep = share(mine.count() + theirs.count(), SLOTS, favour_left);
-                key = mine.trade(theirs, old_key, keep);
+                key = old_key.take().and_then(|old_key| mine.trade(theirs, old_key, keep));
             }
             (Some(NodeMut::Leaf(mut mine)), NodeMut::Leaf(mut theirs)) if keep >= size => {
                 theirs.move_head(keep - size, &mut mine, shift);
@@ -424,6 +439,7 @@ impl<K, V> Branch<(K, V), Order<K>> {
         if let Some(key) = key {
             self.insert_child(left + 1, key, right);
         }
+        old_key
     }
 
     /// Moves the leaf at `slot`, which is ours, if it is one, into an allocation for `room` entries.

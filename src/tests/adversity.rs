@@ -195,7 +195,15 @@ const OPS: &[Op] = &[
     ("ord split_off", true, |w, _| drop(w.ord.split_off(&touchy(20)))),
     ("ord split_at_key", true, |w, _| drop(w.ord.split_at_key(&touchy(20)))),
     ("ord remove_range", true, |w, _| drop(w.ord.remove_range(touchy(10)..touchy(50)))),
-    ("ord append", true, |w, o| w.ord.append(&mut o.ord.clone())),
+    ("ord append", false, |w, o| w.ord.append(&mut o.ord.clone())),
+    ("ord append behind", true, |w, _| w.ord.append(&mut pairs(100..140).into_iter().collect())),
+    ("ord append before", true, |w, _| {
+        let mut low: OrdMap<_, _> = w.ord.clone();
+        low.append(&mut pairs(100..140).into_iter().collect());
+        w.ord = low;
+    }),
+    ("ord split_off, first leaves", true, |w, _| drop(w.ord.split_off(&touchy(3)))),
+    ("ord remove_range, last leaves", true, |w, _| drop(w.ord.remove_range(touchy(5)..touchy(57)))),
     ("ord pop", true, |w, _| drop(w.ord.pop_first())),
     ("ord union", true, |w, o| w.ord = w.ord.union(&o.ord)),
     ("ord intersection", true, |w, o| w.ord = w.ord.intersection(&o.ord)),
