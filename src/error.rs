@@ -228,6 +228,14 @@ pub enum Error {
         reason: String,
     },
 
+    /// The call would wait for itself: it came from code of the user's that the same store, or checkpointer, had called on
+    /// this very thread (`Serialize`, `Drop`, a hook, a progress callback …). Nothing was changed.
+    #[error("{what}")]
+    Reentrant {
+        /// What was called from within what, and what to do instead.
+        what: String,
+    },
+
     /// A limit of the format was reached.
     #[error("{what}")]
     Limit {

@@ -9,7 +9,9 @@
     reason = "the nodes, the log and the checkpointer use what the state does not"
 )]
 
+use std::any::Any;
 use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Makes functions `const` where atomics can be made in constants: everywhere but under loom.
 macro_rules! const_fn {
@@ -36,6 +38,55 @@ macro_rules! per_thread {
     };
 }
 pub(crate) use per_thread;
+
+/// Stack reserved for the threads that drop or encode values of the user's, which may be nested as deep as on a thread of
+/// his own: it takes address space, and memory only as far as it is used.
+pub(crate) const RESERVED_STACK_BYTES: usize = 64 << 20;
+
+/// Calls user code whose panic must go no further; what it said, if it did. The panic hook has reported it.
+///
+/// The payload is forgotten: it is the user's as well, and its own `Drop` may panic.
+pub(crate) fn caught<R>(call: impl FnOnce() -> R) -> Result<R, String> {
+    catch_unwind(AssertUnwindSafe(call)).map_err(message_of)
+}
+
+/// What a panic said, of which nothing is dropped. See [`caught`].
+pub(crate) fn message_of(panic: Box<dyn Any + Send>) -> String {
+    let text = panic.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    let message = text.unwrap_or("(no message)").to_owned();
+    std::mem::forget(panic);
+    message
+}
+
+/// Waits for a thread to end. Its panic was reported.
+pub(crate) fn join(thread: JoinHandle) {
+    if let Err(panic) = thread.join() {
+        std::mem::forget(panic);
+    }
+}
+
+/// Which thread holds a lock that user code may run under, so that it is never waited for by the thread that holds it.
+/// Relaxed: a thread compares the mark with its own only, and what it stored itself it also sees.
+#[derive(Default)]
+pub(crate) struct Holder(AtomicUsize);
+
+impl Holder {
+    /// Tells whether the running thread is the holder.
+    pub(crate) fn is_me(&self) -> bool {
+        self.0.load(Ordering::Relaxed) == thread_mark()
+    }
+
+    /// Says that the running thread holds the lock now.
+    pub(crate) fn set(&self) {
+        self.0.store(thread_mark(), Ordering::Relaxed);
+    }
+
+    /// Says that nobody does, before the lock is given back.
+    pub(crate) fn clear(&self) {
+        self.0.store(0, Ordering::Relaxed);
+    }
+}
 
 #[cfg(loom)]
 pub(crate) use self::model::*;
@@ -87,9 +138,10 @@ mod real {
     /// A thread that was started by [`spawn`].
     pub(crate) type JoinHandle = std::thread::JoinHandle<()>;
 
-    /// Starts a thread of this name.
+    /// Starts a thread of this name, with [`RESERVED_STACK_BYTES`](crate::sync::RESERVED_STACK_BYTES) of stack.
     pub(crate) fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> std::io::Result<JoinHandle> {
-        std::thread::Builder::new().name(name.to_owned()).spawn(body)
+        let builder = std::thread::Builder::new().name(name.to_owned());
+        builder.stack_size(crate::sync::RESERVED_STACK_BYTES).spawn(body)
     }
 
     /// Tells whether it is the running thread.

@@ -185,11 +185,13 @@ struct Inner {
     workers: Vec<Place>,
 }
 
+/// What a worker said to the barrier that is being gathered: a version, or why it failed.
+type Answer = Result<Captured, String>;
+
 /// What the gate knows of a worker.
 #[derive(Default)]
 struct Place {
-    /// What it said to the barrier that is being gathered: a version, or why it failed.
-    answer: Option<Result<Captured, String>>,
+    answer: Option<Answer>,
     end: Option<End>,
 }
 
@@ -241,7 +243,8 @@ impl Gate {
 
     /// Looks how far the barrier is. One that is whole or failed is closed.
     pub(super) fn look(&self, sources: &[Arc<Source>], now: Instant) -> Gathered {
-        self.look_in(&mut self.inner.lock(), sources, now)
+        let (gathered, _left) = self.look_in(&mut self.inner.lock(), sources, now);
+        gathered
     }
 
     /// Waits until the barrier is whole or failed.
@@ -249,45 +252,53 @@ impl Gate {
         let mut inner = self.inner.lock();
         loop {
             let now = Instant::now();
-            match self.look_in(&mut inner, sources, now) {
-                Gathered::Waiting(until) => {
-                    inner = self.changed.wait_for(inner, until.saturating_duration_since(now));
-                }
-                done => return done,
-            }
+            let (gathered, left) = self.look_in(&mut inner, sources, now);
+            let Gathered::Waiting(until) = gathered else {
+                drop(inner);
+                drop(left);
+                return gathered;
+            };
+            inner = self.changed.wait_for(inner, until.saturating_duration_since(now));
         }
     }
 
-    fn look_in(&self, inner: &mut Inner, sources: &[Arc<Source>], now: Instant) -> Gathered {
+    /// Looks how far the barrier is; and the answers that came to nothing, which are versions of the user's values: they
+    /// are to be dropped without the lock.
+    fn look_in(&self, inner: &mut Inner, sources: &[Arc<Source>], now: Instant) -> (Gathered, Vec<Answer>) {
         let failure = match (inner.obstacle(sources), inner.deadline) {
             (None, _) => None,
             (Some(Err(reason)), _) => Some(reason),
-            (Some(Ok(_)), Some(deadline)) if now < deadline => return Gathered::Waiting(deadline),
+            (Some(Ok(_)), Some(deadline)) if now < deadline => {
+                return (Gathered::Waiting(deadline), Vec::new());
+            }
             (Some(Ok(late)), _) => Some(format!("these workers did not pass it in time: {late}")),
         };
         let number = std::mem::take(&mut inner.number);
         let answers = inner.workers.iter_mut().map(|place| place.answer.take());
         if let Some(reason) = failure {
-            answers.for_each(drop);
-            return Gathered::Failed(number, reason);
+            return (Gathered::Failed(number, reason), answers.flatten().collect());
         }
         let captured = answers.zip(sources).map(|(answer, source)| match answer {
             Some(Ok(captured)) => captured,
             _ => source.capture(),
         });
-        Gathered::Whole(captured.collect())
+        (Gathered::Whole(captured.collect()), Vec::new())
     }
 
     /// Notes what a worker says to a barrier, unless that was closed meanwhile.
-    fn answer(&self, index: usize, number: u64, answer: Result<Captured, String>) {
+    fn answer(&self, index: usize, number: u64, answer: Answer) {
         let mut inner = self.inner.lock();
-        if inner.number == number || weaken::is("late_answer") {
-            inner.workers[index].answer = Some(answer);
-        }
+        // What is left of the two, a version of the user's value, is dropped without the lock.
+        let left = if inner.number == number || weaken::is("late_answer") {
+            inner.workers[index].answer.replace(answer)
+        } else {
+            Some(answer)
+        };
         drop(inner);
         if !weaken::is("barrier_unnotified") {
             self.changed.notify_all();
         }
+        drop(left);
     }
 
     /// Notes that a worker will not come any more.

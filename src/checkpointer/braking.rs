@@ -3,6 +3,7 @@
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
+use super::at_work::AtWork;
 use super::core::Core;
 use super::pressure::Brake;
 use crate::state::{State, Watch};
@@ -40,6 +41,7 @@ impl Watch for Core {
         }
         if let (Some(soft), Some(hard)) = (policy.soft_unsaved_bytes, self.options.hard_unsaved_bytes)
             && !self.is_failing.load(Ordering::Relaxed)
+            && !AtWork::of(self).is_here()
         {
             match self.pressure.brake(soft, hard, self.options.max_pause) {
                 Brake::Free => {}

@@ -13,12 +13,11 @@
 //! One lock guards queue and progress; it is never held while user code, the store or a ticket is called. Who changes
 //! what another waits for changes it under the lock, and notifies after.
 
-use std::any::Any;
 use std::collections::VecDeque;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::at_work::AtWork;
 use super::barrier::Gate;
 use super::options::{Options, Overflow};
 use super::policy::Trigger;
@@ -28,7 +27,7 @@ use super::stats::Stats;
 use super::ticket::{Promise, Saved, Ticket};
 use crate::error::{Error, Result};
 use crate::store::{CheckpointOptions, Store};
-use crate::sync::{AtomicBool, Condvar, Mutex, Ordering};
+use crate::sync::{AtomicBool, Condvar, Mutex, Ordering, caught};
 use crate::weaken;
 
 /// What a request asks for.
@@ -49,8 +48,8 @@ pub(super) struct Version {
 }
 
 impl Job {
-    pub(super) fn unasked(trigger: Trigger) -> Self {
-        Self { promise: Promise::default(), trigger, how: None, version: None }
+    pub(super) fn unasked(core: &Core, trigger: Trigger) -> Self {
+        Self { promise: Promise::of(AtWork::of(core)), trigger, how: None, version: None }
     }
 
     /// Whether any request for the newest version may join it.
@@ -177,12 +176,12 @@ impl Core {
                     inner.stats.coalesced += 1;
                     return ticket;
                 }
-                break push(&mut inner, None, None);
+                break self.push(&mut inner, None, None);
             }
             if inner.queue.len() < self.options.queue {
                 // Under the lock: the order of the queue is the order of the versions.
                 let version = self.gate.is_none().then(|| self.capture());
-                break push(&mut inner, how, version);
+                break self.push(&mut inner, how, version);
             }
             if self.options.overflow != Overflow::Block {
                 let what = "as many requests wait as the queue takes; wait for a ticket, or allow for more";
@@ -191,6 +190,11 @@ impl Core {
             if self.is_manual {
                 break refuse(&mut inner, "the queue is full and nobody else runs the steps; run them first");
             }
+            if AtWork::of(self).is_here() {
+                let what = "the queue is full, and code that the checkpointer runs itself cannot wait for room in it; ask on \
+                            another thread, or allow for more";
+                break refuse(&mut inner, what);
+            }
             inner = self.for_application.wait(inner);
         };
         let is_awake = inner.is_lingering || weaken::is("request_unnotified");
@@ -198,6 +202,17 @@ impl Core {
         if !is_awake {
             self.for_writer.notify_all();
         }
+        ticket
+    }
+
+    /// Queues a job. One that keeps its version also answers what waits before it for the newest: written after a newer
+    /// version, the older one would become the latest checkpoint.
+    fn push(&self, inner: &mut Inner, how: Option<CheckpointOptions>, version: Option<Version>) -> Ticket {
+        let open = inner.queue.back().is_some_and(Job::is_open) && version.is_some();
+        let joined = if open { inner.queue.pop_back() } else { None };
+        let promise = joined.map_or_else(|| Promise::of(AtWork::of(self)), |job| job.promise);
+        let ticket = promise.ticket();
+        inner.queue.push_back(Job { promise, trigger: Trigger::Request, how, version });
         ticket
     }
 
@@ -224,10 +239,11 @@ impl Core {
     /// Remembers an error and tells the hook.
     pub(super) fn report(&self, error: &Arc<Error>) {
         self.is_failing.store(true, Ordering::Relaxed);
-        self.inner.lock().stats.last_error = Some(Arc::clone(error));
+        // What is in an error may be of a storage of the user's: the one before is dropped without the lock.
+        let _before = self.inner.lock().stats.last_error.replace(Arc::clone(error));
         if let Some(hook) = &self.options.on_error {
-            // Its panic was reported by the panic hook; the checkpointer goes on.
-            let _ = catch_unwind(AssertUnwindSafe(|| hook(error)));
+            // If it panics, the checkpointer goes on.
+            let _ = caught(|| hook(error));
         }
     }
 
@@ -276,17 +292,6 @@ impl Core {
     }
 }
 
-/// Queues a job. One that keeps its version also answers what waits before it for the newest: written after a newer
-/// version, the older one would become the latest checkpoint.
-fn push(inner: &mut Inner, how: Option<CheckpointOptions>, version: Option<Version>) -> Ticket {
-    let open = inner.queue.back().is_some_and(Job::is_open) && version.is_some();
-    let joined = if open { inner.queue.pop_back() } else { None };
-    let promise = joined.map_or_else(Promise::default, |job| job.promise);
-    let ticket = promise.ticket();
-    inner.queue.push_back(Job { promise, trigger: Trigger::Request, how, version });
-    ticket
-}
-
 fn refuse(inner: &mut Inner, what: &str) -> Ticket {
     inner.stats.refused += 1;
     Ticket::answered(Err(Arc::new(Error::Refused { what: what.to_owned() })))
@@ -294,12 +299,5 @@ fn refuse(inner: &mut Inner, what: &str) -> Ticket {
 
 /// Calls what may run user code; its panic becomes an error.
 pub(super) fn guarded<R>(call: impl FnOnce() -> Result<R>) -> Result<R> {
-    catch_unwind(AssertUnwindSafe(call))
-        .unwrap_or_else(|panic| Err(Error::Panicked { message: message_of(&*panic) }))
-}
-
-/// What a panic said.
-pub(super) fn message_of(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("(no message)").to_owned()
+    caught(call).unwrap_or_else(|message| Err(Error::Panicked { message }))
 }

@@ -7,6 +7,7 @@
 //!
 //! See [`docs::checkpointer`](crate::docs::checkpointer) for how it works and what it costs.
 
+mod at_work;
 mod barrier;
 mod braking;
 mod core;
@@ -23,16 +24,15 @@ mod ticket;
 mod writing;
 
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use self::core::{Core, message_of};
+use self::core::Core;
 use self::states::Parts;
 use crate::error::{Error, Result};
 use crate::store::{CheckpointOptions, Store};
-use crate::sync::{JoinHandle, is_current, spawn};
+use crate::sync::{JoinHandle, caught, is_current, join, spawn};
 pub use barrier::{Worker, Workers};
 pub use options::{Durability, Options, Overflow};
 pub use policy::Trigger;
@@ -207,8 +207,8 @@ impl Checkpointer {
     fn spawn(&mut self, name: &'static str, body: fn(&Core)) -> Result<()> {
         let core = Arc::clone(&self.core);
         let started = spawn(name, move || {
-            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| body(&core))) {
-                core.abandon(message_of(&*panic));
+            if let Err(message) = caught(|| body(&core)) {
+                core.abandon(message);
             }
         });
         let failed =
@@ -227,10 +227,7 @@ impl Checkpointer {
         // A thread that was made to drop its own checkpointer, by the hook or a waker, cannot wait for itself.
         let threads = std::mem::take(&mut self.threads);
         if !threads.iter().any(is_current) {
-            for thread in threads {
-                // Its panics were caught and reported.
-                let _ = thread.join();
-            }
+            threads.into_iter().for_each(join);
         }
         if self.core.is_manual {
             let mut now = Instant::now();

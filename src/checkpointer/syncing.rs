@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::Step;
+use super::at_work::AtWork;
 use super::core::{Closing, Core, Inner, Written, guarded};
 use super::options::Durability;
 use super::ticket::{Outcome, Promise};
@@ -17,6 +18,7 @@ impl Core {
         if self.store.expect_owner().is_err() {
             return Step::Idle(None);
         }
+        let _shift = AtWork::of(self).begin();
         let inner = self.inner.lock();
         match self.next_sync(&inner, now) {
             Ok(count) => {
@@ -29,6 +31,7 @@ impl Core {
 
     /// The syncing thread.
     pub(super) fn run_syncer(&self) {
+        let _shift = AtWork::of(self).begin();
         let mut inner = self.inner.lock();
         loop {
             let now = Instant::now();

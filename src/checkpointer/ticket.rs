@@ -2,15 +2,15 @@
 
 use std::fmt;
 use std::future::Future;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
+use super::at_work::AtWork;
 use crate::error::Error;
 use crate::store::Checkpoint;
-use crate::sync::{Condvar, Mutex};
+use crate::sync::{Condvar, Mutex, caught};
 use crate::weaken;
 
 /// What became durable.
@@ -62,10 +62,11 @@ pub type Outcome = Result<Saved, Arc<Error>>;
 /// assert_eq!(store.restore::<HashMap<u32, char>>(saved.checkpoint.id)?.len(), 2);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone)]
 #[must_use = "a ticket that is dropped tells nobody whether the checkpoint was made"]
 pub struct Ticket {
     answer: Arc<Answer>,
+    /// Under which number its waker is kept; 0: it was not awaited yet.
+    number: u64,
 }
 
 /// Where the answer will be.
@@ -74,18 +75,25 @@ struct Answer {
     asked_by: u32,
     progress: Mutex<Progress>,
     arrived: Condvar,
+    /// Which checkpointer owes it.
+    owed_by: Option<AtWork>,
 }
 
 impl Default for Answer {
     fn default() -> Self {
-        Self { asked_by: std::process::id(), progress: Mutex::default(), arrived: Condvar::default() }
+        let asked_by = std::process::id();
+        Self { asked_by, progress: Mutex::default(), arrived: Condvar::default(), owed_by: None }
     }
 }
 
+/// Wakers are code of the user's: cloned, dropped and woken without the lock.
 #[derive(Default)]
 struct Progress {
     outcome: Option<Outcome>,
-    wakers: Vec<Waker>,
+    /// One for each ticket that is awaited, by its number: of the task that looked last.
+    wakers: Vec<(u64, Waker)>,
+    /// How many tickets were awaited.
+    numbers: u64,
 }
 
 impl Answer {
@@ -111,9 +119,9 @@ impl Answer {
         if !weaken::is("answer_unnotified") {
             self.arrived.notify_all();
         }
-        for waker in wakers {
-            // User code. Its panic was reported by the panic hook; the others are woken all the same.
-            let _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));
+        for (_, waker) in wakers {
+            // If it panics, the others are woken all the same.
+            let _ = caught(|| waker.wake());
         }
     }
 }
@@ -123,9 +131,14 @@ impl Answer {
 pub(super) struct Promise(Arc<Answer>);
 
 impl Promise {
+    /// A promise of this checkpointer.
+    pub(super) fn of(owed_by: AtWork) -> Self {
+        Self(Arc::new(Answer { owed_by: Some(owed_by), ..Answer::default() }))
+    }
+
     /// Another ticket for the answer.
     pub(super) fn ticket(&self) -> Ticket {
-        Ticket { answer: Arc::clone(&self.0) }
+        Ticket { answer: Arc::clone(&self.0), number: 0 }
     }
 
     /// Gives the answer. Wakers run here, which are user code: hold no lock.
@@ -158,12 +171,20 @@ impl Ticket {
     ///
     /// Why it was not made: what [`Store::checkpoint`](crate::store::Store::checkpoint) answered,
     /// [`Error::Panicked`] if user code panicked, [`Error::Refused`] if the queue was full or the checkpointer closed,
-    /// [`Error::BarrierFailed`] if not every worker passed, [`Error::Forked`] in a fork of the process that asked.
+    /// [`Error::BarrierFailed`] if not every worker passed; [`Error::Forked`] in a fork of the process that asked;
+    /// [`Error::Reentrant`] if there is no answer yet and it is code that the checkpointer runs itself that waits for it
+    /// (`Serialize`, the hook, a waker).
     pub fn wait(&self) -> Outcome {
         let mut progress = self.answer.progress.lock();
         loop {
             if let Some(outcome) = self.answer.look(&progress) {
                 return outcome;
+            }
+            if self.answer.owed_by.is_some_and(AtWork::is_here) {
+                let what = "a ticket was waited for within code that its own checkpointer runs (Serialize, Drop, the hook \
+                            for errors, a waker), which would wait for itself for ever; look at it with `try_wait`, or \
+                            wait on another thread";
+                return Err(Arc::new(Error::Reentrant { what: what.to_owned() }));
             }
             progress = self.answer.arrived.wait(progress);
         }
@@ -203,15 +224,57 @@ impl Ticket {
 impl Future for Ticket {
     type Output = Outcome;
 
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Outcome> {
-        let mut progress = self.answer.progress.lock();
-        if let Some(outcome) = self.answer.look(&progress) {
-            return Poll::Ready(outcome);
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Outcome> {
+        let this = &mut *self;
+        let mut new = None;
+        loop {
+            let mut progress = this.answer.progress.lock();
+            if let Some(outcome) = this.answer.look(&progress) {
+                return Poll::Ready(outcome);
+            }
+            if this.number == 0 {
+                progress.numbers += 1;
+                this.number = progress.numbers;
+            }
+            let number = this.number;
+            let known = progress.wakers.iter_mut().find(|(of, _)| *of == number);
+            if known.as_ref().is_some_and(|(_, waker)| waker.will_wake(context.waker())) {
+                return Poll::Pending;
+            }
+            // Whatever is left in `new` is dropped without the lock, which was taken later.
+            match (known, &mut new) {
+                (_, None) => {
+                    drop(progress);
+                    new = Some(context.waker().clone());
+                }
+                (Some((_, known)), Some(new)) => {
+                    std::mem::swap(known, new);
+                    return Poll::Pending;
+                }
+                (None, new) => {
+                    progress.wakers.extend(new.take().map(|waker| (number, waker)));
+                    return Poll::Pending;
+                }
+            }
         }
-        if !progress.wakers.iter().any(|waker| waker.will_wake(context.waker())) {
-            progress.wakers.push(context.waker().clone());
+    }
+}
+
+impl Clone for Ticket {
+    fn clone(&self) -> Self {
+        Self { answer: Arc::clone(&self.answer), number: 0 }
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        if self.number > 0 {
+            // Dropped without the lock.
+            let _waker = {
+                let wakers = &mut self.answer.progress.lock().wakers;
+                wakers.iter().position(|(of, _)| *of == self.number).map(|at| wakers.swap_remove(at))
+            };
         }
-        Poll::Pending
     }
 }
 

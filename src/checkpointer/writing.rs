@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::Step;
+use super::at_work::AtWork;
 use super::barrier::Gathered;
 use super::core::{Closing, Core, Inner, Job, Version, Written, guarded};
 use super::options::Durability;
@@ -40,6 +41,7 @@ impl Core {
         if self.store.expect_owner().is_err() {
             return Step::Idle(None);
         }
+        let _shift = AtWork::of(self).begin();
         let next = self.next(&mut self.inner.lock(), now);
         match (next, &self.gate) {
             (Next::Write(job), _) => self.write(job, now),
@@ -55,6 +57,7 @@ impl Core {
 
     /// The writing thread.
     pub(super) fn run_writer(&self) {
+        let _shift = AtWork::of(self).begin();
         let mut inner = self.inner.lock();
         let mut ticks = 0;
         loop {
@@ -108,7 +111,7 @@ impl Core {
         let job = match inner.queue.pop_front() {
             Some(job) => job,
             None => match self.unasked(inner, now) {
-                Ok(trigger) => Job::unasked(trigger),
+                Ok(trigger) => Job::unasked(self, trigger),
                 Err(next) => return next,
             },
         };

@@ -339,11 +339,14 @@ impl<T, X: Shape> Branch<T, X> {
         copy: impl FnOnce(NodeRef<'_, T, X>) -> Node<T, X>,
     ) -> Option<Word> {
         self.child(start)?;
-        let word = self.word(start);
-        // SAFETY: resident, owned by this branch; the slots are overwritten with what it returns.
-        let unique = unsafe { word.into_unique(copy) };
-        self.fill(start, self.end_of(start), unique);
-        Some(unique)
+        let (word, end) = (self.word(start), self.end_of(start));
+        // Marked with the copy, before anything is dropped: a dirty child under a branch that does not say so is not found.
+        let store = |copy| {
+            self.fill(start, end, copy);
+            self.header.touch(1 << start);
+        };
+        // SAFETY: resident, owned by this branch, of which every copy of the word is overwritten.
+        Some(unsafe { word.make_unique(copy, store) })
     }
 
     pub(super) fn fill(&mut self, start: usize, end: usize, word: Word) {

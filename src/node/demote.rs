@@ -249,13 +249,8 @@ impl<'a> Demotion<'a> {
         source: &Arc<Source<T, X>>,
         replace: impl FnOnce(Word),
     ) -> Option<Address> {
-        let mut word = word;
-        // SAFETY: passed on to the caller, who puts the result where the word was.
-        let twin = unsafe { word.into_twin::<T, X>() };
-        if twin != word {
-            word = twin;
-            replace(word);
-        }
+        // SAFETY: passed on to the caller.
+        let word = unsafe { word.make_twin::<T, X>(replace) };
         // SAFETY: a leaf is looked at; a branch is unique.
         match unsafe { word.view::<T, X>() } {
             NodeRef::Leaf(leaf) => {

@@ -141,15 +141,20 @@ impl Word {
         }
     }
 
-    /// Makes the node unique: if others hold it, `copy` copies it (invariant 9). If that panics, nothing has changed.
+    /// Makes the node in a slot unique: if others hold it, `copy` copies it (invariant 9), `store` puts the copy's word
+    /// into the slot, and only then is the reference of this word given back: the other holders may be gone by then, and
+    /// what is dropped is the user's, who may panic or look at the slot again. The word that is in the slot afterwards.
+    ///
+    /// If `copy` panics, nothing has changed. If dropping panics, the slot holds the copy.
     ///
     /// # Safety
-    /// The word must be resident and own a reference to a node of these types. If the result differs, it owns the
-    /// copy's reference and this word must not be used again.
+    /// The word must be resident and own a reference to a node of these types, which it gives up if `store` is called.
+    /// `store` must put what it is given wherever this word stands, for the slot to own, and must not panic.
     #[inline]
-    pub(super) unsafe fn into_unique<T, X: Shape>(
+    pub(super) unsafe fn make_unique<T, X: Shape>(
         self,
         copy: impl FnOnce(NodeRef<'_, T, X>) -> Node<T, X>,
+        store: impl FnOnce(Self),
     ) -> Self {
         // SAFETY: resident.
         if unsafe { self.header() }.is_unique() {
@@ -157,27 +162,37 @@ impl Word {
         }
         // SAFETY: resident and kept alive by the reference that the word owns.
         let copy = copy(unsafe { self.view::<T, X>() });
-        // SAFETY: the caller stops using the word.
-        unsafe { self.drop_owned::<T, X>() };
-        copy.into_word()
+        // SAFETY: passed on to the caller.
+        unsafe { self.give_way(copy, store) }
     }
 
-    /// Makes a branch unique that is to be changed in nothing but how its children are held: a copy is as clean as
-    /// the branch was.
+    /// As [`make_unique`](Self::make_unique), for a branch that is to be changed in nothing but how its children are held:
+    /// a copy is as clean as the branch was. A leaf stays as it is.
     ///
     /// # Safety
-    /// As [`into_unique`](Self::into_unique).
-    pub(super) unsafe fn into_twin<T, X: Shape + Clone>(self) -> Self {
+    /// As [`make_unique`](Self::make_unique).
+    pub(super) unsafe fn make_twin<T, X: Shape + Clone>(self, store: impl FnOnce(Self)) -> Self {
         // SAFETY: resident, and kept alive by the reference that the word owns.
         match unsafe { self.view::<T, X>() } {
             NodeRef::Branch(branch) if branch.header().is_shared() => {
                 let twin = Node::<T, X>::from_branch(branch.copied_under(Header::twin));
-                // SAFETY: the caller stops using the word.
-                unsafe { self.drop_owned::<T, X>() };
-                twin.into_word()
+                // SAFETY: passed on to the caller.
+                unsafe { self.give_way(twin, store) }
             }
             _ => self,
         }
+    }
+
+    /// Lets another node take the place of this one: stores first, drops after.
+    ///
+    /// # Safety
+    /// As [`make_unique`](Self::make_unique).
+    unsafe fn give_way<T, X: Shape>(self, other: Node<T, X>, store: impl FnOnce(Self)) -> Self {
+        // SAFETY: the word owns a reference, and stands nowhere any more when this is dropped, at the end.
+        let _old = unsafe { Node::<T, X>::from_word(self) };
+        let other = other.into_word();
+        store(other);
+        other
     }
 
     /// Moves a leaf into an allocation for `capacity` items.
@@ -355,10 +370,10 @@ impl<T, X: Shape> Node<T, X> {
         T: Clone,
         X: Clone,
     {
-        // SAFETY: `self` owns its word's reference, and takes over the result.
+        let old = self.word();
+        // SAFETY: `self` owns its word's reference, and takes over the copy's, which is no null pointer.
         unsafe {
-            self.word = NonNull::new_unchecked(self.word().into_unique(Self::copy_of).0);
-            self.word().view_mut()
+            old.make_unique(Self::copy_of, |copy| self.word = NonNull::new_unchecked(copy.0)).view_mut()
         }
     }
 

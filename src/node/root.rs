@@ -162,10 +162,9 @@ impl<T, X: Shape> Root<T, X> {
         copy: impl FnOnce(NodeRef<'_, T, X>) -> Node<T, X>,
     ) -> Option<Word> {
         self.get(place)?;
-        // SAFETY: resident and owned by this slot, which takes over the result.
-        let unique = unsafe { self.word().into_unique(copy) };
-        self.slot.store(unique.0, Ordering::Relaxed);
-        Some(unique)
+        let store = |word: Word| self.slot.store(word.0, Ordering::Relaxed);
+        // SAFETY: resident and owned by this slot, which takes over the copy.
+        Some(unsafe { self.word().make_unique(copy, store) })
     }
 
     /// Takes the root out, loaded.
@@ -190,9 +189,8 @@ impl<T, X: Shape> Root<T, X> {
 
     /// Puts a word where the root was, whose reference is the caller's now, or was never its own.
     pub(super) fn replace(&mut self, word: Word, source: Option<&Arc<Source<T, X>>>) {
-        if source.is_some() {
-            self.source = source.cloned();
-        }
+        // What an older source kept goes when the slot holds its new word.
+        let _old = source.and_then(|source| self.source.replace(Arc::clone(source)));
         self.slot.store(word.0, Ordering::Relaxed);
     }
 

@@ -8,8 +8,9 @@
 //!   no undoing.
 //! - The number of a version is its predecessor's plus one. Only the writer whose turn it is reads the one and
 //!   publishes the other, so numbers are unique and ascend without a counter of their own.
-//! - What was replaced is dropped after the turn ends: freeing a large version, or a `Drop` of the user's that
-//!   updates the state again, never happens under the lock.
+//! - Whatever is dropped is dropped after the turn ends, also when user code panics: the version that was replaced, a
+//!   clone that was refused, what a closure holds. So freeing a large version, or a `Drop` of the user's that updates the
+//!   state again, never happens under the lock. Only `Clone` and the closure itself run within the turn.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -18,7 +19,7 @@ use std::sync::Weak;
 
 use super::snapshot::{Guard, Snapshot, Version};
 use super::watch::{Watch, Watchers};
-use crate::sync::{Arc, AtomicUsize, Mutex, MutexGuard, Ordering, Swap, thread_mark};
+use crate::sync::{Arc, Holder, Mutex, MutexGuard, Swap};
 use crate::weaken;
 
 /// A value that is changed version by version while any number of threads read it.
@@ -117,7 +118,10 @@ impl<T: Send + Sync + 'static> State<T> {
     ///
     /// If called from within an update of the same state.
     pub fn replace(&self, value: T) -> Snapshot<T> {
-        let Ok(published) = self.publish(|_| Ok::<_, Infallible>((value, ())));
+        let Ok(published) = self.publish(|_, next| {
+            *next = Some(value);
+            Ok::<_, Infallible>(())
+        });
         Snapshot::new(published.old)
     }
 
@@ -176,13 +180,16 @@ impl<T: Send + Sync + 'static> State<T> {
     where
         T: Clone,
     {
-        let published = self.publish(|current| {
-            let mut value = current.value.clone();
-            let result = change(&mut value);
+        // Where the value's own `Clone` panics, the closure is dropped here: after the turn.
+        let mut change = Some(change);
+        let published = self.publish(|current, next| {
+            let value = next.insert(current.value.clone());
+            let Some(change) = change.take() else { unreachable!("a turn runs once") };
+            let result = change(value);
             if weaken::is("error_published") && result.is_err() {
                 self.current.swap(Arc::new(Version::new(current.number + 1, value.clone())));
             }
-            Ok((value, result?))
+            result
         })?;
         Ok(published.result)
     }
@@ -208,7 +215,10 @@ impl<T: Send + Sync + 'static> State<T> {
     where
         T: Clone,
     {
-        let Ok(published) = self.publish(|_| Ok::<_, Infallible>((T::clone(to), ())));
+        let Ok(published) = self.publish(|_, next| {
+            *next = Some(T::clone(to));
+            Ok::<_, Infallible>(())
+        });
         Snapshot::new(published.old)
     }
 
@@ -218,24 +228,32 @@ impl<T: Send + Sync + 'static> State<T> {
     where
         T: Clone,
     {
-        self.publish(|current| {
-            if from.is(current) || weaken::is("undo_unchecked") { Ok((T::clone(to), ())) } else { Err(()) }
+        self.publish(|current, next| {
+            if !from.is(current) && !weaken::is("undo_unchecked") {
+                return Err(());
+            }
+            *next = Some(T::clone(to));
+            Ok(())
         })
         .ok()
         .map(|published| Snapshot::new(published.new))
     }
 
-    /// Takes the turn, lets `next` make the next value from the current version, publishes it.
+    /// Takes the turn, lets `make` put the next value in its place, given the current version, and publishes it.
     fn publish<R, E>(
         &self,
-        next: impl FnOnce(&Version<T>) -> Result<(T, R), E>,
+        make: impl FnOnce(&Version<T>, &mut Option<T>) -> Result<R, E>,
     ) -> Result<Published<T, R>, E> {
         let early = |name| weaken::is(name).then(|| self.current.load_full());
         let (base, numbered, replaced) =
             (early("base_before_turn"), early("number_before_turn"), early("replaced_before_turn"));
+        // Declared before the turn, and so dropped after it, also by `?` and by a panic in `make`.
+        let (current, mut next);
+        next = None;
         let turn = self.turns.take();
-        let current = base.unwrap_or_else(|| self.current.load_full());
-        let (value, result) = next(&current)?;
+        current = base.unwrap_or_else(|| self.current.load_full());
+        let result = make(&current, &mut next)?;
+        let Some(value) = next.take() else { unreachable!("a value that is well is in its place") };
         let number = numbered.as_ref().unwrap_or(&current).number + 1;
         let new = Arc::new(Version::new(number, value));
         self.current.swap(Arc::clone(&new));
@@ -280,21 +298,18 @@ impl<T: RefUnwindSafe> RefUnwindSafe for State<T> {}
 #[derive(Default)]
 struct Turns {
     lock: Mutex<()>,
-    /// Mark of the thread whose turn it is, 0 for none. Relaxed throughout: a thread compares it with its own mark
-    /// only, and what it stored itself it also sees.
-    owner: AtomicUsize,
+    holder: Holder,
 }
 
 impl Turns {
     fn take(&self) -> Turn<'_> {
-        let me = thread_mark();
         assert!(
-            self.owner.load(Ordering::Relaxed) != me,
+            !self.holder.is_me(),
             "a State was written (update, replace, rollback) from within an update of the same State, which would \
              wait for itself for ever; change the value that the outer update was given instead"
         );
         let lock = self.lock.lock();
-        self.owner.store(me, Ordering::Relaxed);
+        self.holder.set();
         Turn { turns: self, _lock: lock }
     }
 }
@@ -308,14 +323,14 @@ struct Turn<'a> {
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
         // Before the field `_lock` is dropped, hence before the next owner stores its mark.
-        self.turns.owner.store(0, Ordering::Relaxed);
+        self.turns.holder.clear();
     }
 }
 
 #[cfg(test)]
 mod tests {
     use std::panic::catch_unwind;
-    use std::sync::atomic::{AtomicBool, AtomicU64};
+    use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
     use std::sync::{LazyLock, mpsc};
     use std::thread;
 

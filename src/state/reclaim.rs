@@ -5,41 +5,48 @@
 //! Two exceptions, both dropped on the spot: what an update replaces (it freed about what the update allocated, and
 //! memory is freed cheapest where it was allocated), and a version handed over when the thread has [`MOST_WAITING`]
 //! to do already (garbage must not grow without bound).
+//!
+//! Where there is no thread versions are dropped on the spot, too: in the child of a fork, which has only the thread that
+//! called it (and perhaps a queue that was locked at that moment), under Miri, which wants every thread ended before the
+//! first one, and where the system gives no thread.
+//!
+//! What is nested deep (a map in a value of a map, and so on) is dropped by recursion: our own nodes take a bounded part of
+//! the stack for each collection, and the rest is the user's. The thread has 64 MiB of stack for that, reserved.
 
 /// Versions that may wait for the thread.
-#[cfg(not(loom))]
+#[cfg(not(any(loom, miri)))]
 const MOST_WAITING: usize = 1_024;
 
 /// Drops `value` soon, on the thread; or here and now where that is not possible.
-#[cfg(not(loom))]
+#[cfg(not(any(loom, miri)))]
 pub(super) fn reclaim<T: Send + 'static>(value: T) {
     if std::mem::needs_drop::<T>() {
         thread::hand_over(value);
     }
 }
 
-/// In a model everything happens on the threads that the model made.
-#[cfg(loom)]
+/// In a model everything happens on the threads that the model made, and under Miri on those that the program joins.
+#[cfg(any(loom, miri))]
 pub(super) fn reclaim<T: Send + 'static>(value: T) {
     drop(value);
 }
 
-#[cfg(not(loom))]
+#[cfg(not(any(loom, miri)))]
 mod thread {
-    use std::panic::{AssertUnwindSafe, catch_unwind};
     use std::sync::OnceLock;
     use std::time::Duration;
 
     use super::MOST_WAITING;
-    use crate::sync::{Condvar, Mutex, spawn};
+    use crate::sync::{Condvar, Mutex, caught, spawn};
 
     /// The thread looks again after this time before it goes to sleep, so that a burst of drops wakes it once.
     const LINGER: Duration = Duration::from_millis(2);
 
     type Garbage = Box<dyn Send>;
 
-    #[derive(Default)]
     struct Reclaimer {
+        /// The process that has the thread.
+        process: u32,
         queue: Mutex<Queue>,
         filled: Condvar,
     }
@@ -55,12 +62,17 @@ mod thread {
     static RECLAIMER: OnceLock<Option<&'static Reclaimer>> = OnceLock::new();
 
     fn start() -> Option<&'static Reclaimer> {
-        let reclaimer: &'static Reclaimer = Box::leak(Box::default());
+        let (process, queue, filled) = (std::process::id(), Mutex::default(), Condvar::default());
+        let reclaimer: &'static Reclaimer = Box::leak(Box::new(Reclaimer { process, queue, filled }));
         spawn("perennial-reclaim", || reclaimer.run()).ok().map(|_detached| reclaimer)
     }
 
     pub(super) fn hand_over<T: Send + 'static>(value: T) {
         let Some(reclaimer) = *RECLAIMER.get_or_init(start) else { return drop(value) };
+        // Before the lock: a fork may have copied it locked.
+        if reclaimer.process != std::process::id() {
+            return drop(value);
+        }
         let mut queue = reclaimer.queue.lock();
         if queue.waiting.len() >= MOST_WAITING {
             drop(queue);
@@ -86,8 +98,8 @@ mod thread {
                 drop(queue);
                 lingered = batch.is_empty();
                 for value in batch {
-                    // A panic of a user's Drop was reported by the panic hook; the others are dropped all the same.
-                    let _ = catch_unwind(AssertUnwindSafe(|| drop(value)));
+                    // Of a user's Drop that panics; the others are dropped all the same.
+                    let _ = caught(|| drop(value));
                 }
                 std::thread::sleep(LINGER);
             }

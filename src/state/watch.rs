@@ -1,13 +1,13 @@
 //! Following a state as it is written.
 
-use std::sync::Weak;
+use std::sync::{Arc, Weak};
 
 use crate::sync::{AtomicBool, Ordering, RwLock};
 
 /// Somebody who follows a state.
 pub(crate) trait Watch: Send + Sync {
-    /// A version was published. Runs on the writer's thread, after its turn: holding it up slows this writer down and
-    /// no other.
+    /// A version was published. Runs on the writer's thread, after its turn and under no lock: holding it up slows this
+    /// writer down and no other.
     fn published(&self);
 }
 
@@ -15,20 +15,23 @@ pub(crate) trait Watch: Send + Sync {
 pub(super) struct Watchers {
     /// Relaxed: a watcher that came during an update may miss it, as if it had come after it.
     any: AtomicBool,
-    list: RwLock<Vec<Weak<dyn Watch>>>,
+    /// Replaced, never changed: writers take it out of the lock, since a watcher may hold one of them up, and waiting for
+    /// the lock beside it would hold up all.
+    list: RwLock<List>,
 }
+
+type List = Arc<[Weak<dyn Watch>]>;
 
 impl Default for Watchers {
     fn default() -> Self {
-        Self { any: AtomicBool::new(false), list: RwLock::new(Vec::new()) }
+        Self { any: AtomicBool::new(false), list: RwLock::new(Arc::new([])) }
     }
 }
 
 impl Watchers {
     pub(super) fn add(&self, watcher: Weak<dyn Watch>) {
         let mut list = self.list.write();
-        list.retain(|watcher| watcher.strong_count() > 0);
-        list.push(watcher);
+        *list = alive(&list).chain([watcher]).collect();
         self.any.store(true, Ordering::Relaxed);
     }
 
@@ -41,17 +44,21 @@ impl Watchers {
 
     #[cold]
     fn tell(&self) {
-        let list = self.list.read();
-        let mut alive = false;
+        let list = Arc::clone(&self.list.read());
+        let mut any = false;
+        // Letting go of the last reference to a watcher may drop states, and with them values of the user's.
         for watcher in list.iter().filter_map(Weak::upgrade) {
             watcher.published();
-            alive = true;
+            any = true;
         }
-        drop(list);
-        if !alive {
+        if !any {
             let mut list = self.list.write();
-            list.retain(|watcher| watcher.strong_count() > 0);
+            *list = alive(&list).collect();
             self.any.store(!list.is_empty(), Ordering::Relaxed);
         }
     }
+}
+
+fn alive(list: &List) -> impl Iterator<Item = Weak<dyn Watch>> {
+    list.iter().filter(|watcher| watcher.strong_count() > 0).cloned()
 }

@@ -10,7 +10,7 @@ use super::log::Log;
 use super::options::Options;
 use super::pacing::{Pace, Pacing};
 use crate::retention::Retention;
-use crate::sync::{JoinHandle, spawn};
+use crate::sync::{JoinHandle, join, spawn};
 
 /// The thread. Dropping it calls off what it does, and waits for it.
 pub(crate) struct Compactor {
@@ -51,8 +51,8 @@ impl Drop for Compactor {
         }
         self.pacing.stop();
         if let Some(thread) = self.thread.take() {
-            // A panic of its own was printed; the store does not depend on the thread.
-            let _ = thread.join();
+            // The store does not depend on the thread.
+            join(thread);
         }
     }
 }

@@ -93,14 +93,17 @@ pub(crate) fn decompress(codec: Codec, stored: &[u8], raw: &mut [u8]) -> bool {
             same
         }
         Codec::Lz4 => lz4_flex::block::decompress_into(stored, raw).is_ok_and(|len| len == raw.len()),
-        Codec::Zstd => ZSTD.with(|slot| {
-            let mut slot = slot.borrow_mut();
-            if slot.is_none() {
-                *slot = bulk::Decompressor::new().ok();
-            }
-            let Some(decompressor) = &mut *slot else { return false };
-            decompressor.decompress_to_buffer(stored, raw).is_ok_and(|len| len == raw.len())
-        }),
+        Codec::Zstd => {
+            let mut decompress = |slot: &mut Option<bulk::Decompressor<'static>>| {
+                if slot.is_none() {
+                    *slot = bulk::Decompressor::new().ok();
+                }
+                let Some(decompressor) = slot else { return false };
+                decompressor.decompress_to_buffer(stored, raw).is_ok_and(|len| len == raw.len())
+            };
+            // Gone where the thread is ending, and a destructor of another variable reads.
+            ZSTD.try_with(|slot| decompress(&mut slot.borrow_mut())).unwrap_or_else(|_| decompress(&mut None))
+        }
     }
 }
 

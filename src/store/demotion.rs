@@ -53,6 +53,7 @@ impl Store {
         let demoted = Demotion::run(state, target_bytes, lease, &trusts, opening.demoted());
         if demoted.nodes > 0 {
             opening.set_demoted(end);
+            drop(turn);
             metrics::demoted(demoted.bytes);
         }
         Ok(demoted)

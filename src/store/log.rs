@@ -25,7 +25,7 @@ use crate::error::{Error, Result};
 use crate::metrics::{self, Stopwatch};
 use crate::node::{Address, RecordHead, Sink, Tag, Trust};
 use crate::storage::{Lock, Storage};
-use crate::sync::{Mutex, MutexGuard, OwnedGuard, OwnedMutex};
+use crate::sync::{Holder, Mutex, MutexGuard, OwnedGuard, OwnedMutex};
 
 /// A reader beside a writer looks this often before it believes that something is damaged.
 const READ_ATTEMPTS: u32 = 5;
@@ -42,8 +42,12 @@ pub(crate) struct Log {
     /// What compaction takes from the options.
     compression: Compression,
     block_bytes: u32,
-    /// Held by the one pass of compaction that runs.
+    /// The thread that has the writer.
+    writing: Arc<Holder>,
+    /// Held by the one pass of compaction that runs, and by what walks the files.
     compacting: Mutex<()>,
+    /// The thread that has it.
+    walking: Holder,
     /// What all passes did.
     compacted: Mutex<Compacted>,
     /// Released last.
@@ -178,7 +182,9 @@ impl Log {
             epoch,
             compression: options.compression,
             block_bytes: options.block_bytes,
+            writing: Arc::default(),
             compacting: Mutex::new(()),
+            walking: Holder::default(),
             compacted: Mutex::default(),
             _lock: lock,
         }
@@ -193,13 +199,32 @@ impl Log {
     ///
     /// # Errors
     ///
-    /// [`Error::Poisoned`] if the log was opened read-only.
+    /// [`Error::Poisoned`] if the log was opened read-only; [`Error::Reentrant`] if this thread has the writer.
     pub(crate) fn writer(&self) -> Result<Turn> {
         self.opening.directory.expect_owner()?;
-        match &self.writer {
-            Some(writer) => Ok(Turn(writer.lock())),
-            None => Err(Error::Poisoned { cause: "it was opened read-only".into() }),
+        let Some(writer) = &self.writer else {
+            return Err(Error::Poisoned { cause: "it was opened read-only".into() });
+        };
+        self.expect_not_writing()?;
+        let guard = writer.lock();
+        self.writing.set();
+        Ok(Turn { holder: Arc::clone(&self.writing), guard })
+    }
+
+    /// Makes sure that this thread does not have the writer: code of the user's that runs under it (`Serialize`, `Drop` …)
+    /// would wait for itself.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Reentrant`] if it has.
+    pub(crate) fn expect_not_writing(&self) -> Result<()> {
+        if !self.writing.is_me() {
+            return Ok(());
         }
+        let what = "a store was written, compacted or checked from within code that it runs while it writes (Serialize, \
+                    Deserialize, Clone or Drop of what is checkpointed or demoted), which would wait for itself for ever; \
+                    do it after that call, or on another thread";
+        Err(Error::Reentrant { what: what.to_owned() })
     }
 
     /// Makes all commits so far durable, and returns the id of the newest of them (0: there is none). Does not hold
@@ -271,10 +296,12 @@ impl Log {
     pub(crate) fn compact(&self, threshold: f64, pace: Pace) -> Result<Compacted> {
         self.opening.directory.expect_owner()?;
         pace.stand_aside(true);
-        let _alone = self.hold_compaction()?;
+        let alone = self.hold_compaction();
         pace.stand_aside(false);
+        let alone = alone?;
         let watch = Stopwatch::start();
         let done = Pass::begin(self, threshold, pace)?.run()?;
+        drop(alone);
         metrics::compacted(watch, done.old_bytes, done.new_bytes);
         self.compacted.lock().add(done);
         Ok(done)
@@ -289,10 +316,18 @@ impl Log {
     ///
     /// # Errors
     ///
-    /// [`Error::Forked`] in a fork, where the thread that compacts may hold it for ever.
-    pub(crate) fn hold_compaction(&self) -> Result<MutexGuard<'_, ()>> {
+    /// [`Error::Forked`] in a fork, where the thread that compacts may hold it for ever; [`Error::Reentrant`] if this thread holds it, or has the writer, for which a pass may wait.
+    pub(crate) fn hold_compaction(&self) -> Result<Walk<'_>> {
         self.opening.directory.expect_owner()?;
-        Ok(self.compacting.lock())
+        self.expect_not_writing()?;
+        if self.walking.is_me() {
+            let what = "a store was compacted, checked, measured or copied from within a progress callback of such a call, \
+                        which would wait for itself for ever; do it after that call, or on another thread";
+            return Err(Error::Reentrant { what: what.to_owned() });
+        }
+        let guard = self.compacting.lock();
+        self.walking.set();
+        Ok(Walk { holder: &self.walking, _guard: guard })
     }
 
     /// What blocks of this opening carry.
@@ -323,7 +358,7 @@ impl Log {
     pub(crate) fn closed_manifest(&self) -> Result<Manifest> {
         match (&self.found, &self.writer) {
             (Some(found), _) => Ok(Manifest { clean: true, buffered: false, ..found.clone() }),
-            (None, Some(writer)) => Ok(writer.lock().closed_manifest()),
+            (None, Some(_)) => Ok(self.writer()?.closed_manifest()),
             (None, None) => Err(Error::Poisoned { cause: "it was closed".into() }),
         }
     }
@@ -353,33 +388,56 @@ impl Drop for Log {
 
 /// The writer, held by one thread for one checkpoint. A panic while it is held gives it back as it is: what was
 /// appended stays in the batch.
-pub(crate) struct Turn(OwnedGuard<Writer>);
+pub(crate) struct Turn {
+    holder: Arc<Holder>,
+    guard: OwnedGuard<Writer>,
+}
 
 impl Deref for Turn {
     type Target = Writer;
 
     fn deref(&self) -> &Writer {
-        &self.0
+        &self.guard
     }
 }
 
 impl DerefMut for Turn {
     fn deref_mut(&mut self) -> &mut Writer {
-        &mut self.0
+        &mut self.guard
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        // Before the guard is dropped, hence before the next holder says that it has the writer.
+        self.holder.clear();
+    }
+}
+
+/// The files as they are, held by one thread that walks them.
+pub(crate) struct Walk<'a> {
+    holder: &'a Holder,
+    _guard: MutexGuard<'a, ()>,
+}
+
+impl Drop for Walk<'_> {
+    fn drop(&mut self) {
+        // As a turn ends.
+        self.holder.clear();
     }
 }
 
 impl Sink for Turn {
     fn tag(&self) -> Tag {
-        self.0.tag()
+        self.guard.tag()
     }
 
     fn trust(&self) -> Option<Arc<dyn Trust>> {
-        self.0.trust()
+        self.guard.trust()
     }
 
     fn append(&mut self, head: RecordHead, refs: &[Address], payload: &[u8]) -> Result<Address> {
-        self.0.append(head, refs, payload)
+        self.guard.append(head, refs, payload)
     }
 }
 

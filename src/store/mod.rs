@@ -187,12 +187,12 @@ impl Store {
     ///
     /// [`Error::Encode`] if the type, or this value, cannot be read back; nothing is committed, and the store goes on.
     /// [`Error::Io`] if the disk refuses: the store is then [`Error::Poisoned`] until it is opened again, and the state
-    /// in memory is as it was.
+    /// in memory is as it was. [`Error::Reentrant`] if it is called by code that this store runs while it writes, such as a
+    /// value's own `Serialize`.
     ///
     /// # Panics
     ///
-    /// When the value's own `Serialize` panics (nothing is committed, and the store goes on) or checkpoints to this
-    /// store itself.
+    /// When the value's own `Serialize` panics: nothing is committed, and the store goes on.
     pub fn checkpoint<T: Persist>(&self, state: &T) -> Result<Checkpoint> {
         self.checkpoint_with(&[(STATE, state)], &CheckpointOptions::new())
     }
@@ -232,6 +232,8 @@ impl Store {
             Some(id) => Some(self.log.find(id.0)?.id),
             None => self.log.latest().map(|commit| commit.id),
         };
+        // Before it waits for compaction, which may wait for the writer.
+        self.log.expect_not_writing()?;
         if let Some(compactor) = &self.compactor {
             compactor.pacing().admit();
         }
@@ -241,6 +243,8 @@ impl Store {
         let roots = states.iter().map(root).collect::<Result<_>>()?;
         let draft = Draft { parent, label: how.label.clone(), roots, ..Draft::default() };
         let commit = turn.borrow_mut().commit(draft, how.durability.unwrap_or(self.options.durability))?;
+        // Others go on; and what is told of the checkpoint runs code of the user's.
+        drop((save, turn));
         if let Some(compactor) = &self.compactor {
             compactor.pacing().grew(commit.written_bytes);
         }

@@ -45,11 +45,20 @@ impl Syncer {
 
     /// Remembers a failure, unless there was one before, and gives it back.
     pub(crate) fn poison(&self, error: Error) -> Error {
-        self.failure.get_or_init(|| {
+        if self.remember(&error) {
             metrics::poisoned();
+        }
+        error
+    }
+
+    /// Remembers a failure; whether it is the first.
+    fn remember(&self, error: &Error) -> bool {
+        let mut is_first = false;
+        self.failure.get_or_init(|| {
+            is_first = true;
             error.to_string()
         });
-        error
+        is_first
     }
 
     /// Starts from a store whose commits up to `id` are durable.
@@ -105,7 +114,15 @@ impl Syncer {
             if synced.is_err() && weaken::canary("sync_retried") {
                 synced = file.sync_data();
             }
-            synced.map_err(|source| self.poison(Error::Io { action: "sync", path: path.clone(), source }))?;
+            if let Err(source) = synced {
+                let error = Error::Io { action: "sync", path: path.clone(), source };
+                let is_first = self.remember(&error);
+                drop(active);
+                if is_first {
+                    metrics::poisoned();
+                }
+                return Err(error);
+            }
         }
         let late = weaken::is("written_after_sync").then(|| self.written.load(Ordering::Acquire));
         self.synced.store(late.unwrap_or(written), Ordering::Release);

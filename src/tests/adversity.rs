@@ -11,12 +11,14 @@ use crate::{HashMap, HashSet, OrdMap, OrdSet, Vector};
 
 thread_local! {
     /// Calls of user code until one panics, and whether those of `Drop` count.
-    static FUSE: Cell<usize> = const { Cell::new(usize::MAX) };
-    static DROPS_BURN: Cell<bool> = const { Cell::new(false) };
+    pub(super) static FUSE: Cell<usize> = const { Cell::new(usize::MAX) };
+    pub(super) static DROPS_BURN: Cell<bool> = const { Cell::new(false) };
+    /// What is done instead of panicking.
+    pub(super) static ACT: Cell<Option<fn()>> = const { Cell::new(None) };
     /// Items that are alive, by number.
-    static LIVE: RefCell<BTreeSet<u64>> = const { RefCell::new(BTreeSet::new()) };
+    pub(super) static LIVE: RefCell<BTreeSet<u64>> = const { RefCell::new(BTreeSet::new()) };
     static NEXT: Cell<u64> = const { Cell::new(0) };
-    static DROPPED_TWICE: Cell<bool> = const { Cell::new(false) };
+    pub(super) static DROPPED_TWICE: Cell<bool> = const { Cell::new(false) };
 }
 
 fn burn() {
@@ -24,6 +26,9 @@ fn burn() {
         0 => {
             // One panic is enough: what is dropped while it unwinds may clone.
             FUSE.set(usize::MAX);
+            if let Some(act) = ACT.take() {
+                return act();
+            }
             // Unlike `panic!`, prints nothing.
             resume_unwind(Box::new("the fuse blew"));
         }
@@ -33,13 +38,13 @@ fn burn() {
 }
 
 /// A number, large enough that few of them fill a leaf.
-struct Touchy {
-    number: u32,
-    id: u64,
+pub(super) struct Touchy {
+    pub(super) number: u32,
+    pub(super) id: u64,
     _wide: [u64; 6],
 }
 
-fn touchy(number: u32) -> Touchy {
+pub(super) fn touchy(number: u32) -> Touchy {
     let id = NEXT.get();
     NEXT.set(id + 1);
     LIVE.with_borrow_mut(|live| live.insert(id));
@@ -96,17 +101,17 @@ impl Hash for Touchy {
 type Pairs = Vec<(Touchy, Touchy)>;
 
 #[derive(Clone)]
-struct World {
-    hash: HashMap<Touchy, Touchy>,
-    ord: OrdMap<Touchy, Touchy>,
-    set: HashSet<Touchy>,
-    items: OrdSet<Touchy>,
-    vector: Vector<Touchy>,
+pub(super) struct World {
+    pub(super) hash: HashMap<Touchy, Touchy>,
+    pub(super) ord: OrdMap<Touchy, Touchy>,
+    pub(super) set: HashSet<Touchy>,
+    pub(super) items: OrdSet<Touchy>,
+    pub(super) vector: Vector<Touchy>,
 }
 
 impl World {
     /// The collections that operations of this name are about, of 60 items each.
-    fn new(name: &str) -> Self {
+    pub(super) fn new(name: &str) -> Self {
         let of = |kinds: &[&str]| 0..if kinds.iter().any(|kind| name.starts_with(kind)) { 60 } else { 0 };
         let (hash, ord) = (of(&["map", "set"]), of(&["ord"]));
         Self {
@@ -118,7 +123,7 @@ impl World {
         }
     }
 
-    fn check(&self) {
+    pub(super) fn check(&self) {
         self.hash.check();
         self.ord.check();
         self.set.map.check();
@@ -146,9 +151,9 @@ fn pairs(numbers: std::ops::Range<u32>) -> Pairs {
 }
 
 /// Its name, whether nothing has changed when it panics, what it does to a world, given another version of it.
-type Op = (&'static str, bool, fn(&mut World, &World));
+pub(super) type Op = (&'static str, bool, fn(&mut World, &World));
 
-const OPS: &[Op] = &[
+pub(super) const OPS: &[Op] = &[
     ("map insert", true, |w, _| drop(w.hash.insert(touchy(1000), touchy(1)))),
     ("map replace", true, |w, _| drop(w.hash.insert(touchy(7), touchy(1)))),
     ("map remove", true, |w, _| drop(w.hash.remove(&touchy(7)))),

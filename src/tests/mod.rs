@@ -14,6 +14,7 @@ mod golden;
 mod grown;
 pub(crate) mod hooked;
 mod kill;
+mod letting_go;
 mod locks;
 mod log;
 mod migrate;

@@ -14,6 +14,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
 use std::fmt;
+use std::mem::ManuallyDrop;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -232,14 +233,17 @@ enum Slot {
     Failed(Error),
 }
 
-per_thread!(static SLOT: Cell<Slot> = Cell::new(Slot::Idle));
+// Without a destructor, the variable is there as long as the thread runs: also while destructors of others do, which may
+// checkpoint and restore. Nothing is left in it to be dropped: an exchange ends with an idle slot.
+per_thread!(static SLOT: Cell<ManuallyDrop<Slot>> = Cell::new(ManuallyDrop::new(Slot::Idle)));
 
 fn take_slot() -> Slot {
-    SLOT.with(|slot| slot.replace(Slot::Idle))
+    SLOT.with(|slot| ManuallyDrop::into_inner(slot.replace(ManuallyDrop::new(Slot::Idle))))
 }
 
 fn put_slot(content: Slot) {
-    SLOT.with(|slot| slot.set(content));
+    // What was there is dropped when the slot has its new content.
+    drop(SLOT.with(|slot| ManuallyDrop::into_inner(slot.replace(ManuallyDrop::new(content)))));
 }
 
 /// Empties the slot when an exchange ends, however it ends.

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::fmt;
+use std::mem::ManuallyDrop;
 
 use serde::de;
 
@@ -37,11 +38,28 @@ impl de::Error for Stop {
     }
 }
 
-// The fields that a value could not be made without.
-per_thread!(static MISSED: RefCell<Vec<&'static str>> = RefCell::new(Vec::new()));
+// The fields that a value could not be made without. Without a destructor, the variable is there as long as the thread
+// runs; `missed_during` leaves in it what it found.
+per_thread!(
+    static MISSED: RefCell<ManuallyDrop<Vec<&'static str>>> = RefCell::new(ManuallyDrop::new(Vec::new()))
+);
 
-/// The fields that values could not be made without since this was last called: serde tells it where it asks for an
+/// Calls what makes values, and tells the fields that they could not be made without: serde tells it where it asks for an
 /// error, and nobody afterwards.
-pub(super) fn take_missed() -> Vec<&'static str> {
-    MISSED.with(RefCell::take)
+pub(super) fn missed_during<R>(call: impl FnOnce() -> R) -> (R, Vec<&'static str>) {
+    /// What a call that this one is part of has missed. Put back also when the call panics.
+    struct Outer(Vec<&'static str>);
+    impl Drop for Outer {
+        fn drop(&mut self) {
+            swap(std::mem::take(&mut self.0));
+        }
+    }
+    fn swap(fields: Vec<&'static str>) -> Vec<&'static str> {
+        MISSED.with(|missed| ManuallyDrop::into_inner(missed.replace(ManuallyDrop::new(fields))))
+    }
+    let mut outer = Outer(swap(Vec::new()));
+    let result = call();
+    let missed = swap(std::mem::take(&mut outer.0));
+    std::mem::forget(outer);
+    (result, missed)
 }

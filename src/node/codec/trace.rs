@@ -24,7 +24,7 @@ use super::NOT_SELF_DESCRIBING;
 use super::plan::Added;
 use super::session::Collection;
 use super::shape::{self, Shape};
-use super::stop::{Stop, take_missed};
+use super::stop::{Stop, missed_during};
 use super::tracer::{Fields, Items, OneVariant, Tracer};
 use crate::error::{Error, Result};
 
@@ -44,15 +44,13 @@ const MAX_STACK: usize = 64;
 /// `Error::Encode` where the type asks the format what comes next (untagged and tagged enums, flattened structs),
 /// which no binary record can answer.
 pub(crate) fn shape_of<T: DeserializeOwned>() -> Result<Shape> {
-    trace::<T>(&mut State::default())
+    missed_during(|| trace::<T>(&mut State::default())).0
 }
 
 /// Whether `T` can do without these fields.
 pub(crate) fn has_defaults<T: DeserializeOwned>(added: Vec<Added>) -> bool {
     let mut state = State { absent: added, ..State::default() };
-    take_missed();
-    let traced = trace::<T>(&mut state).is_ok();
-    let missed = take_missed();
+    let (traced, missed) = missed_during(|| trace::<T>(&mut state).is_ok());
     traced && !state.absent.iter().any(|(names, at)| missed.contains(&names[*at].as_str()))
 }
 
