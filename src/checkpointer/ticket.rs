@@ -283,3 +283,98 @@ impl fmt::Debug for Ticket {
         f.debug_struct("Ticket").field("outcome", &self.try_wait()).finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+    use std::pin::pin;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::Wake;
+
+    use super::*;
+
+    fn refused() -> Outcome {
+        Err(Arc::new(Error::Refused { what: "on purpose".to_owned() }))
+    }
+
+    struct Count(AtomicUsize);
+
+    impl Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn of_the_tasks_that_a_ticket_moved_through_only_the_last_is_kept_and_woken() {
+        let promise = Promise::default();
+        let (mut one, mut other) = (promise.ticket(), promise.ticket());
+        let tasks: Vec<_> = (0..1000).map(|_| Arc::new(Count(AtomicUsize::new(0)))).collect();
+        for task in &tasks {
+            let waker = Waker::from(Arc::clone(task));
+            assert!(Pin::new(&mut one).poll(&mut Context::from_waker(&waker)).is_pending());
+            assert!(Pin::new(&mut one).poll(&mut Context::from_waker(&waker)).is_pending());
+        }
+        let waker = Waker::from(Arc::clone(&tasks[0]));
+        assert!(Pin::new(&mut other).poll(&mut Context::from_waker(&waker)).is_pending());
+        drop(waker);
+        let held = |task: &Arc<Count>| Arc::strong_count(task) - 1;
+        assert_eq!((held(&tasks[0]), held(&tasks[998]), held(&tasks[999])), (1, 0, 1));
+        // A ticket that is gone wakes nobody.
+        let (mut third, waker) = (one.clone(), Waker::from(Arc::clone(&tasks[1])));
+        assert!(Pin::new(&mut third).poll(&mut Context::from_waker(&waker)).is_pending());
+        drop((third, waker));
+        assert_eq!(held(&tasks[1]), 0);
+        promise.give(refused());
+        let woken: usize = tasks.iter().map(|task| task.0.load(Ordering::Relaxed)).sum();
+        assert_eq!(
+            (woken, tasks[0].0.load(Ordering::Relaxed), tasks[999].0.load(Ordering::Relaxed)),
+            (2, 1, 1)
+        );
+        assert!(matches!(
+            Pin::new(&mut one).poll(&mut Context::from_waker(Waker::noop())),
+            Poll::Ready(Err(_))
+        ));
+    }
+
+    thread_local!(static WATCHED: RefCell<Option<Ticket>> = const { RefCell::new(None) });
+
+    /// A task that looks at a ticket, which takes its lock, when the last of its wakers is dropped.
+    struct Looks;
+
+    impl Wake for Looks {
+        fn wake(self: Arc<Self>) {}
+    }
+
+    impl Drop for Looks {
+        fn drop(&mut self) {
+            if let Some(ticket) = WATCHED.take() {
+                assert_eq!(ticket.is_done(), ticket.try_wait().is_some());
+                WATCHED.set(Some(ticket));
+            }
+        }
+    }
+
+    #[test]
+    fn a_waker_is_dropped_without_the_lock() {
+        let (done, is_done) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            let promise = Promise::default();
+            WATCHED.set(Some(promise.ticket()));
+            let mut ticket = pin!(promise.ticket());
+            // Replaced by the next, and at last dropped with the ticket.
+            for _ in 0..3 {
+                let waker = Waker::from(Arc::new(Looks));
+                assert!(ticket.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+            }
+            let mut other = promise.ticket();
+            assert!(
+                Pin::new(&mut other).poll(&mut Context::from_waker(&Arc::new(Looks).into())).is_pending()
+            );
+            drop(other);
+            promise.give(refused());
+            done.send(()).unwrap();
+        });
+        is_done.recv_timeout(Duration::from_secs(30)).expect("it waits for itself");
+    }
+}

@@ -12,6 +12,8 @@ mod watch;
 
 pub use cell::State;
 pub use history::{Depth, Entry, History};
+#[cfg(test)]
+pub(crate) use reclaim::KeepBusy;
 pub use snapshot::{Guard, Snapshot};
 pub(crate) use watch::Watch;
 

@@ -21,7 +21,7 @@ const MOST_WAITING: usize = 1_024;
 #[cfg(not(any(loom, miri)))]
 pub(super) fn reclaim<T: Send + 'static>(value: T) {
     if std::mem::needs_drop::<T>() {
-        thread::hand_over(value);
+        thread::hand_over(value, std::process::id());
     }
 }
 
@@ -67,10 +67,11 @@ mod thread {
         spawn("perennial-reclaim", || reclaimer.run()).ok().map(|_detached| reclaimer)
     }
 
-    pub(super) fn hand_over<T: Send + 'static>(value: T) {
+    /// Drops `value` on the thread, if it is one of this process.
+    pub(super) fn hand_over<T: Send + 'static>(value: T, process: u32) {
         let Some(reclaimer) = *RECLAIMER.get_or_init(start) else { return drop(value) };
         // Before the lock: a fork may have copied it locked.
-        if reclaimer.process != std::process::id() {
+        if reclaimer.process != process {
             return drop(value);
         }
         let mut queue = reclaimer.queue.lock();
@@ -107,10 +108,50 @@ mod thread {
     }
 }
 
+/// Lets versions be dropped on the spot while it lives: the thread waits for it, with as many as may wait.
 #[cfg(test)]
+pub(crate) struct KeepBusy {
+    _hold: std::sync::mpsc::Sender<()>,
+    _alone: std::sync::MutexGuard<'static, ()>,
+}
+
+/// Held by tests that say where something is dropped: there is one thread for all.
+#[cfg(test)]
+static ALONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
+
+#[cfg(test)]
+impl KeepBusy {
+    pub(crate) fn new() -> Self {
+        let alone = ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let (hold, held) = std::sync::mpsc::channel();
+        reclaim_when(held);
+        Self { _hold: hold, _alone: alone }
+    }
+}
+
+/// Gives the thread something that takes until the other end is dropped, and then as much as may wait for it.
+#[cfg(all(test, not(any(loom, miri))))]
+fn reclaim_when(held: std::sync::mpsc::Receiver<()>) {
+    struct Waits(std::sync::mpsc::Receiver<()>);
+    impl Drop for Waits {
+        fn drop(&mut self) {
+            let _ = self.0.recv();
+        }
+    }
+    reclaim(Waits(held));
+    // The thread takes all that wait at once before it comes to the one that holds it.
+    std::thread::sleep(std::time::Duration::from_millis(50));
+    (0..MOST_WAITING).for_each(|_| reclaim(Box::new(())));
+}
+
+/// There is no thread.
+#[cfg(all(test, any(loom, miri)))]
+fn reclaim_when(_: std::sync::mpsc::Receiver<()>) {}
+
+#[cfg(all(test, not(miri)))]
 mod tests {
     use std::sync::Arc;
-    use std::sync::mpsc;
+    use std::sync::{PoisonError, mpsc};
     use std::thread::ThreadId;
     use std::time::Duration;
 
@@ -128,6 +169,7 @@ mod tests {
 
     #[test]
     fn the_last_snapshot_is_dropped_elsewhere_and_soon() {
+        let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
         let (tell, told) = mpsc::channel();
         let state = State::new(Some(Arc::new(Tell(tell))));
         let snapshot = state.snapshot();
@@ -140,6 +182,7 @@ mod tests {
 
     #[test]
     fn what_an_update_replaces_is_dropped_by_the_update() {
+        let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
         let (tell, told) = mpsc::channel();
         let state = State::new(Some(Arc::new(Tell(tell))));
         state.update(|value| *value = None);
@@ -148,6 +191,7 @@ mod tests {
 
     #[test]
     fn a_panicking_drop_does_not_stop_the_thread() {
+        let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
         struct Panics;
         impl Drop for Panics {
             fn drop(&mut self) {
@@ -161,7 +205,67 @@ mod tests {
     }
 
     #[test]
+    fn a_payload_whose_own_drop_panics_does_not_stop_the_thread() {
+        let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+        struct Payload;
+        impl Drop for Payload {
+            fn drop(&mut self) {
+                std::panic::resume_unwind(Box::new("on purpose, once more"));
+            }
+        }
+        struct Panics;
+        impl Drop for Panics {
+            fn drop(&mut self) {
+                std::panic::resume_unwind(Box::new(Payload));
+            }
+        }
+        let (tell, told) = mpsc::channel();
+        reclaim(Panics);
+        reclaim(Tell(tell));
+        let dropped_by = told.recv_timeout(Duration::from_secs(10)).unwrap();
+        assert_ne!(dropped_by, std::thread::current().id());
+        // Sent before it is known whether the thread went on.
+        let (tell, told) = mpsc::channel();
+        reclaim(Tell(tell));
+        told.recv_timeout(Duration::from_secs(10)).unwrap();
+    }
+
+    #[test]
+    fn in_another_process_there_is_no_thread_to_hand_over_to() {
+        let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+        let (tell, told) = mpsc::channel();
+        reclaim(Tell(tell.clone()));
+        told.recv_timeout(Duration::from_secs(10)).unwrap();
+        thread::hand_over(Tell(tell), std::process::id() ^ 1);
+        assert_eq!(told.try_recv().unwrap(), std::thread::current().id());
+    }
+
+    #[test]
+    fn a_version_nested_as_deep_as_a_large_stack_allows_is_dropped() {
+        let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+        #[derive(Clone)]
+        struct Nest {
+            _inner: Option<crate::HashMap<u8, Self>>,
+            _tell: Option<Arc<Tell>>,
+        }
+        let (tell, told) = mpsc::channel();
+        let innermost = Nest { _inner: None, _tell: Some(Arc::new(Tell(tell))) };
+        let nest = (0..20_000).fold(innermost, |inner, _| {
+            let mut map = crate::HashMap::new();
+            map.insert(0, inner);
+            Nest { _inner: Some(map), _tell: None }
+        });
+        let state = State::new(Some(Arc::new(nest)));
+        let snapshot = state.snapshot();
+        drop(state.replace(None));
+        drop(snapshot);
+        let dropped_by = told.recv_timeout(Duration::from_secs(60)).unwrap();
+        assert_ne!(dropped_by, std::thread::current().id());
+    }
+
+    #[test]
     fn garbage_does_not_pile_up_without_bound() {
+        let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
         let (hold, held) = mpsc::channel::<()>();
         /// Keeps the thread busy until the test ends.
         struct Waits(mpsc::Receiver<()>);

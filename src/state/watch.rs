@@ -62,3 +62,42 @@ impl Watchers {
 fn alive(list: &List) -> impl Iterator<Item = Weak<dyn Watch>> {
     list.iter().filter(|watcher| watcher.strong_count() > 0).cloned()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{OnceLock, mpsc};
+    use std::time::Duration;
+
+    use super::*;
+
+    /// Follows the state once more, as a checkpointer that starts does, while it is told of a version.
+    struct Adds(OnceLock<Arc<Watchers>>, Weak<Self>);
+
+    impl Watch for Adds {
+        fn published(&self) {
+            if let Some(watchers) = self.0.get() {
+                watchers.add(self.1.clone());
+            }
+        }
+    }
+
+    #[test]
+    fn watchers_are_called_under_no_lock() {
+        let (done, is_done) = mpsc::channel();
+        std::thread::spawn(move || {
+            let watchers = Arc::new(Watchers::default());
+            let adds = Arc::new_cyclic(|this| Adds(OnceLock::new(), this.clone()));
+            watchers.add(adds.1.clone());
+            assert!(adds.0.set(Arc::clone(&watchers)).is_ok());
+            watchers.published();
+            watchers.published();
+            assert_eq!(watchers.list.read().len(), 4);
+            drop(adds);
+            watchers.published();
+            assert_eq!(watchers.list.read().len(), 0);
+            assert!(!watchers.any.load(Ordering::Relaxed));
+            done.send(()).unwrap();
+        });
+        is_done.recv_timeout(Duration::from_secs(30)).expect("it waits for itself");
+    }
+}

@@ -22,6 +22,7 @@ mod moved;
 mod ord_map;
 mod peers;
 mod power;
+mod reentry;
 mod shim;
 mod space;
 mod store;
