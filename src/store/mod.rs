@@ -87,7 +87,8 @@ const STATE: &str = "state";
 /// can be shared between threads, which take turns writing.
 ///
 /// Dropping the store leaves it clean and lets another process open it; restored states go on reading what they have
-/// not loaded yet. See [`docs::durability`](crate::docs::durability) for what is promised when, and
+/// not loaded yet. It works on the directory that it opened, wherever that is moved, and belongs to the process that opened it:
+/// in a fork of that process, every call that writes is [`Error::Forked`]. See [`docs::durability`](crate::docs::durability) for what is promised when, and
 /// [`docs::format`](crate::docs::format) for what is written.
 ///
 /// ```
@@ -186,9 +187,9 @@ impl Store {
     /// # Errors
     ///
     /// [`Error::Encode`] if the type, or this value, cannot be read back; nothing is committed, and the store goes on.
-    /// [`Error::Io`] if the disk refuses: the store is then [`Error::Poisoned`] until it is opened again, and the state
-    /// in memory is as it was. [`Error::Reentrant`] if it is called by code that this store runs while it writes, such as a
-    /// value's own `Serialize`.
+    /// [`Error::Io`] if the disk refuses, or the store's files were taken away, and [`Error::Foreign`] if other ones were put
+    /// in their places: the store is then [`Error::Poisoned`] until it is opened again, and the state in memory is as it was.
+    /// [`Error::Reentrant`] if it is called by code that this store runs while it writes, such as a value's own `Serialize`.
     ///
     /// # Panics
     ///

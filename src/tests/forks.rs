@@ -260,6 +260,34 @@ fn unanswered() {
 }
 
 #[test]
+fn versions_that_nobody_holds_are_dropped_in_a_child_too() {
+    run_alone("letting_go");
+}
+
+#[test]
+fn letting_go() {
+    struct Tell(Arc<AtomicBool>);
+    impl Drop for Tell {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+    if alone().is_none() {
+        return;
+    }
+    let let_go = || {
+        let dropped = Arc::new(AtomicBool::new(false));
+        let state = State::new(Some(Arc::new(Tell(Arc::clone(&dropped)))));
+        let snapshot = state.snapshot();
+        drop((state.replace(None), snapshot));
+        dropped
+    };
+    // The thread that drops them is the parent's.
+    let_go();
+    expect_end(fork(|| assert!(let_go().load(Ordering::Relaxed), "it is held for ever")));
+}
+
+#[test]
 fn a_daemon_opens_its_store_again_when_its_parent_is_gone() {
     let dir = tempfile::tempdir().unwrap();
     for test in ["daemon", "daemon_with_threads"] {
