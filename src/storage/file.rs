@@ -136,6 +136,14 @@ impl Storage for FileStorage {
         self.directory.sync()
     }
 
+    fn sync_name(&self) -> io::Result<()> {
+        match File::open(self.path.join("..")) {
+            Ok(parent) => parent.sync_all(),
+            Err(e) if e.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+            Err(e) => Err(e),
+        }
+    }
+
     fn lock(&self, name: &str) -> io::Result<Lock> {
         self.directory.expect_owner()?;
         let lock = lock::take(&self.directory, name)?;

@@ -8,6 +8,7 @@
 //! |---|---|
 //! | [`StorageFile::write_all_at`] | [`StorageFile::sync_data`] of that file |
 //! | [`Storage::create`], [`rename`](Storage::rename), [`remove`](Storage::remove) | [`Storage::sync_dir`] |
+//! | the making of the directory itself | [`Storage::sync_name`] |
 //! | length and preallocation given to `create` | `sync_data` of that file |
 
 mod file;
@@ -78,6 +79,16 @@ pub trait Storage: Send + Sync {
     ///
     /// Whatever the medium says; the names are then in doubt until the directory is read again.
     fn sync_dir(&self) -> io::Result<()>;
+
+    /// Makes the directory's own name durable, in the directory above it. Where there is none, or it may not be opened,
+    /// nothing is done: such a directory was not made by this process.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the medium says.
+    fn sync_name(&self) -> io::Result<()> {
+        Ok(())
+    }
 
     /// Takes the exclusive lock `name`, or says who holds it. Never waits.
     ///

@@ -50,6 +50,8 @@ pub(crate) fn backup(log: &Log, to: &Directory, tell: &mut dyn FnMut(Progress)) 
     }
     to.storage.sync_dir().map_err(|e| to.io_error("sync the directory of", "", e))?;
     manifest.write(to)?;
+    // An earlier attempt may have made the directory and died.
+    to.storage.sync_name().map_err(|e| to.io_error("sync the parent directory of", "", e))?;
     let newest = manifest.newest.map(|newest| super::CheckpointId(newest.id));
     Ok(Backup { newest, segments: segments.len() as u64, bytes: total })
 }

@@ -21,7 +21,7 @@ use std::sync::Arc;
 
 use super::block::RecordBlock;
 use super::compression::Compressor;
-use super::directory::{Directory, parse_segment_name, segment_name};
+use super::directory::{Directory, MANIFEST, parse_segment_name, segment_name};
 use super::log::Log;
 use super::manifest::Manifest;
 use super::mark::{Mark, Swept};
@@ -428,6 +428,7 @@ fn read_chains(
 pub(crate) fn remove_leftovers(directory: &Directory, manifest: &Manifest) -> Result<()> {
     let Some(last) = manifest.segments.last() else { return Ok(()) };
     let names = directory.storage.list().map_err(|e| directory.io_error("list", "", e))?;
+    let mut leftovers = Vec::new();
     for name in &names {
         let Some((number, generation)) = parse_segment_name(name) else { continue };
         let named = manifest.segments.binary_search_by_key(&number, |entry| entry.number).ok();
@@ -438,11 +439,20 @@ pub(crate) fn remove_leftovers(directory: &Directory, manifest: &Manifest) -> Re
             None => number < last.number,
         };
         if is_leftover {
-            match directory.remove_segment(manifest.store_id, number, generation) {
-                // Whoever put it there can take it away.
-                Ok(()) | Err(Error::Foreign { .. }) => {}
-                Err(error) => return Err(error),
-            }
+            leftovers.push((number, generation));
+        }
+    }
+    if leftovers.is_empty() {
+        return Ok(());
+    }
+    // The process that replaced the manifest may have died before that was durable: a power cut could bring the one before
+    // back, which needs what is removed here.
+    directory.storage.sync_dir().map_err(|e| directory.io_error("sync the directory of", MANIFEST, e))?;
+    for (number, generation) in leftovers {
+        match directory.remove_segment(manifest.store_id, number, generation) {
+            // Whoever put it there can take it away.
+            Ok(()) | Err(Error::Foreign { .. }) => {}
+            Err(error) => return Err(error),
         }
     }
     Ok(())

@@ -493,9 +493,12 @@ impl Writer {
         };
         let storage = &directory.storage;
         if !self.begun {
-            // The first segment. Whoever made the store may have died before its manifest's name was durable, and a
-            // segment without a manifest would be no store at all.
+            // Perhaps the first segment. The process that made the store may have died before its manifest's name was
+            // durable, and a segment without a manifest would be no store at all. The same goes for the directory.
             storage.sync_dir().map_err(io_error("sync the directory of"))?;
+            if self.manifest.segments.is_empty() {
+                storage.sync_name().map_err(io_error("sync the parent directory of"))?;
+            }
         }
         let created = match storage.create(&name, entry.len_bytes.into()) {
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {

@@ -15,6 +15,7 @@ mod grown;
 pub(crate) mod hooked;
 mod kill;
 mod letting_go;
+mod lives;
 mod locks;
 mod log;
 mod migrate;

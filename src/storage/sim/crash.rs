@@ -25,6 +25,8 @@ pub(super) enum Part {
     Length { file: usize, len: usize },
     /// A name that goes, one that comes: both or none.
     Names { goes: Option<String>, comes: Option<(String, usize)> },
+    /// The name of the directory itself: without it nothing is found.
+    Directory,
 }
 
 impl Part {
@@ -32,8 +34,13 @@ impl Part {
     pub fn file(&self) -> Option<usize> {
         match self {
             Self::Sector { file, .. } | Self::Length { file, .. } => Some(*file),
-            Self::Names { .. } => None,
+            Self::Names { .. } | Self::Directory => None,
         }
+    }
+
+    /// Whether a sync of the directory lands it.
+    pub fn is_entry(&self) -> bool {
+        matches!(self, Self::Names { .. })
     }
 
     /// Makes a change of bytes or length.
@@ -47,7 +54,7 @@ impl Part {
                 file[*offset..end].copy_from_slice(bytes);
             }
             Self::Length { len, .. } if file.len() < *len => file.resize(*len, 0),
-            Self::Length { .. } | Self::Names { .. } => {}
+            Self::Length { .. } | Self::Names { .. } | Self::Directory => {}
         }
     }
 
@@ -100,7 +107,7 @@ impl CrashPoint {
         Self { operation, durable, names, pending }
     }
 
-    /// How many operations there had been.
+    /// How many operations there had been, on this disk.
     pub fn operation(&self) -> u64 {
         self.operation
     }
@@ -114,10 +121,11 @@ impl CrashPoint {
     /// came to be, what became of it. The seed decides what garbage looks like.
     pub fn image(&self, seed: u64, mut fate: impl FnMut(usize) -> Fate) -> SimStorage {
         let (mut files, mut names) = (self.durable.clone(), self.names.clone());
-        let mut noise = seed | 1;
+        let (mut noise, mut is_found) = (seed | 1, true);
         for (number, pending) in self.pending.iter().enumerate() {
             let fate = fate(number);
             match (&pending.part, fate) {
+                (Part::Directory, fate) => is_found = fate == Fate::Lands,
                 (_, Fate::Vanishes) => {}
                 (Part::Sector { file, offset, bytes }, Fate::Garbage) => {
                     let garbage = (0..bytes.len()).map(|_| next(&mut noise)).collect();
@@ -131,8 +139,31 @@ impl CrashPoint {
                 },
             }
         }
+        if !is_found {
+            return SimStorage::new();
+        }
         let files = files.into_iter().map(|durable| File { seen: Arc::clone(&durable), durable }).collect();
         SimStorage::of(files, names)
+    }
+
+    /// Makes the disk that the next process finds if this one is killed now, without a power cut: all that was done is
+    /// seen, and what was pending still is.
+    pub fn killed(&self) -> SimStorage {
+        let mut files: Vec<_> = self
+            .durable
+            .iter()
+            .map(|durable| File { seen: Arc::clone(durable), durable: Arc::clone(durable) })
+            .collect();
+        let mut names = self.names.clone();
+        for Pending { part, .. } in &self.pending {
+            match part.file() {
+                Some(file) => part.land(Arc::make_mut(&mut files[file].seen)),
+                None => part.apply_to_names(&mut names),
+            }
+        }
+        let disk = SimStorage::of(files, names);
+        disk.set_pending(self.names.clone(), self.pending.clone());
+        disk
     }
 
     /// Makes one of the disks that can be found: of the pending parts about half land, and some turn to garbage.
@@ -211,6 +242,37 @@ mod tests {
         disk.remove("b").unwrap();
         assert_eq!(disk.crash_point().image(0, |_| Lands).list().unwrap(), Vec::<String>::new());
         assert_eq!(disk.crash_point().image(0, |_| Vanishes).list().unwrap(), ["b"]);
+    }
+
+    #[test]
+    fn a_directory_made_just_now_is_lost_until_its_name_is_synced() {
+        let disk = SimStorage::in_a_new_directory();
+        disk.create("a", 0).unwrap();
+        disk.sync_dir().unwrap();
+        let found = |fate| disk.crash_point().image(0, |_| fate).list().unwrap();
+        assert_eq!((found(Fate::Vanishes), found(Fate::Lands)), (vec![], vec!["a".to_owned()]));
+        disk.sync_name().unwrap();
+        assert_eq!((disk.crash_point().pending(), found(Fate::Vanishes)), (0, vec!["a".to_owned()]));
+    }
+
+    #[test]
+    fn the_next_process_sees_what_a_power_cut_may_still_undo() {
+        let disk = synced(512);
+        disk.open_writable("a").unwrap().write_all_at(b"x", 0).unwrap();
+        disk.rename("a", "b").unwrap();
+        disk.create("c", 10).unwrap();
+        let next = disk.crash_point().killed();
+        assert_eq!(next.list().unwrap(), ["b", "c"]);
+        assert_eq!((bytes(&next, "b")[0], bytes(&next, "c").len()), (b'x', 10));
+        assert_eq!(next.crash_point().pending(), disk.crash_point().pending());
+        // It removes on the word of a rename that never lands.
+        next.remove("c").unwrap();
+        let point = next.crash_point();
+        let last = point.pending() - 1;
+        let found = point.image(0, |part| if part == last { Fate::Lands } else { Fate::Vanishes });
+        assert_eq!(found.list().unwrap(), ["a"]);
+        next.sync_dir().unwrap();
+        assert_eq!(next.crash_point().image(0, |_| Fate::Vanishes).list().unwrap(), ["b"]);
     }
 
     #[test]

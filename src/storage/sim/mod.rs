@@ -8,6 +8,7 @@
 //! | a write | one for every sector of 512 bytes that it touches | `sync_data` of the file |
 //! | a file that grows, or is created with a length | its length | `sync_data` of the file |
 //! | create, rename, remove | a change of names | `sync_dir` |
+//! | the directory itself, made just now | its name | `sync_name` |
 //!
 //! A [`CrashPoint`] is the disk at one moment; [`CrashPoint::image`] makes the disk that is found after a power cut
 //! there, where every pending part has landed, vanished, or turned to garbage, as the caller says. A [`Fault`] is
@@ -110,6 +111,19 @@ impl SimStorage {
     /// Makes an empty disk.
     pub fn new() -> Self {
         Self::of(Vec::new(), Names::new())
+    }
+
+    /// Makes an empty disk whose directory was made just now: a power cut loses all of it until
+    /// [`sync_name`](Storage::sync_name) was called.
+    pub fn in_a_new_directory() -> Self {
+        let disk = Self::new();
+        disk.set_pending(Names::new(), vec![Pending { part: Part::Directory, lost: false }]);
+        disk
+    }
+
+    fn set_pending(&self, durable_names: Names, pending: Vec<Pending>) {
+        let mut disk = self.disk.lock();
+        (disk.durable_names, disk.pending) = (durable_names, pending);
     }
 
     fn of(files: Vec<File>, names: Names) -> Self {
@@ -385,8 +399,17 @@ impl Storage for SimStorage {
     fn sync_dir(&self) -> io::Result<()> {
         self.disk.lock().operate(|disk, extent| {
             if extent.is_whole() {
-                disk.pending.retain(|pending| pending.part.file().is_some());
+                disk.pending.retain(|pending| !pending.part.is_entry());
                 disk.durable_names = disk.names.clone();
+            }
+            Ok(())
+        })
+    }
+
+    fn sync_name(&self) -> io::Result<()> {
+        self.disk.lock().operate(|disk, extent| {
+            if extent.is_whole() {
+                disk.pending.retain(|pending| !matches!(pending.part, Part::Directory));
             }
             Ok(())
         })
