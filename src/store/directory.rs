@@ -4,8 +4,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::manifest::Manifest;
-use super::segment;
 use crate::error::{Error, Result};
 use crate::node::Address;
 use crate::storage::{Identity, Region, Storage};
@@ -93,22 +91,6 @@ impl Directory {
         };
         let region = file.len_bytes().and_then(|len| file.map(len));
         region.map(Some).map_err(|e| self.io_error("map", name, e))
-    }
-
-    /// Refuses a store that has a segment after the last one its manifest names, with something in it. (An empty one
-    /// was being made when the process died.)
-    pub(crate) fn check_unborn(&self, store_id: u64, number: u32) -> Result<()> {
-        let name = segment_name(number, 0);
-        self.expect_own_segment(store_id, &name)?;
-        match self.map_whole(&name)? {
-            Some(region) if segment::holds_batch(&*region, store_id, number) => Err(self.not_a_store(
-                format!(
-                    "{name} holds data, but its MANIFEST does not name it, so the MANIFEST is an older one"
-                ),
-                "restore the MANIFEST that belongs to these segments; nothing was changed",
-            )),
-            _ => Ok(()),
-        }
     }
 }
 

@@ -20,6 +20,7 @@ use super::options::{Compression, Options};
 use super::pacing::Pace;
 use super::recovery;
 use super::syncer::Syncer;
+use super::witness;
 use super::writer::{Resume, Writer};
 use crate::error::{Error, Result};
 use crate::metrics::{self, Stopwatch};
@@ -96,9 +97,7 @@ impl Log {
                 manifest
             }
         };
-        let next = manifest.segments.last().map_or(0, |active| active.number + 1);
-        directory.check_unborn(manifest.store_id, next)?;
-        compaction::remove_leftovers(&directory, &manifest)?;
+        witness::check_files(&directory, &manifest)?;
         let opening = Arc::new(Opening::new(Arc::clone(&directory), manifest.store_id, options.cache_bytes)?);
         let recovered = !manifest.clean;
         let active = match recovery::add_segments(&opening, &mut manifest) {
@@ -120,6 +119,7 @@ impl Log {
         let newest =
             recovery::find_newest(&opening, &mut manifest, active.as_ref().map(|(segment, _)| &**segment))?;
         opening.set_newest(newest.clone());
+        compaction::remove_leftovers(&directory, &manifest)?;
         let forgotten = recovery::forget_uncommitted(&opening, &mut manifest);
         let syncer = Arc::new(Syncer::default());
         let resume = Resume { manifest, forgotten, newest, active, epoch: random_u64(), recovered };
@@ -154,6 +154,7 @@ impl Log {
 
     /// Reads the store as one manifest shows it, and maps all of it.
     fn view(directory: &Arc<Directory>, options: &Options, mut manifest: Manifest) -> Result<Self> {
+        witness::check_files(directory, &manifest)?;
         let opening = Arc::new(Opening::new(Arc::clone(directory), manifest.store_id, options.cache_bytes)?);
         let active = recovery::add_segments(&opening, &mut manifest);
         for segment in opening.segments() {

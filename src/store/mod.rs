@@ -38,6 +38,7 @@ mod stats;
 mod syncer;
 mod tools;
 mod verify;
+mod witness;
 mod writer;
 
 use std::any::TypeId;

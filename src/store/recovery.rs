@@ -22,6 +22,7 @@ use super::index::BlockEntry;
 use super::manifest::{CommitRef, Manifest, Point, SegmentEntry};
 use super::opening::Opening;
 use super::segment::{FIRST_BATCH, Segment};
+use super::witness;
 use crate::error::{Error, Result};
 use crate::node::Address;
 use crate::storage::Region;
@@ -45,8 +46,8 @@ pub(crate) fn add_segments(opening: &Opening, manifest: &mut Manifest) -> Option
 ///
 /// # Errors
 ///
-/// [`Error::Corrupt`](crate::Error::Corrupt) if something durable is damaged; [`Error::Io`](crate::Error::Io) if
-/// the system refuses.
+/// [`Error::Corrupt`] if something durable is damaged; [`Error::NotAStore`] if the manifest is older than the segments;
+/// [`Error::Io`] if the system refuses.
 pub(crate) fn find_newest(
     opening: &Opening,
     manifest: &mut Manifest,
@@ -66,8 +67,16 @@ pub(crate) fn find_newest(
             Some(commit)
         }
     };
-    let Some(active) = active.filter(|_| !manifest.clean) else { return Ok(known.map(Arc::new)) };
+    let Some(active) = active else { return Ok(known.map(Arc::new)) };
+    let directory = &opening.directory;
+    let region = &**active.region()?;
+    if manifest.clean {
+        let at = manifest.point.offset.max(FIRST_BATCH);
+        witness::check_end(directory, manifest, active, region, at)?;
+        return Ok(known.map(Arc::new));
+    }
     let walk = Walk::over(active, manifest.epoch, manifest.point, known.as_ref().map(Commit::link))?;
+    witness::check_end(directory, manifest, active, region, walk.point.offset.max(FIRST_BATCH))?;
     let newest = walk.newest.or(known);
     let newest_id = newest.as_ref().map_or(0, |newest| newest.id);
     // A commit that was cut may be known to somebody by its id. At most one was in flight; `Buffered` ones were

@@ -27,6 +27,7 @@ use super::opening::Opening;
 use super::options::{Durability, Options};
 use super::segment::{self, FIRST_BATCH, Segment};
 use super::verify::{Progress, Wanted, Watched, no_beginning};
+use super::witness;
 use crate::error::{Error, Result};
 use crate::node::{Address, RecordKind, needs_of};
 use crate::storage::Region;
@@ -112,6 +113,7 @@ impl Found {
         };
         let files = all_files(directory)?;
         let (store_id, manifest) = whose(directory, manifest, &files, salvaged)?;
+        let manifest = manifest.map(|manifest| current(directory, manifest, salvaged)).transpose()?.flatten();
         let files = segment_files(directory, files, store_id, manifest.as_ref(), salvaged);
         let opening = Arc::new(Opening::new(Arc::clone(directory), store_id, 4 << 20)?);
         for file in files.values() {
@@ -149,6 +151,29 @@ impl Found {
             .extend(manifest.and_then(|manifest| manifest.newest).map(|newest| (newest.id, newest.address)));
         missing.retain(|id, _| !commits.contains_key(id));
         Ok(Self { opening, commits, missing })
+    }
+}
+
+/// The manifest, unless it is proved to be older than the segments: those are looked at without it then.
+fn current(
+    directory: &Arc<Directory>,
+    manifest: Manifest,
+    salvaged: &mut Salvaged,
+) -> Result<Option<Manifest>> {
+    let checked = witness::check_files(directory, &manifest).and_then(|()| {
+        let Some(&entry) = manifest.segments.last() else { return Ok(()) };
+        let segment = Segment::new(Arc::clone(directory), manifest.store_id, entry, Some(Index::default()));
+        // Damage to it is noted where it is read.
+        let Ok(region) = segment.region() else { return Ok(()) };
+        witness::check_behind(directory, &manifest, &segment, &**region)
+    });
+    match checked {
+        Ok(()) => Ok(Some(manifest)),
+        Err(error @ Error::Io { .. }) => Err(error),
+        Err(error) => {
+            salvaged.damage.push(error);
+            Ok(None)
+        }
     }
 }
 

@@ -23,6 +23,7 @@ use super::reach::Reach;
 use super::record;
 use super::segment::{self, FIRST_BATCH, Segment};
 use super::syncer::Syncer;
+use super::witness;
 use crate::error::{Error, Result};
 use crate::node::{Address, Backing, RecordHead, Sink, Tag, Trust};
 use crate::storage::StorageFile;
@@ -502,7 +503,7 @@ impl Writer {
         }
         let created = match storage.create(&name, entry.len_bytes.into()) {
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
-                directory.check_unborn(opening.store_id, entry.number)?;
+                witness::check_unnamed(directory, opening.store_id, entry.number)?;
                 storage.remove(&name).map_err(io_error("remove"))?;
                 storage.create(&name, entry.len_bytes.into())
             }
