@@ -416,7 +416,8 @@ impl<T, X: Shape> Branch<T, X> {
     }
 
     /// Moves the children of `from..from + count` of `other` to `to..` here; both branches have one-slot ranges,
-    /// and the target slots hold nothing. Lazy links stay lazy within one opening and are loaded otherwise.
+    /// and the target slots hold nothing. Lazy links stay lazy where one pin holds those of both branches, and are
+    /// loaded otherwise.
     ///
     /// # Panics
     /// As [`child`](Self::child), before anything moved.
@@ -431,36 +432,52 @@ impl<T, X: Shape> Branch<T, X> {
     }
 
     /// Prepares this branch for links of `other`.
+    ///
+    /// A branch has one source, and with it one pin, which must hold the records of all its lazy links. Links of another
+    /// pin are loaded before they move: at most the slots of one branch, whatever lies below them. What is loaded is a
+    /// node like any other: a leaf is complete, and a branch brings its own source.
     fn admit(&mut self, other: &Self, from: usize, count: usize) {
-        let lazy = |slot: usize| other.word(slot).address().is_some();
-        if !(from..from + count).any(lazy) {
+        let mut arriving = (from..from + count).filter(|&slot| other.is_lazy(slot)).peekable();
+        if arriving.peek().is_none() {
             return;
         }
-        match (&self.source, &other.source) {
-            (None, Some(source)) => self.source = Some(Arc::clone(source)),
-            (Some(mine), Some(theirs)) if mine.same_opening(theirs) => {}
-            _ => {
-                for slot in (from..from + count).filter(|&slot| lazy(slot)) {
-                    other.child(slot);
-                }
+        if !self.has_lazy() {
+            // Whatever it held before is in memory by now, and needs no pin.
+            self.source.clone_from(&other.source);
+        } else if !self.shares_pin(other) {
+            for slot in arriving {
+                other.child(slot);
             }
         }
     }
 
-    /// Sees to it that [`move_slots`](Self::move_slots) between two branches cannot fail: where their lazy links belong to
-    /// different openings, loads them.
+    /// Sees to it that [`move_slots`](Self::move_slots) between two branches cannot fail: where different pins hold their
+    /// lazy links, loads them.
     ///
     /// # Errors
     /// What loading a child answered.
     pub(crate) fn admit_both(&self, other: &Self) -> Result<()> {
-        if let (Some(mine), Some(theirs)) = (&self.source, &other.source)
-            && !mine.same_opening(theirs)
-        {
+        if self.has_lazy() && other.has_lazy() && !self.shares_pin(other) {
             for branch in [self, other] {
                 branch.ranges().try_for_each(|start| branch.try_child(start).map(drop))?;
             }
         }
         Ok(())
+    }
+
+    /// Whether the child at `slot` is an address.
+    fn is_lazy(&self, slot: usize) -> bool {
+        self.word(slot).is_address()
+    }
+
+    /// Whether any child is an address.
+    fn has_lazy(&self) -> bool {
+        self.ranges().any(|start| self.is_lazy(start))
+    }
+
+    /// Whether one pin holds the records of both branches' lazy links.
+    fn shares_pin(&self, other: &Self) -> bool {
+        matches!((&self.source, &other.source), (Some(mine), Some(theirs)) if mine.shares_pin(theirs))
     }
 
     /// Moves children within the branch, `from..from + count` to `to..`; what is left behind holds nothing.

@@ -50,15 +50,16 @@ pub(super) const STARTS_FOLLOW: u64 = 1 << 16;
 
 /// Writes what the tree has not yet on record in this opening; the address of its root.
 ///
-/// A record that compaction gave up counts as none (invariant 13). Lazy links of this opening need no look: they hold
-/// the checkpoint they came from.
+/// A record that compaction gave up counts as none (invariant 13), also where only a lazy link refers to it: such a node
+/// is loaded and written in full, or the flush fails. (It cannot happen as long as whoever shares nodes shares their
+/// pins. But an address that is written and not there makes a checkpoint that nobody can read.)
 ///
 /// Costs **O(changed nodes)**. A node is marked clean as soon as its record is appended, so a flush that fails in
 /// the middle loses nothing: what was appended goes out with the next commit.
 ///
 /// # Errors
 /// What encoding an item or appending a record answered; what loading answered, where a lazy part belongs to another
-/// store and must be written again.
+/// opening, or is no longer there, and must be written again.
 pub(crate) fn flush<T: Serialize, X: Shape<Key: Serialize>>(
     root: &Root<T, X>,
     place: Place,
@@ -71,6 +72,7 @@ pub(crate) fn flush<T: Serialize, X: Shape<Key: Serialize>>(
     }
     if let Some((address, source)) = root.unloaded()
         && source.backing.tag() == save.tag()
+        && save.trusts(address)
     {
         return Ok(Some(address));
     }
@@ -183,7 +185,7 @@ impl<'a, T: Serialize, X: Shape<Key: Serialize>> Flush<'a, T, X> {
                 for start in Ranges(changed) {
                     match branch.peek(start) {
                         Some(Child::Resident(child)) => self.visit(child)?,
-                        Some(Child::Lazy(_)) if self.foreign(branch) => {
+                        Some(Child::Lazy(address)) if !self.is_there(branch, address) => {
                             if let Some(child) = branch.try_child(start)? {
                                 self.visit(child)?;
                             }
@@ -220,9 +222,10 @@ impl<'a, T: Serialize, X: Shape<Key: Serialize>> Flush<'a, T, X> {
         }
     }
 
-    /// Whether the lazy links of a branch are addresses of another opening.
-    fn foreign(&self, branch: &Branch<T, X>) -> bool {
-        branch.source().is_none_or(|source| source.backing.tag() != self.save.tag())
+    /// Whether a lazy link of a branch is the address of a record of this opening that stays.
+    fn is_there(&self, branch: &Branch<T, X>, address: Address) -> bool {
+        self.save.trusts(address)
+            && branch.source().is_some_and(|source| source.backing.tag() == self.save.tag())
     }
 
     /// The address of a node's record, which is written now if there is none.
@@ -306,7 +309,7 @@ impl<'a, T: Serialize, X: Shape<Key: Serialize>> Flush<'a, T, X> {
         for start in branch.ranges().filter(|&start| written & 1 << start != 0) {
             let address = match branch.peek(start) {
                 Some(Child::Resident(child)) => self.address(child)?,
-                Some(Child::Lazy(address)) if !self.foreign(branch) => address,
+                Some(Child::Lazy(address)) if self.is_there(branch, address) => address,
                 _ => match branch.try_child(start)? {
                     Some(child) => self.address(child)?,
                     None => continue,

@@ -376,7 +376,15 @@ impl Log {
 
     fn finish(&mut self) -> Result<()> {
         self.opening.directory.expect_owner()?;
-        self.writer.take().map_or(Ok(()), |writer| writer.lock().finish())
+        let Some(writer) = self.writer.take() else { return Ok(()) };
+        let finished = writer.lock().finish();
+        drop(writer);
+        // Still under the lock: from the moment it is free, others remove and write over files. Whoever holds on to the
+        // opening now has nodes to load.
+        if Arc::strong_count(&self.opening) > 1 {
+            self.opening.outlive(self.syncer.check().is_err());
+        }
+        finished
     }
 }
 

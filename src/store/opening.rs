@@ -89,6 +89,24 @@ impl Opening {
         self.segments.read().iter().flatten().cloned().collect()
     }
 
+    /// Lets what is read through this opening stay readable when its log is closed and others open the store, who may
+    /// replace and remove files: all segments are mapped, which keeps their bytes when their names are gone. What cannot
+    /// be mapped (the system allows some 65,000 maps) is looked for by its name when it is needed.
+    ///
+    /// `is_in_doubt`: how much of the active segment is durable is not known. The next opening then may cut what it does
+    /// not find on the medium and write over it, which would show in the map. So the segment is copied into memory.
+    pub(crate) fn outlive(&self, is_in_doubt: bool) {
+        let segments = self.segments();
+        for segment in &segments {
+            let _ = segment.region();
+        }
+        if let Some(active) = segments.last().filter(|_| is_in_doubt)
+            && let Some(copy) = active.in_memory()
+        {
+            self.add_segment(Arc::new(copy));
+        }
+    }
+
     /// The newest commit.
     pub(crate) fn newest(&self) -> Option<Arc<Commit>> {
         self.newest.read().clone()

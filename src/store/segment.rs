@@ -13,7 +13,9 @@
 //! | 24 | 8 | store id |
 //! | 32 | 8 | checksum of the 32 bytes before |
 
+use std::borrow::Cow;
 use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::sync::{OnceLock, RwLock};
@@ -65,6 +67,21 @@ impl Segment {
         let mapped = OnceLock::new();
         mapped.get_or_init(|| region);
         Self { entry, store_id, directory, region: mapped, index: RwLock::new(Some(index)) }
+    }
+
+    /// A copy whose bytes are in memory, as far as blocks lie there. `None` if it cannot be read, or is sealed: then nobody
+    /// writes to the file any more.
+    pub(crate) fn in_memory(&self) -> Option<Self> {
+        if self.entry.index_offset != 0 {
+            return None;
+        }
+        let region = self.region().ok()?;
+        let index = self.with_index(Index::clone);
+        let last = index.iter().next_back()?.0;
+        let end = u64::from(last.offset) + self.block_bytes(last).ok()?;
+        let bytes = region.bytes(0..end)?.into_owned();
+        let directory = Arc::clone(&self.directory);
+        Some(Self::found(directory, self.store_id, self.entry, index, Arc::new(Bytes(bytes))))
     }
 
     /// Number of the segment.
@@ -218,6 +235,20 @@ impl Segment {
     pub(crate) fn with_index<T>(&self, look: impl FnOnce(&Index) -> T) -> T {
         let index = self.index.read();
         look(index.as_ref().unwrap_or(&Index::default()))
+    }
+}
+
+/// Bytes of a file that was copied into memory.
+struct Bytes(Vec<u8>);
+
+impl Region for Bytes {
+    fn len_bytes(&self) -> u64 {
+        self.0.len() as u64
+    }
+
+    fn bytes(&self, range: Range<u64>) -> Option<Cow<'_, [u8]>> {
+        let (start, end) = (usize::try_from(range.start).ok()?, usize::try_from(range.end).ok()?);
+        self.0.get(start..end).map(Cow::Borrowed)
     }
 }
 

@@ -365,22 +365,14 @@ impl<T> Branch<T, Counts> {
     }
 
     /// Counts the children of the branches at `left` and `left + 1`, and sees to it that they can move between the
-    /// two: if their links belong to different openings, they are loaded.
+    /// two: if different pins hold their links, they are loaded.
     pub(super) fn siblings(&self, left: usize) -> Result<usize> {
         let (Some(NodeRef::Branch(mine)), Some(NodeRef::Branch(theirs))) =
             (self.try_child(left)?, self.try_child(left + 1)?)
         else {
             return Ok(0);
         };
-        if let (Some(my_source), Some(their_source)) = (mine.source(), theirs.source())
-            && !my_source.same_opening(their_source)
-        {
-            for branch in [mine, theirs] {
-                for slot in 0..branch.count() {
-                    branch.try_child(slot)?;
-                }
-            }
-        }
+        mine.admit_both(theirs)?;
         Ok(mine.count() + theirs.count())
     }
 
