@@ -11,11 +11,12 @@ where
     V: Clone,
     S: BuildHasher + Clone,
 {
+    /// Puts a clone of an entry here, its key as well.
     fn set(&mut self, (key, value): &(K, V)) {
-        self.insert(key.clone(), value.clone());
+        self.put(key.clone(), value.clone());
     }
 
-    /// The map of all entries of both; of keys that both have, the value of this one.
+    /// The map of all entries of both; of keys that both have, the entry of this one.
     ///
     /// **O(d log n)** for d differences between versions of one map, or the entries of the smaller of two maps that have
     /// little in common: the result begins as a clone of one of them (and has its hasher), and what both share is never
@@ -115,7 +116,7 @@ where
     }
 
     /// The map of all entries of both; where both have a key with different values, `resolve` makes the value of key,
-    /// value here and value there. Equal values stay, and are not even looked at where both share their node. See
+    /// value here and value there. The key is that of this map. Equal values stay, and are not even looked at where both share their node. See
     /// [`union`](Self::union) for the cost.
     ///
     /// ```
@@ -137,8 +138,10 @@ where
             match step {
                 Step::Old(entry) | Step::New(entry) => merged.set(entry),
                 Step::Both((key, mine), (_, theirs)) if mine != theirs => {
-                    merged.insert(key.clone(), resolve(key, mine, theirs));
+                    merged.put(key.clone(), resolve(key, mine, theirs));
                 }
+                // Of equal values too the entry of this map, whichever map the result began with.
+                Step::Both(mine, _) if sides == Sides::Old => merged.set(mine),
                 Step::Both(..) => {}
             }
         }

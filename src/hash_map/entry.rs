@@ -20,7 +20,6 @@ pub struct OccupiedEntry<'a, K, V, S> {
     pub(super) hash: u64,
     /// Position in its leaf, as `node::find` answered: no other operation can come between.
     pub(super) index: usize,
-    pub(super) key: K,
 }
 
 /// The place of a key that is not there.
@@ -78,7 +77,26 @@ impl<'a, K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Entry<'a, K, V, S> {
         self
     }
 
-    /// The key.
+    /// Sets the value, whether the key is there or not; its place. **O(log n)**.
+    ///
+    /// ```
+    /// let mut map = perennial::HashMap::from([(1, 'a')]);
+    /// assert_eq!(map.entry(2).insert_entry('b').key(), &2);
+    /// assert_eq!(map.entry(1).insert_entry('c').get(), &'c');
+    /// ```
+    pub fn insert_entry(self, value: V) -> OccupiedEntry<'a, K, V, S> {
+        match self {
+            Self::Vacant(entry) => entry.insert_entry(value),
+            Self::Occupied(mut entry) => {
+                entry.insert(value);
+                entry
+            }
+        }
+    }
+}
+
+impl<K, V, S> Entry<'_, K, V, S> {
+    /// The key: of an occupied place, the one in the map.
     pub fn key(&self) -> &K {
         match self {
             Self::Occupied(entry) => entry.key(),
@@ -89,17 +107,23 @@ impl<'a, K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Entry<'a, K, V, S> {
 
 const FOUND: &str = "an occupied entry has a value";
 
-impl<'a, K: Hash + Eq + Clone, V: Clone, S: BuildHasher> OccupiedEntry<'a, K, V, S> {
-    /// The key that was asked for.
+impl<K, V, S> OccupiedEntry<'_, K, V, S> {
+    fn entry(&self) -> &(K, V) {
+        node::entry_at(&self.map.tree, self.hash, self.index).expect(FOUND)
+    }
+
+    /// The key in the map. **O(log n)**.
     pub fn key(&self) -> &K {
-        &self.key
+        &self.entry().0
     }
 
     /// The value. **O(log n)**.
     pub fn get(&self) -> &V {
-        self.map.get_key_value(&self.key).expect(FOUND).1
+        &self.entry().1
     }
+}
 
+impl<'a, K: Hash + Eq + Clone, V: Clone, S: BuildHasher> OccupiedEntry<'a, K, V, S> {
     /// The value, to change it; its leaf is copied if a snapshot holds it. **O(log n)**.
     pub fn get_mut(&mut self) -> &mut V {
         node::value_mut(&mut self.map.tree, self.hash, self.index).expect(FOUND)
@@ -126,7 +150,7 @@ impl<'a, K: Hash + Eq + Clone, V: Clone, S: BuildHasher> OccupiedEntry<'a, K, V,
     }
 }
 
-impl<'a, K: Hash + Eq + Clone, V: Clone, S: BuildHasher> VacantEntry<'a, K, V, S> {
+impl<K, V, S> VacantEntry<'_, K, V, S> {
     /// The key.
     pub fn key(&self) -> &K {
         &self.key
@@ -136,19 +160,40 @@ impl<'a, K: Hash + Eq + Clone, V: Clone, S: BuildHasher> VacantEntry<'a, K, V, S
     pub fn into_key(self) -> K {
         self.key
     }
+}
 
+impl<'a, K: Hash + Eq + Clone, V: Clone, S: BuildHasher> VacantEntry<'a, K, V, S> {
     /// Inserts a value. **O(log n)**.
     pub fn insert(self, value: V) -> &'a mut V {
+        self.insert_entry(value).into_mut()
+    }
+
+    /// Inserts a value; the place, which is now occupied. **O(log n)**.
+    pub fn insert_entry(self, value: V) -> OccupiedEntry<'a, K, V, S> {
         let Self { map, hash, key } = self;
-        map.insert_new(hash, key, value)
+        let index = map.insert_new(hash, key, value);
+        OccupiedEntry { map, hash, index }
     }
 }
 
-impl<K: fmt::Debug, V, S> fmt::Debug for Entry<'_, K, V, S> {
+impl<K: fmt::Debug, V: fmt::Debug, S> fmt::Debug for Entry<'_, K, V, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Occupied(entry) => f.debug_tuple("Occupied").field(&entry.key).finish(),
-            Self::Vacant(entry) => f.debug_tuple("Vacant").field(&entry.key).finish(),
+            Self::Vacant(entry) => f.debug_tuple("Entry").field(entry).finish(),
+            Self::Occupied(entry) => f.debug_tuple("Entry").field(entry).finish(),
         }
+    }
+}
+
+impl<K: fmt::Debug, V: fmt::Debug, S> fmt::Debug for OccupiedEntry<'_, K, V, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (key, value) = self.entry();
+        f.debug_struct("OccupiedEntry").field("key", key).field("value", value).finish_non_exhaustive()
+    }
+}
+
+impl<K: fmt::Debug, V, S> fmt::Debug for VacantEntry<'_, K, V, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("VacantEntry").field(self.key()).finish()
     }
 }

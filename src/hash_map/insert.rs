@@ -5,7 +5,7 @@
 use std::hash::{BuildHasher, Hash};
 
 use super::node::{
-    LEVELS, MapBranch, MapNode, Prefix, ROOT, SHIFT, Tree, leaf_mut, prefix_of, room_for, slot_of, tag_of,
+    LEVELS, MapBranch, MapNode, Prefix, ROOT, SHIFT, Tree, leaf_of_hash, prefix_of, room_for, slot_of, tag_of,
 };
 use crate::node::{Branch, LeafMut, Node, NodeMut, NodeRef, OwnedLeaf};
 
@@ -134,11 +134,9 @@ fn make_room<K, V, S>(
     }
 }
 
-/// The value of the entry that was inserted last under `hash`: it is the last of its leaf.
-pub(super) fn newest_mut<K: Clone, V: Clone>(tree: &mut Tree<K, V>, hash: u64) -> Option<&mut V> {
-    let leaf = leaf_mut(tree, hash)?;
-    let last = leaf.as_ref().len().checked_sub(1)?;
-    Some(&mut leaf.item_mut(last, true, SHIFT).1)
+/// The position of the entry that was inserted last under `hash`: it is the last of its leaf.
+pub(super) fn newest<K, V>(tree: &Tree<K, V>, hash: u64) -> Option<usize> {
+    leaf_of_hash(tree, hash)?.len().checked_sub(1)
 }
 
 /// The hashes of a leaf's keys, in order; those of an ordinary leaf without an allocation.

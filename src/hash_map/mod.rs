@@ -428,7 +428,7 @@ where
     pub fn entry(&mut self, key: K) -> Entry<'_, K, V, S> {
         let hash = self.hash(&key);
         match node::find(&self.tree, hash, |other| *other == key) {
-            Some((index, _)) => Entry::Occupied(OccupiedEntry { map: self, hash, index, key }),
+            Some((index, _)) => Entry::Occupied(OccupiedEntry { map: self, hash, index }),
             None => Entry::Vacant(VacantEntry { map: self, hash, key }),
         }
     }
@@ -441,11 +441,24 @@ where
         map
     }
 
-    /// Inserts a key that is known to be absent; its value.
-    fn insert_new(&mut self, hash: u64, key: K, value: V) -> &mut V {
+    /// Inserts a key that is known to be absent; its position in its leaf.
+    fn insert_new(&mut self, hash: u64, key: K, value: V) -> usize {
         insert::insert(&mut self.tree, self.leaf_capacity as usize, &self.hash_builder, hash, key, value);
         self.len += 1;
-        insert::newest_mut(&mut self.tree, hash).expect("just inserted")
+        insert::newest(&self.tree, hash).expect("just inserted")
+    }
+
+    /// Inserts an entry; where the key is there, both key and value are replaced.
+    fn put(&mut self, key: K, value: V) {
+        let hash = self.hash(&key);
+        match node::find(&self.tree, hash, |other| *other == key) {
+            Some((index, _)) => {
+                let place = node::entry_mut(&mut self.tree, hash, index).expect("the key was found");
+                // What is replaced is dropped when the map is whole.
+                let _old = std::mem::replace(place, (key, value));
+            }
+            None => drop(self.insert_new(hash, key, value)),
+        }
     }
 }
 

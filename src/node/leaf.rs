@@ -363,6 +363,11 @@ pub(crate) struct OwnedLeaf<T> {
     _own: PhantomData<T>,
 }
 
+// SAFETY: an OwnedLeaf is a `Vec<T>`: it owns its items, and a header that nobody else reaches.
+unsafe impl<T: Send> Send for OwnedLeaf<T> {}
+// SAFETY: as above.
+unsafe impl<T: Sync> Sync for OwnedLeaf<T> {}
+
 impl<T> OwnedLeaf<T> {
     /// Allocates an empty leaf with room for `capacity` items.
     ///

@@ -9,7 +9,7 @@ use std::ops::{Range, RangeBounds};
 use super::OrdMap;
 use super::algebra::Pick;
 use super::entry::{Entry, OccupiedEntry, VacantEntry};
-use super::iter::{Iter, positions};
+use super::iter::{Iter, bounds, positions};
 use super::join::Seam;
 use super::node::assert_room;
 use super::tree::Tree;
@@ -322,13 +322,25 @@ impl<K: Clone, V: Clone> OrdMap<K, V> {
     /// assert_eq!(map.remove_range(10..990).len(), 980);
     /// assert_eq!(map.len(), 20);
     /// ```
+    #[track_caller]
     pub fn remove_range<Q, R>(&mut self, range: R) -> Self
     where
         K: Borrow<Q>,
         Q: Ord + ?Sized,
         R: RangeBounds<Q>,
     {
-        let (from, to, _) = positions(&self.tree, &range);
+        self.remove_range_of("OrdMap", range)
+    }
+
+    /// [`remove_range`](Self::remove_range) of the collection of this name.
+    #[track_caller]
+    pub(crate) fn remove_range_of<Q, R>(&mut self, of: &str, range: R) -> Self
+    where
+        K: Borrow<Q>,
+        Q: Ord + ?Sized,
+        R: RangeBounds<Q>,
+    {
+        let (from, to, _) = positions(&self.tree, of, &range);
         if from == to {
             return Self::new();
         }
@@ -387,7 +399,7 @@ impl<K: Clone, V: Clone> OrdMap<K, V> {
         R: RangeBounds<Q>,
         F: FnMut(&K, &V) -> bool,
     {
-        let (from, to, _) = positions(&self.tree, &range);
+        let (from, to, _) = bounds(&self.tree, &range);
         self.extract(from, to, goes)
     }
 
@@ -462,8 +474,9 @@ impl<K: Clone, V: Clone, F: FnMut(&K, &V) -> bool> Iterator for ExtractIf<'_, K,
 
 impl<K: Clone, V: Clone, F: FnMut(&K, &V) -> bool> FusedIterator for ExtractIf<'_, K, V, F> {}
 
-impl<K, V, F> fmt::Debug for ExtractIf<'_, K, V, F> {
+impl<K: fmt::Debug, V: fmt::Debug, F> fmt::Debug for ExtractIf<'_, K, V, F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ExtractIf").field("left", &(self.to - self.from)).finish_non_exhaustive()
+        let peek = if self.from < self.to { self.map.get_index(self.from) } else { None };
+        f.debug_struct("ExtractIf").field("peek", &peek).finish_non_exhaustive()
     }
 }

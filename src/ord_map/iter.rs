@@ -16,6 +16,28 @@ use super::tree::{Spot, Tree};
 use crate::error::Result;
 use crate::node::{Items, NodeOwned, NodeRef, OwnedLeaf};
 
+/// The lowest and the highest of what comes in order of the keys.
+macro_rules! extremes {
+    (ascend) => {
+        /// Returns the next. **O(log n)**.
+        fn min(mut self) -> Option<Self::Item>
+        where
+            Self::Item: Ord,
+        {
+            self.next()
+        }
+
+        /// Returns the last. **O(log n)**.
+        fn max(mut self) -> Option<Self::Item>
+        where
+            Self::Item: Ord,
+        {
+            self.next_back()
+        }
+    };
+}
+pub(super) use extremes;
+
 /// Entries of an [`OrdMap`] in order. See [`OrdMap::iter`].
 pub struct Iter<'a, K, V> {
     tree: &'a Tree<K, V>,
@@ -35,13 +57,13 @@ impl<'a, K, V> Iter<'a, K, V> {
         Self { tree, front: [].iter(), left: from..to, back: [].iter(), next: None }
     }
 
-    pub(super) fn between<Q, R>(tree: &'a Tree<K, V>, range: &R) -> Self
+    pub(super) fn between<Q, R>(tree: &'a Tree<K, V>, of: &str, range: &R) -> Self
     where
         K: Borrow<Q>,
         Q: Ord + ?Sized,
         R: RangeBounds<Q>,
     {
-        let (from, to, spot) = positions(tree, range);
+        let (from, to, spot) = positions(tree, of, range);
         let mut iter = Self::new(tree, from, to);
         if let Some(spot) = spot {
             let entries = &spot.entries[spot.index..];
@@ -100,11 +122,40 @@ impl<'a, K, V> Iter<'a, K, V> {
     }
 }
 
-/// The positions that the keys of a range lie at, and the spot of the first.
+/// The positions that the keys of a range lie at, and the spot of the first. `of` names the collection in messages.
 ///
 /// # Panics
-/// As std's: when the range starts after its end, or is empty with both ends excluded.
+/// As std's: panics if the range starts after its end, or is empty with both ends excluded, unless the map is empty.
+#[track_caller]
 pub(super) fn positions<'a, K, V, Q, R>(
+    tree: &'a Tree<K, V>,
+    of: &str,
+    range: &R,
+) -> (usize, usize, Option<Spot<'a, K, V>>)
+where
+    K: Borrow<Q>,
+    Q: Ord + ?Sized,
+    R: RangeBounds<Q>,
+{
+    if tree.len == 0 {
+        return (0, 0, None);
+    }
+    match (range.start_bound(), range.end_bound()) {
+        (Bound::Excluded(start), Bound::Excluded(end)) if start == end => {
+            panic!("range start and end are equal and excluded in {of}")
+        }
+        (Bound::Included(start) | Bound::Excluded(start), Bound::Included(end) | Bound::Excluded(end))
+            if start > end =>
+        {
+            panic!("range start is greater than range end in {of}")
+        }
+        _ => {}
+    }
+    bounds(tree, range)
+}
+
+/// The positions that the keys of a range lie at, and the spot of the first; of a range that starts after its end, none.
+pub(super) fn bounds<'a, K, V, Q, R>(
     tree: &'a Tree<K, V>,
     range: &R,
 ) -> (usize, usize, Option<Spot<'a, K, V>>)
@@ -113,17 +164,6 @@ where
     Q: Ord + ?Sized,
     R: RangeBounds<Q>,
 {
-    match (range.start_bound(), range.end_bound()) {
-        (Bound::Excluded(start), Bound::Excluded(end)) if start == end => {
-            panic!("range start and end are equal and excluded in OrdMap")
-        }
-        (Bound::Included(start) | Bound::Excluded(start), Bound::Included(end) | Bound::Excluded(end))
-            if start > end =>
-        {
-            panic!("range start is greater than range end in OrdMap")
-        }
-        _ => {}
-    }
     let (from, spot) = match range.start_bound() {
         Bound::Included(start) => tree.seek(|key| key.borrow() < start),
         Bound::Excluded(start) => tree.seek(|key| key.borrow() <= start),
@@ -175,19 +215,7 @@ impl<'a, K, V> Iterator for Iter<'a, K, V> {
         self.next_back()
     }
 
-    fn min(mut self) -> Option<Self::Item>
-    where
-        Self::Item: Ord,
-    {
-        self.next()
-    }
-
-    fn max(mut self) -> Option<Self::Item>
-    where
-        Self::Item: Ord,
-    {
-        self.next_back()
-    }
+    extremes!(ascend);
 
     fn fold<B, F: FnMut(B, Self::Item) -> B>(mut self, mut init: B, mut f: F) -> B {
         loop {
@@ -209,6 +237,20 @@ impl<K, V> DoubleEndedIterator for Iter<'_, K, V> {
                 entry => return entry.map(|(key, value)| (key, value)),
             }
         }
+    }
+
+    /// Skips `n` entries from the end and returns the next. **O(log n)**.
+    fn nth_back(&mut self, n: usize) -> Option<Self::Item> {
+        if let Some(beyond) = n.checked_sub(self.back.len()) {
+            self.back = [].iter();
+            let between = self.left.len();
+            self.left.end -= beyond.min(between);
+            if let Some(beyond) = beyond.checked_sub(between) {
+                return self.front.nth_back(beyond).map(|(key, value)| (key, value));
+            }
+            return self.next_back();
+        }
+        self.back.nth_back(n).map(|(key, value)| (key, value))
     }
 }
 
@@ -330,6 +372,12 @@ impl<K: Clone, V: Clone> Iterator for IntoIter<K, V> {
     fn size_hint(&self) -> (usize, Option<usize>) {
         (self.left, Some(self.left))
     }
+
+    fn last(mut self) -> Option<Self::Item> {
+        self.next_back()
+    }
+
+    extremes!(ascend);
 }
 
 impl<K: Clone, V: Clone> DoubleEndedIterator for IntoIter<K, V> {
@@ -342,19 +390,51 @@ impl<K: Clone, V: Clone> DoubleEndedIterator for IntoIter<K, V> {
 impl<K: Clone, V: Clone> ExactSizeIterator for IntoIter<K, V> {}
 impl<K: Clone, V: Clone> FusedIterator for IntoIter<K, V> {}
 
-impl<K, V> fmt::Debug for IntoIter<K, V> {
+impl<K, V> Stock<K, V> {
+    /// The entries to come.
+    fn rest(&self) -> Vec<&(K, V)> {
+        match self {
+            Self::Owned(leaf, false) => leaf.as_ref().items(false).iter().collect(),
+            Self::Owned(leaf, true) => leaf.as_ref().items(false).iter().rev().collect(),
+            Self::Shared(node, left) => match node.as_ref() {
+                NodeRef::Leaf(leaf) => leaf.items(false)[left.clone()].iter().collect(),
+                NodeRef::Branch(_) => Vec::new(),
+            },
+        }
+    }
+}
+
+impl<K, V> IntoIter<K, V> {
+    /// The entries to come.
+    fn rest(&self) -> impl Iterator<Item = &(K, V)> {
+        let [front, back] = [&self.front, &self.back].map(|stock| stock.iter().flat_map(Stock::rest));
+        front.chain(self.nodes.iter().flat_map(|node| Items::new(Some(node.as_ref())))).chain(back)
+    }
+}
+
+impl<K: fmt::Debug, V: fmt::Debug> fmt::Debug for IntoIter<K, V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("IntoIter").field("left", &self.left).finish_non_exhaustive()
+        f.debug_list().entries(self.rest()).finish()
     }
 }
 
 /// Owned keys of an [`OrdMap`] in order. See [`OrdMap::into_keys`].
-#[derive(Debug)]
 pub struct IntoKeys<K, V>(IntoIter<K, V>);
 
+impl<K: fmt::Debug, V> fmt::Debug for IntoKeys<K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.0.rest().map(|(key, _)| key)).finish()
+    }
+}
+
 /// Owned values of an [`OrdMap`] in order of their keys. See [`OrdMap::into_values`].
-#[derive(Debug)]
 pub struct IntoValues<K, V>(IntoIter<K, V>);
+
+impl<K, V: fmt::Debug> fmt::Debug for IntoValues<K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.0.rest().map(|(_, value)| value)).finish()
+    }
+}
 
 impl<K: Clone, V: Clone> OrdMap<K, V> {
     /// Takes the keys out, in order. **O(n)** for all.
@@ -398,7 +478,7 @@ impl<'a, K, V> IntoIterator for &'a OrdMap<K, V> {
 
 /// An iterator that hands on one side of another's pairs.
 macro_rules! projection {
-    ([$($life:lifetime)?] $name:ident, $item:ty, |$pair:pat_param| $side:expr $(, $bound:ident)?) => {
+    ($(keys $keys:tt)? [$($life:lifetime)?] $name:ident, $item:ty, |$pair:pat_param| $side:expr $(, $bound:ident)?) => {
         impl<$($life,)? K $(: $bound)?, V $(: $bound)?> Iterator for $name<$($life,)? K, V> {
             type Item = $item;
 
@@ -415,9 +495,15 @@ macro_rules! projection {
                 self.0.nth(n).map(|$pair| $side)
             }
 
+            fn count(self) -> usize {
+                self.len()
+            }
+
             fn last(mut self) -> Option<Self::Item> {
                 self.next_back()
             }
+
+            $($crate::ord_map::iter::extremes!($keys);)?
 
             fn fold<B, F: FnMut(B, Self::Item) -> B>(self, init: B, mut f: F) -> B {
                 self.0.fold(init, |init, $pair| f(init, $side))
@@ -428,6 +514,10 @@ macro_rules! projection {
             fn next_back(&mut self) -> Option<Self::Item> {
                 self.0.next_back().map(|$pair| $side)
             }
+
+            fn nth_back(&mut self, n: usize) -> Option<Self::Item> {
+                self.0.nth_back(n).map(|$pair| $side)
+            }
         }
         impl<$($life,)? K $(: $bound)?, V $(: $bound)?> ExactSizeIterator for $name<$($life,)? K, V> {}
         impl<$($life,)? K $(: $bound)?, V $(: $bound)?> FusedIterator for $name<$($life,)? K, V> {}
@@ -435,9 +525,9 @@ macro_rules! projection {
 }
 pub(super) use projection;
 
-projection!(['a] Keys, &'a K, |(key, _)| key);
+projection!(keys ascend ['a] Keys, &'a K, |(key, _)| key);
 projection!(['a] Values, &'a V, |(_, value)| value);
-projection!([] IntoKeys, K, |(key, _)| key, Clone);
+projection!(keys ascend [] IntoKeys, K, |(key, _)| key, Clone);
 projection!([] IntoValues, V, |(_, value)| value, Clone);
 
 impl<K, V> Clone for Keys<'_, K, V> {

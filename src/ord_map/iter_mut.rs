@@ -7,7 +7,7 @@ use std::ops::RangeBounds;
 use std::slice;
 
 use super::OrdMap;
-use super::iter::{positions, projection};
+use super::iter::{extremes, positions, projection};
 use super::node::{Leaf, Order};
 use super::tree::Tree;
 use crate::node::{ChildrenMut, NodeMut};
@@ -142,6 +142,12 @@ impl<'a, K: Clone, V: Clone> Iterator for IterMut<'a, K, V> {
     fn size_hint(&self) -> (usize, Option<usize>) {
         (self.left, Some(self.left))
     }
+
+    fn last(mut self) -> Option<Self::Item> {
+        self.next_back()
+    }
+
+    extremes!(ascend);
 }
 
 impl<K: Clone, V: Clone> DoubleEndedIterator for IterMut<'_, K, V> {
@@ -200,13 +206,14 @@ impl<K: Clone, V: Clone> OrdMap<K, V> {
     /// map.range_mut(2..).for_each(|(_, value)| *value += 1);
     /// assert!(map.values().eq(&[10, 21, 31]));
     /// ```
+    #[track_caller]
     pub fn range_mut<Q, R>(&mut self, range: R) -> RangeMut<'_, K, V>
     where
         K: Borrow<Q>,
         Q: Ord + ?Sized,
         R: RangeBounds<Q>,
     {
-        let (from, to, _) = positions(&self.tree, &range);
+        let (from, to, _) = positions(&self.tree, "OrdMap", &range);
         IterMut::new(&mut self.tree, from, to)
     }
 }

@@ -382,20 +382,33 @@ impl<K: Ord, V> OrdMap<K, V> {
     /// known at once.
     ///
     /// # Panics
-    /// As std's: when the range starts after its end, or is empty with both ends excluded.
+    /// As std's: panics if the range starts after its end, or is empty with both ends excluded. (In an empty map it does
+    /// not.)
     ///
     /// ```
     /// let map: perennial::OrdMap<u32, u32> = (0..1000).map(|n| (n, n)).collect();
     /// let mut range = map.range(10..20);
     /// assert_eq!((range.len(), range.next(), range.next_back()), (10, Some((&10, &10)), Some((&19, &19))));
     /// ```
+    #[track_caller]
     pub fn range<Q, R>(&self, range: R) -> Range<'_, K, V>
     where
         K: Borrow<Q>,
         Q: Ord + ?Sized,
         R: RangeBounds<Q>,
     {
-        Iter::between(&self.tree, &range)
+        self.range_of("OrdMap", range)
+    }
+
+    /// [`range`](Self::range) of the collection of this name.
+    #[track_caller]
+    pub(crate) fn range_of<Q, R>(&self, of: &str, range: R) -> Range<'_, K, V>
+    where
+        K: Borrow<Q>,
+        Q: Ord + ?Sized,
+        R: RangeBounds<Q>,
+    {
+        Iter::between(&self.tree, of, &range)
     }
 }
 

@@ -9,50 +9,28 @@ use std::ops::Index;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 
 use super::OrdMap;
-use super::walk::{Step, Walk};
+use super::walk::Lockstep;
 
-impl<K: Ord, V: PartialEq> PartialEq for OrdMap<K, V> {
-    /// Compares contents. **O(d log n)** for d differences between versions of one map, as [`diff`](OrdMap::diff). A
-    /// map that holds a `NaN` equals its own clone.
+impl<K: PartialEq, V: PartialEq> PartialEq for OrdMap<K, V> {
+    /// Compares entry by entry. **O(position of the first difference)**, shared nodes not counted: a map that holds a
+    /// `NaN` equals its own clone.
     fn eq(&self, other: &Self) -> bool {
-        self.ptr_eq(other) || self.len() == other.len() && self.diff(other).next().is_none()
+        self.len() == other.len()
+            && Lockstep::new(&self.tree, &other.tree).first_difference(|one, two| one == two).is_none()
     }
 }
 
-impl<K: Ord, V: Eq> Eq for OrdMap<K, V> {}
+impl<K: Eq, V: Eq> Eq for OrdMap<K, V> {}
 
-/// Compares entry by entry, past shared nodes.
-fn compare<K: Ord, V, O>(
-    one: &OrdMap<K, V>,
-    two: &OrdMap<K, V>,
-    values: impl Fn(&V, &V) -> O,
-    equal: O,
-    of: impl Fn(Ordering) -> O,
-) -> O
-where
-    O: PartialEq,
-{
-    let mut walk = Walk::new(&one.tree, &two.tree);
-    loop {
-        let order = match walk.next() {
-            None => return equal,
-            Some(Step::Shared(_)) => continue,
-            Some(Step::Both((_, one), (_, two))) => values(one, two),
-            // The next key of the other map is higher, if there is any.
-            Some(Step::Old(_)) => of(if walk.new_ended() { Ordering::Greater } else { Ordering::Less }),
-            Some(Step::New(_)) => of(if walk.old_ended() { Ordering::Less } else { Ordering::Greater }),
-        };
-        if order != equal {
-            return order;
-        }
-    }
-}
-
-impl<K: Ord, V: PartialOrd> PartialOrd for OrdMap<K, V> {
+impl<K: PartialOrd, V: PartialOrd> PartialOrd for OrdMap<K, V> {
     /// Compares the entries in order, lexicographically. **O(position of the first difference)**, shared nodes not
     /// counted.
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        compare(self, other, V::partial_cmp, Some(Ordering::Equal), Some)
+        let is_equal = |one: &(K, V), two: &(K, V)| one.partial_cmp(two) == Some(Ordering::Equal);
+        match Lockstep::new(&self.tree, &other.tree).first_difference(is_equal) {
+            Some((one, two)) => one.partial_cmp(&two),
+            None => Some(Ordering::Equal),
+        }
     }
 }
 
@@ -60,7 +38,11 @@ impl<K: Ord, V: Ord> Ord for OrdMap<K, V> {
     /// Compares the entries in order, lexicographically. **O(position of the first difference)**, shared nodes not
     /// counted.
     fn cmp(&self, other: &Self) -> Ordering {
-        compare(self, other, V::cmp, Ordering::Equal, |order| order)
+        let is_equal = |one: &(K, V), two: &(K, V)| one.cmp(two).is_eq();
+        match Lockstep::new(&self.tree, &other.tree).first_difference(is_equal) {
+            Some((one, two)) => one.cmp(&two),
+            None => Ordering::Equal,
+        }
     }
 }
 

@@ -227,16 +227,6 @@ impl<'a, K, V> Walk<'a, K, V> {
             _ => {}
         }
     }
-
-    /// Whether the new map has ended.
-    pub(super) fn new_ended(&self) -> bool {
-        self.new.part.is_none()
-    }
-
-    /// Whether the old map has ended.
-    pub(super) fn old_ended(&self) -> bool {
-        self.old.part.is_none()
-    }
 }
 
 impl<'a, K: Ord, V> Iterator for Walk<'a, K, V> {
@@ -287,6 +277,61 @@ impl<'a, K: Ord, V> Iterator for Walk<'a, K, V> {
                 (Ordering::Greater, ..) => Step::New(theirs),
                 _ => Step::Old(mine),
             });
+        }
+    }
+}
+
+/// Two cursors at the same position: for comparing maps entry by entry, which asks for no order of keys.
+pub(super) struct Lockstep<'a, K, V> {
+    one: Cursor<'a, K, V>,
+    two: Cursor<'a, K, V>,
+}
+
+impl<'a, K, V> Lockstep<'a, K, V> {
+    pub(super) fn new(one: &'a Tree<K, V>, two: &'a Tree<K, V>) -> Self {
+        Self { one: Cursor::new(one), two: Cursor::new(two) }
+    }
+
+    /// The entries at the first position at which they are not `equal`, past what both share; `None` where a map has
+    /// ended.
+    #[expect(clippy::type_complexity, reason = "what is left of two maps")]
+    pub(super) fn first_difference(
+        &mut self,
+        equal: impl Fn(&(K, V), &(K, V)) -> bool,
+    ) -> Option<(Option<&'a (K, V)>, Option<&'a (K, V)>)> {
+        let Self { one, two } = self;
+        loop {
+            match (one.part, two.part) {
+                (None, None) => return None,
+                (Some(Part::Entry(mine)), Some(Part::Entry(theirs))) => {
+                    if !equal(mine, theirs) {
+                        return Some((Some(mine), Some(theirs)));
+                    }
+                }
+                (Some(mine), Some(theirs)) if mine.same(theirs) => {}
+                (mine, theirs) => {
+                    let [height, other_height] =
+                        [mine, theirs].map(|part| part.map_or(0, |part| part.height()));
+                    match (mine, theirs) {
+                        (Some(Part::Entry(mine)), None) => return Some((Some(mine), None)),
+                        (None, Some(Part::Entry(theirs))) => return Some((None, Some(theirs))),
+                        _ => {}
+                    }
+                    if let Some(mine) = mine
+                        && height >= other_height
+                    {
+                        one.enter(mine);
+                    }
+                    if let Some(theirs) = theirs
+                        && height <= other_height
+                    {
+                        two.enter(theirs);
+                    }
+                    continue;
+                }
+            }
+            one.advance();
+            two.advance();
         }
     }
 }

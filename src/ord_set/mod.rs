@@ -191,7 +191,7 @@ impl<T: Ord> OrdSet<T> {
         Q: Ord + ?Sized,
         R: RangeBounds<Q>,
     {
-        ord_map::Keys(self.map.range(range))
+        ord_map::Keys(self.map.range_of("OrdSet", range))
     }
 
     /// Walks over what changed from this set to `newer`, in order. See [`OrdMap::diff`]. Nothing is ever `Changed`.
@@ -327,7 +327,7 @@ impl<T: Ord + Clone> OrdSet<T> {
         Q: Ord + ?Sized,
         R: RangeBounds<Q>,
     {
-        Self { map: self.map.remove_range(range) }
+        Self { map: self.map.remove_range_of("OrdSet", range) }
     }
 
     /// Keeps the items for which `keep` answers true. See [`OrdMap::retain`].
@@ -446,18 +446,18 @@ impl<T> Default for OrdSet<T> {
     }
 }
 
-impl<T: Ord> PartialEq for OrdSet<T> {
-    /// Compares contents. **O(d log n)** for d differences between versions of one set.
+impl<T: PartialEq> PartialEq for OrdSet<T> {
+    /// Compares item by item. **O(position of the first difference)**, shared nodes not counted.
     fn eq(&self, other: &Self) -> bool {
         self.map == other.map
     }
 }
 
-impl<T: Ord> Eq for OrdSet<T> {}
+impl<T: Eq> Eq for OrdSet<T> {}
 
-impl<T: Ord> PartialOrd for OrdSet<T> {
+impl<T: PartialOrd> PartialOrd for OrdSet<T> {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
+        self.map.partial_cmp(&other.map)
     }
 }
 

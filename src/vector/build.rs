@@ -4,7 +4,7 @@ use std::mem;
 
 use super::Vector;
 use super::ends::leaf_mut;
-use super::node::{Inner, Leaf, Link};
+use super::node::{Inner, Leaf, Link, assert_room};
 use super::tree::Tree;
 use crate::node::{Node, OwnedLeaf, Root, SLOTS};
 
@@ -48,6 +48,8 @@ impl<T> FromIterator<T> for Vector<T> {
     /// Collects the items. **O(n)**; every leaf but the last is full.
     fn from_iter<I: IntoIterator<Item = T>>(items: I) -> Self {
         let mut items = items.into_iter();
+        // At once, where they are known to be too many, and not after so many steps.
+        assert_room(0, items.size_hint().0);
         let first = items.size_hint().0.clamp(4, Leaf::<T>::CAPACITY);
         let (mut leaf, mut builder) = (OwnedLeaf::with_capacity(first, false), Builder(Vec::new()));
         for item in items.by_ref() {
@@ -74,6 +76,7 @@ impl<T: Clone> Extend<T> for Vector<T> {
             return;
         }
         let mut items = items.into_iter().fuse();
+        assert_room(self.len(), items.size_hint().0);
         // Each time this leaves a tail that is ours, with room behind what it holds.
         while let Some(item) = items.next() {
             self.push_back(item);

@@ -205,7 +205,16 @@ impl<T> Clone for Iter<'_, T> {
 
 impl<T: fmt::Debug> fmt::Debug for Iter<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.clone()).finish()
+        f.debug_tuple("Iter").field(&Listed(|| self.clone())).finish()
+    }
+}
+
+/// What an iterator hands out, as a list.
+struct Listed<F>(F);
+
+impl<I: Iterator<Item: fmt::Debug>, F: Fn() -> I> fmt::Debug for Listed<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.0()).finish()
     }
 }
 
@@ -287,7 +296,7 @@ impl<T: Clone> FusedIterator for IntoIter<T> {}
 
 impl<T: fmt::Debug> fmt::Debug for IntoIter<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.0.iter()).finish()
+        f.debug_tuple("IntoIter").field(&self.0).finish()
     }
 }
 
