@@ -24,8 +24,8 @@ use ::rayon::iter::plumbing::{
 };
 use ::rayon::prelude::*;
 
-use crate::hash_map::Prefix;
-use crate::node::{Items, NodeRef};
+use crate::hash_map::{Entries, Prefix};
+use crate::node::NodeRef;
 use crate::{HashMap, HashSet, OrdMap, OrdSet, Vector, ord_map, vector};
 
 /// A collection whose items have positions.
@@ -124,6 +124,8 @@ impl<'a, C: Positions<'a>> Producer for ParIter<'a, C> {
 /// Iterates in parallel over the entries of a [`HashMap`].
 pub struct ParEntries<'a, K, V> {
     nodes: Vec<NodeRef<'a, (K, V), Prefix>>,
+    /// An iterator over nothing, which knows the order of entries.
+    order: Entries<'a, K, V>,
 }
 
 impl<K, V> std::fmt::Debug for ParEntries<'_, K, V> {
@@ -148,11 +150,12 @@ impl<'a, K: Send + Sync, V: Send + Sync> UnindexedProducer for ParEntries<'a, K,
             self.nodes = branch.ranges().filter_map(|start| branch.child(start)).collect();
         }
         let right = self.nodes.split_off(self.nodes.len().div_ceil(2));
-        (self, (!right.is_empty()).then_some(Self { nodes: right }))
+        let order = self.order.clone();
+        (self, (!right.is_empty()).then_some(Self { nodes: right, order }))
     }
 
     fn fold_with<F: Folder<Self::Item>>(self, folder: F) -> F {
-        let entries = self.nodes.into_iter().flat_map(|node| Items::new(Some(node)));
+        let entries = self.nodes.into_iter().flat_map(|node| self.order.below(node));
         folder.consume_iter(entries.map(|(key, value)| (key, value)))
     }
 }
@@ -162,7 +165,7 @@ impl<'a, K: Send + Sync, V: Send + Sync, S> IntoParallelIterator for &'a HashMap
     type Iter = ParEntries<'a, K, V>;
 
     fn into_par_iter(self) -> Self::Iter {
-        ParEntries { nodes: self.root().into_iter().collect() }
+        ParEntries { nodes: self.root().into_iter().collect(), order: self.entries_below(None) }
     }
 }
 

@@ -5,9 +5,11 @@ use std::hash::{BuildHasher, Hash};
 use std::iter::FusedIterator;
 
 use super::HashMap;
+use super::iter::Entries;
 use super::node::{MapBranch, Prefix};
+use super::order::LeafOrder;
 use crate::error::Result;
-use crate::node::{Items, LeafRef, NodeRef, SLOTS, Values};
+use crate::node::{LeafRef, NodeRef, SLOTS, Values};
 
 /// One difference between two maps, the old and the new.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -130,8 +132,8 @@ pub(super) struct Walk<'a, K, V, S> {
     new: &'a HashMap<K, V, S>,
     sides: Sides,
     parts: Vec<Part<'a, K, V>>,
-    of_old: Items<'a, (K, V), Prefix>,
-    of_new: Items<'a, (K, V), Prefix>,
+    of_old: Entries<'a, K, V>,
+    of_new: Entries<'a, K, V>,
     found: Vec<Step<'a, K, V>>,
 }
 
@@ -145,7 +147,7 @@ impl<K, V, S> Clone for Walk<'_, K, V, S> {
 
 impl<'a, K: Hash + Eq, V, S: BuildHasher> Walk<'a, K, V, S> {
     pub(super) fn new(old: &'a HashMap<K, V, S>, new: &'a HashMap<K, V, S>, sides: Sides) -> Self {
-        let (of_old, of_new) = (Items::new(None), Items::new(None));
+        let (of_old, of_new) = (Entries::new(None, old.ties), Entries::new(None, new.ties));
         let mut walk = Self { old, new, sides, parts: Vec::new(), of_old, of_new, found: Vec::new() };
         if !old.tree.same(&new.tree) {
             let (old_root, new_root) = (old.root(), new.root());
@@ -189,7 +191,9 @@ impl<'a, K: Hash + Eq, V, S: BuildHasher> Walk<'a, K, V, S> {
 
     /// Compares two leaves of the same place by their tags.
     fn compare(&mut self, old: LeafRef<'a, (K, V)>, new: LeafRef<'a, (K, V)>) {
-        for (entry, &tag) in new.items(true).iter().zip(new.tags()) {
+        for (entry, tag) in
+            LeafOrder::of(new, self.new.ties).map(|index| (&new.items(true)[index], new.tags()[index]))
+        {
             match old.find(tag, |other| other.0 == entry.0) {
                 None if self.sides == Sides::Old => {}
                 None => self.found.push(Step::New(entry)),
@@ -199,7 +203,9 @@ impl<'a, K: Hash + Eq, V, S: BuildHasher> Walk<'a, K, V, S> {
         if self.sides == Sides::New {
             return;
         }
-        for (entry, &tag) in old.items(true).iter().zip(old.tags()) {
+        for (entry, tag) in
+            LeafOrder::of(old, self.old.ties).map(|index| (&old.items(true)[index], old.tags()[index]))
+        {
             if new.find(tag, |other| other.0 == entry.0).is_none() {
                 self.found.push(Step::Old(entry));
             }
@@ -231,8 +237,8 @@ impl<'a, K: Hash + Eq, V, S: BuildHasher> Iterator for Walk<'a, K, V, S> {
                     Part::Both(NodeRef::Branch(old), NodeRef::Branch(new)) => self.divide(old, new),
                     Part::Both(NodeRef::Leaf(old), NodeRef::Leaf(new)) => self.compare(old, new),
                     Part::Both(old, new) => self.each(Some(old), Some(new)),
-                    Part::Old(node) => self.of_old = Items::new(Some(node)),
-                    Part::New(node) => self.of_new = Items::new(Some(node)),
+                    Part::Old(node) => self.of_old = Entries::new(Some(node), self.old.ties),
+                    Part::New(node) => self.of_new = Entries::new(Some(node), self.new.ties),
                 }
             }
         }

@@ -5,7 +5,8 @@ use std::hash::{BuildHasher, Hash};
 use std::iter::FusedIterator;
 
 use super::HashMap;
-use super::node::{MapBranch, Prefix, ROOT, Tree, slot_of};
+use super::node::{MapBranch, Prefix, ROOT, Tree, leaf_of_hash, lies_under, slot_of};
+use super::order::LeafOrder;
 use crate::node::{LeafRef, NodeRef, Place, SLOTS};
 
 impl<K, V, S> HashMap<K, V, S>
@@ -14,7 +15,7 @@ where
     V: Clone,
     S: BuildHasher,
 {
-    /// Keeps the entries for which `keep` answers true; it sees each once, in no order. **O(n)**, and **O(log n)** for
+    /// Keeps the entries for which `keep` answers true; it sees each once, in the order of [`iter`](Self::iter). **O(n)**, and **O(log n)** for
     /// each one that goes. What is kept is not copied, so `keep` sees values and cannot change them; for that there is
     /// [`iter_mut`](Self::iter_mut).
     ///
@@ -29,7 +30,7 @@ where
         self.extract_if(|key, value| !keep(key, value)).for_each(drop);
     }
 
-    /// Takes out, as it is iterated, the entries for which `goes` answers true. **O(n)**, and **O(log n)** for each one
+    /// Takes out, as it is iterated, the entries for which `goes` answers true, in the order of [`iter`](Self::iter). **O(n)**, and **O(log n)** for each one
     /// that goes; what stays is not copied. Those not iterated over stay.
     ///
     /// ```
@@ -38,21 +39,23 @@ where
     /// assert_eq!(map.len(), 6);
     /// ```
     pub fn extract_if<F: FnMut(&K, &V) -> bool>(&mut self, goes: F) -> ExtractIf<'_, K, V, S, F> {
-        ExtractIf { map: self, from: Some(0), seen: 0, goes }
+        ExtractIf { map: self, from: Some(0), place: 0, pending: Vec::new(), goes }
     }
 }
 
 /// Takes entries out of a [`HashMap`]. See [`HashMap::extract_if`].
 ///
-/// Leaves are found by the lowest hash that was not looked at. Removing an entry may merge its leaf with ones before
-/// or behind it; the leaf's own entries then stay in front, in their order (see `remove::remove`), and of the others those
-/// with lower hashes were looked at where they lay before.
+/// Leaves are found by the lowest hash that was not looked at. Removing an entry may merge its leaf with ones before or
+/// behind it. The leaf's own entries then stay together, behind those of lower hashes (see `remove::extract`), and what
+/// was merged from before them is not looked at again.
 pub struct ExtractIf<'a, K, V, S, F> {
     map: &'a mut HashMap<K, V, S>,
-    /// Where the leaf begins that is looked at, as it was found; `None` when all were.
+    /// Where the next leaf begins; `None` when there is none.
     from: Option<u64>,
-    /// Entries at the front of that leaf that were looked at and stay.
-    seen: usize,
+    /// Where the leaf at hand began when it was found.
+    place: u64,
+    /// Hashes and positions of its entries that were not looked at, the next one last.
+    pending: Vec<(u64, usize)>,
     goes: F,
 }
 
@@ -87,6 +90,56 @@ fn end_of(place: Place) -> Option<u64> {
     if place.depth == 0 { None } else { place.what.checked_add(1 << (64 - place.depth)) }
 }
 
+impl<K, V, S, F> ExtractIf<'_, K, V, S, F>
+where
+    K: Hash + Eq + Clone,
+    V: Clone,
+    S: BuildHasher,
+{
+    /// Finds the next leaf with entries that were not looked at; whether there is one.
+    fn enter(&mut self) -> bool {
+        while let Some(from) = self.from.take() {
+            let Some((leaf, place)) = leaf_from(&self.map.tree, from) else { return false };
+            let in_order = LeafOrder::of(leaf, self.map.ties);
+            let hashed = in_order.map(|index| (self.map.hash(&leaf.items(true)[index].0), index));
+            // What was merged from before `from` was looked at. Where keys lie, a hash is kept within its leaf.
+            let is_merged = place.what < from;
+            let hashed = hashed.filter(|&(hash, _)| !is_merged || hash >= from);
+            self.pending = hashed.map(|(hash, index)| (within(hash, place), index)).collect();
+            self.pending.reverse();
+            (self.place, self.from) = (place.what, end_of(place));
+            if !self.pending.is_empty() {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Finds the entries that are pending again when one of `len`, at `index`, was removed.
+    fn settle(&mut self, index: usize, len: usize) {
+        let Some(&(hash, _)) = self.pending.last() else { return };
+        let Some((leaf, place)) = leaf_from(&self.map.tree, hash) else { return self.pending.clear() };
+        let first = match leaf.len() {
+            now if now + 1 == len => 0,
+            // Merged: behind what has lower hashes.
+            _ => leaf.items(true).iter().filter(|entry| self.map.hash(&entry.0) < self.place).count(),
+        };
+        self.place = place.what;
+        for (_, at) in &mut self.pending {
+            // The last entry moved to where the other was.
+            *at = first + if *at + 1 == len { index } else { *at };
+        }
+        if self.pending.iter().any(|&(_, at)| at >= leaf.len()) {
+            self.pending.clear(); // hashes lie
+        }
+    }
+}
+
+/// A hash, or the first one of the place if it does not lie there.
+fn within(hash: u64, place: Place) -> u64 {
+    if lies_under(hash, place) { hash } else { place.what }
+}
+
 impl<K, V, S, F> Iterator for ExtractIf<'_, K, V, S, F>
 where
     K: Hash + Eq + Clone,
@@ -98,24 +151,18 @@ where
 
     fn next(&mut self) -> Option<(K, V)> {
         loop {
-            let Some((leaf, place)) = leaf_from(&self.map.tree, self.from?) else {
-                self.from = None;
+            let Some((hash, index)) = self.pending.pop() else {
+                if self.enter() {
+                    continue;
+                }
                 return None;
             };
-            let from = self.from?.max(place.what);
-            let was_merged = place.what < from;
-            let entries = leaf.items(true);
-            let found = (self.seen..entries.len()).find(|&index| {
-                let (key, value) = &entries[index];
-                !(was_merged && self.map.hash(key) < from) && (self.goes)(key, value)
-            });
-            match found {
-                Some(index) => {
-                    // The last entry moves to its place and is the next to be looked at.
-                    (self.from, self.seen) = (Some(from), index);
-                    return Some(self.map.remove_at(place.what, index));
-                }
-                None => (self.from, self.seen) = (end_of(place), 0),
+            let leaf = leaf_of_hash(&self.map.tree, hash)?;
+            let (len, (key, value)) = (leaf.len(), leaf.items(true).get(index)?);
+            if (self.goes)(key, value) {
+                let entry = self.map.remove_at(hash, index);
+                self.settle(index, len);
+                return Some(entry);
             }
         }
     }
@@ -136,6 +183,6 @@ where
 
 impl<K, V, S, F> fmt::Debug for ExtractIf<'_, K, V, S, F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ExtractIf").field("len", &self.map.len()).finish_non_exhaustive()
+        f.debug_struct("ExtractIf").finish_non_exhaustive()
     }
 }

@@ -1,21 +1,72 @@
-//! Iterators over a hash map, all of them walks of its trie.
+//! Iterators over a hash map, all of them walks of its trie, leaf by leaf in the [order](super::order) of each.
 
 use std::fmt;
 use std::iter::FusedIterator;
-use std::slice;
 
 use super::node::Prefix;
-use crate::node::{IntoItems, Items, LeavesMut};
+use super::order::{LeafOrder, Ties};
+use crate::error::Result;
+use crate::node::{IntoLeaves, LeafMut, Leaves, LeavesMut, NodeRef, TakenLeaf, loaded};
 
-/// Entries of a [`HashMap`](super::HashMap) in the order of their hashes' leaves. See [`HashMap::iter`](super::HashMap::iter).
+/// The entries below a node.
+pub(crate) struct Entries<'a, K, V> {
+    leaves: Leaves<'a, (K, V), Prefix>,
+    leaf: &'a [(K, V)],
+    order: LeafOrder,
+    ties: Ties<K>,
+}
+
+impl<K, V> Clone for Entries<'_, K, V> {
+    fn clone(&self) -> Self {
+        Self { leaves: self.leaves.clone(), order: self.order.clone(), ..*self }
+    }
+}
+
+impl<'a, K, V> Entries<'a, K, V> {
+    pub(crate) fn new(root: Option<NodeRef<'a, (K, V), Prefix>>, ties: Ties<K>) -> Self {
+        Self { leaves: Leaves::new(root), leaf: &[], order: LeafOrder::NONE, ties }
+    }
+
+    /// The entries below another node of the same map.
+    #[cfg(feature = "rayon")]
+    pub(crate) fn below(&self, node: NodeRef<'a, (K, V), Prefix>) -> Self {
+        Self::new(Some(node), self.ties)
+    }
+
+    /// The next entry, or the error that loading its leaf answered (and then what follows it).
+    fn try_next(&mut self) -> Result<Option<&'a (K, V)>> {
+        loop {
+            if let Some(index) = self.order.next() {
+                return Ok(self.leaf.get(index));
+            }
+            let Some(leaf) = self.leaves.try_next()? else { return Ok(None) };
+            (self.leaf, self.order) = (leaf.items(true), LeafOrder::of(leaf, self.ties));
+        }
+    }
+}
+
+impl<'a, K, V> Iterator for Entries<'a, K, V> {
+    type Item = &'a (K, V);
+
+    #[inline]
+    fn next(&mut self) -> Option<&'a (K, V)> {
+        match self.order.next() {
+            Some(index) => self.leaf.get(index),
+            None => loaded(self.try_next()),
+        }
+    }
+}
+
+/// Entries of a [`HashMap`](super::HashMap), in an order that its contents and its hasher decide. See
+/// [`HashMap::iter`](super::HashMap::iter).
 pub struct Iter<'a, K, V> {
-    pub(super) items: Items<'a, (K, V), Prefix>,
+    pub(super) entries: Entries<'a, K, V>,
     pub(super) left: usize,
 }
 
 impl<K, V> Clone for Iter<'_, K, V> {
     fn clone(&self) -> Self {
-        Self { items: self.items.clone(), left: self.left }
+        Self { entries: self.entries.clone(), left: self.left }
     }
 }
 
@@ -24,7 +75,7 @@ impl<'a, K, V> Iterator for Iter<'a, K, V> {
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        let (key, value) = self.items.next()?;
+        let (key, value) = self.entries.next()?;
         self.left = self.left.saturating_sub(1);
         Some((key, value))
     }
@@ -40,14 +91,14 @@ impl<K, V> FusedIterator for Iter<'_, K, V> {}
 /// Entries of a [`HashMap`](super::HashMap), or the error that loading some of them answered.
 /// See [`HashMap::try_iter`](super::HashMap::try_iter).
 pub struct TryIter<'a, K, V> {
-    pub(super) items: Items<'a, (K, V), Prefix>,
+    pub(super) entries: Entries<'a, K, V>,
 }
 
 impl<'a, K, V> Iterator for TryIter<'a, K, V> {
-    type Item = crate::error::Result<(&'a K, &'a V)>;
+    type Item = Result<(&'a K, &'a V)>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        self.items.try_next().map(|item| item.map(|(key, value)| (key, value))).transpose()
+        self.entries.try_next().map(|item| item.map(|(key, value)| (key, value))).transpose()
     }
 }
 
@@ -59,9 +110,24 @@ pub struct Values<'a, K, V>(pub(super) Iter<'a, K, V>);
 
 /// Entries of a [`HashMap`](super::HashMap) with mutable values. See [`HashMap::iter_mut`](super::HashMap::iter_mut).
 pub struct IterMut<'a, K, V> {
-    pub(super) leaves: LeavesMut<'a, (K, V), Prefix>,
-    pub(super) leaf: slice::IterMut<'a, (K, V)>,
-    pub(super) left: usize,
+    leaves: LeavesMut<'a, (K, V), Prefix>,
+    /// The entries of the leaf at hand, until they are handed out.
+    leaf: Vec<Option<&'a mut (K, V)>>,
+    order: LeafOrder,
+    ties: Ties<K>,
+    left: usize,
+}
+
+impl<'a, K: Clone, V: Clone> IterMut<'a, K, V> {
+    pub(super) fn new(leaves: LeavesMut<'a, (K, V), Prefix>, ties: Ties<K>, left: usize) -> Self {
+        Self { leaves, leaf: Vec::new(), order: LeafOrder::NONE, ties, left }
+    }
+
+    fn enter(&mut self, leaf: LeafMut<'a, (K, V)>) {
+        self.order = LeafOrder::of(leaf.as_ref(), self.ties);
+        self.leaf.clear();
+        self.leaf.extend(leaf.into_items_mut(true).iter_mut().map(Some));
+    }
 }
 
 impl<'a, K: Clone, V: Clone> Iterator for IterMut<'a, K, V> {
@@ -70,11 +136,13 @@ impl<'a, K: Clone, V: Clone> Iterator for IterMut<'a, K, V> {
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         loop {
-            if let Some((key, value)) = self.leaf.next() {
+            if let Some(index) = self.order.next() {
+                let (key, value) = self.leaf.get_mut(index)?.take()?;
                 self.left = self.left.saturating_sub(1);
                 return Some((key, value));
             }
-            self.leaf = self.leaves.next()?.into_items_mut(true).iter_mut();
+            let leaf = self.leaves.next()?;
+            self.enter(leaf);
         }
     }
 
@@ -92,8 +160,46 @@ pub struct ValuesMut<'a, K, V>(pub(super) IterMut<'a, K, V>);
 
 /// Owned entries of a [`HashMap`](super::HashMap), cloned where a snapshot still holds them.
 pub struct IntoIter<K, V> {
-    pub(super) items: IntoItems<(K, V), Prefix>,
-    pub(super) left: usize,
+    leaves: IntoLeaves<(K, V), Prefix>,
+    /// The leaf at hand. One that is owned lies in reverse order.
+    leaf: Option<TakenLeaf<(K, V), Prefix>>,
+    /// What is to come of a leaf that others hold too.
+    order: LeafOrder,
+    ties: Ties<K>,
+    left: usize,
+}
+
+impl<K, V> IntoIter<K, V> {
+    pub(super) fn new(leaves: IntoLeaves<(K, V), Prefix>, ties: Ties<K>, left: usize) -> Self {
+        Self { leaves, leaf: None, order: LeafOrder::NONE, ties, left }
+    }
+
+    fn enter(&mut self, mut leaf: TakenLeaf<(K, V), Prefix>) {
+        self.order = leaf.as_ref().map_or(LeafOrder::NONE, |leaf| LeafOrder::of(leaf, self.ties));
+        if let TakenLeaf::Owned(leaf) = &mut leaf {
+            let items = leaf.as_mut().into_items_mut(true);
+            let mut places = vec![0; items.len()];
+            self.order.by_ref().zip((0..items.len()).rev()).for_each(|(index, place)| places[index] = place);
+            for index in 0..items.len() {
+                while places[index] != index {
+                    let place = places[index];
+                    items.swap(index, place);
+                    places.swap(index, place);
+                }
+            }
+        }
+        self.leaf = Some(leaf);
+    }
+
+    /// The entries to come.
+    fn rest(&self) -> impl Iterator<Item = &(K, V)> {
+        let entries = self.leaf.as_ref().and_then(TakenLeaf::as_ref).map_or(&[][..], |leaf| leaf.items(true));
+        let is_owned = matches!(self.leaf, Some(TakenLeaf::Owned(_)));
+        let owned = if is_owned { entries } else { &[] };
+        let shared = self.order.clone().filter_map(move |index| entries.get(index));
+        let behind = self.leaves.rest().flat_map(|node| Entries::new(Some(node), self.ties));
+        owned.iter().rev().chain(shared).chain(behind)
+    }
 }
 
 impl<K: Clone, V: Clone> Iterator for IntoIter<K, V> {
@@ -101,9 +207,23 @@ impl<K: Clone, V: Clone> Iterator for IntoIter<K, V> {
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        let entry = self.items.next()?;
-        self.left = self.left.saturating_sub(1);
-        Some(entry)
+        loop {
+            let entry = match &mut self.leaf {
+                Some(TakenLeaf::Owned(leaf)) => leaf.pop(),
+                // Counted first: a clone that panics is not asked for again.
+                Some(leaf) => {
+                    self.order.next().and_then(|index| leaf.as_ref()?.items(true).get(index).cloned())
+                }
+                None => None,
+            };
+            if entry.is_some() {
+                self.left = self.left.saturating_sub(1);
+                return entry;
+            }
+            self.leaf = None;
+            let leaf = self.leaves.next()?;
+            self.enter(leaf);
+        }
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
@@ -115,11 +235,9 @@ impl<K: Clone, V: Clone> ExactSizeIterator for IntoIter<K, V> {}
 impl<K: Clone, V: Clone> FusedIterator for IntoIter<K, V> {}
 
 /// Owned keys of a [`HashMap`](super::HashMap). See [`HashMap::into_keys`](super::HashMap::into_keys).
-#[derive(Debug)]
 pub struct IntoKeys<K, V>(pub(crate) IntoIter<K, V>);
 
 /// Owned values of a [`HashMap`](super::HashMap). See [`HashMap::into_values`](super::HashMap::into_values).
-#[derive(Debug)]
 pub struct IntoValues<K, V>(pub(super) IntoIter<K, V>);
 
 /// An iterator that hands on one side of another's pairs.
@@ -162,7 +280,7 @@ impl<K, V> Clone for Values<'_, K, V> {
 
 impl<K: fmt::Debug, V: fmt::Debug> fmt::Debug for Iter<'_, K, V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_map().entries(self.clone()).finish()
+        f.debug_list().entries(self.clone()).finish()
     }
 }
 
@@ -184,9 +302,21 @@ impl<K, V> fmt::Debug for IterMut<'_, K, V> {
     }
 }
 
-impl<K, V> fmt::Debug for IntoIter<K, V> {
+impl<K: fmt::Debug, V: fmt::Debug> fmt::Debug for IntoIter<K, V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("IntoIter").field("left", &self.left).finish_non_exhaustive()
+        f.debug_list().entries(self.rest()).finish()
+    }
+}
+
+impl<K: fmt::Debug, V> fmt::Debug for IntoKeys<K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.0.rest().map(|(key, _)| key)).finish()
+    }
+}
+
+impl<K, V: fmt::Debug> fmt::Debug for IntoValues<K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.0.rest().map(|(_, value)| value)).finish()
     }
 }
 

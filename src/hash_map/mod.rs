@@ -8,6 +8,7 @@ mod hasher;
 mod insert;
 mod iter;
 mod node;
+mod order;
 pub(crate) mod persist;
 mod remove;
 mod traits;
@@ -21,17 +22,25 @@ pub use extract::ExtractIf;
 pub use hasher::{SeededHasher, SeededState, StableBuildHasher};
 pub use iter::{IntoIter, IntoKeys, IntoValues, Iter, IterMut, Keys, TryIter, Values, ValuesMut};
 
+pub(crate) use iter::Entries;
 pub(crate) use node::Prefix;
 
 use crate::error::Result;
-use crate::node::{IntoItems, Items, LeavesMut, NodeRef, load_all};
+use crate::node::{IntoLeaves, LeavesMut, NodeRef, load_all};
 use crate::sync::const_fn;
 use node::{ROOT, Tree};
+use order::{Ties, ties_of};
 
 /// A hash map whose clones share what they have in common.
 ///
 /// `clone` is **O(1)**; a change copies only the nodes on the way to it that a clone still holds, and nothing where
-/// none does. Iteration order is that of the hashes and says nothing about insertion.
+/// none does.
+///
+/// **Iteration order** is a function of the keys and of the hasher (its algorithm and its seed): two maps of one type with
+/// equal keys and one seed are walked over in the same order, however each came to be, restored or not. So are all
+/// iterators, `drain`, `retain`, `extract_if`, and what `diff` reports. It says nothing about insertion. (Keys whose hashes
+/// are equal in all 64 bits, in the map's hash and in a second one, come in an order that depends on history; so does it
+/// if `Hash` lies. A map restored from a type whose entries had another size may be ordered otherwise than one made anew.)
 ///
 /// | operation | cost |
 /// |---|---|
@@ -62,6 +71,8 @@ pub struct HashMap<K, V, S = SeededState> {
     len: usize,
     leaf_capacity: u32,
     hash_builder: S,
+    /// Set anew with each key that comes in: it is of the type that the keys have then.
+    ties: Ties<K>,
 }
 
 impl<K, V> HashMap<K, V> {
@@ -94,6 +105,7 @@ impl<K, V, S> HashMap<K, V, S> {
                 len: 0,
                 leaf_capacity: node::leaf_capacity::<(K, V)>() as u32,
                 hash_builder,
+                ties: None,
             }
         }
     }
@@ -139,6 +151,11 @@ impl<K, V, S> HashMap<K, V, S> {
         self.tree.get(|| ROOT)
     }
 
+    /// The entries below a node of this map.
+    pub(crate) fn entries_below<'a>(&self, node: Option<NodeRef<'a, (K, V), Prefix>>) -> Entries<'a, K, V> {
+        Entries::new(node, self.ties)
+    }
+
     /// Walks over all entries. **O(1)** to start, **O(n)** for all.
     ///
     /// # Panics
@@ -150,7 +167,7 @@ impl<K, V, S> HashMap<K, V, S> {
     /// assert_eq!(map.iter().map(|(key, value)| key * value).sum::<i32>(), 50);
     /// ```
     pub fn iter(&self) -> Iter<'_, K, V> {
-        Iter { items: Items::new(self.root()), left: self.len }
+        Iter { entries: self.entries_below(self.root()), left: self.len }
     }
 
     /// Walks over all entries of a map that may be only partly loaded. **O(n)** for all.
@@ -159,7 +176,7 @@ impl<K, V, S> HashMap<K, V, S> {
     /// The first item says why the root could not be loaded; later ones, why some leaf could not. The walk goes on
     /// with what follows.
     pub fn try_iter(&self) -> Result<TryIter<'_, K, V>> {
-        Ok(TryIter { items: Items::new(self.tree.try_get(|| ROOT)?) })
+        Ok(TryIter { entries: self.entries_below(self.tree.try_get(|| ROOT)?) })
     }
 
     /// Loads everything that a restored map has not loaded yet, in the order of the log and on all cores. **O(n)**.
@@ -186,7 +203,7 @@ impl<K, V, S> HashMap<K, V, S> {
         Values(self.iter())
     }
 
-    /// Takes all keys out, in no order. **O(n)** for all.
+    /// Takes all keys out, in the order of [`iter`](Self::iter). **O(n)** for all.
     ///
     /// ```
     /// assert!(perennial::HashMap::from([(1, 'a')]).into_keys().eq([1]));
@@ -199,7 +216,7 @@ impl<K, V, S> HashMap<K, V, S> {
         IntoKeys(self.into_iter())
     }
 
-    /// Takes all values out, in no order. **O(n)** for all.
+    /// Takes all values out, in the order of [`iter`](Self::iter). **O(n)** for all.
     ///
     /// ```
     /// assert!(perennial::HashMap::from([(1, 'a')]).into_values().eq(['a']));
@@ -225,7 +242,7 @@ impl<K, V, S> HashMap<K, V, S> {
         V: Clone,
     {
         let tree = self.tree.take(|| ROOT);
-        IntoIter { items: IntoItems::new(tree), left: std::mem::take(&mut self.len) }
+        IntoIter::new(IntoLeaves::new(tree), self.ties, std::mem::take(&mut self.len))
     }
 
     /// Walks over all entries with mutable values. **O(n)**: copies, leaf by leaf as it comes to them, what a clone
@@ -242,7 +259,7 @@ impl<K, V, S> HashMap<K, V, S> {
         V: Clone,
     {
         let left = self.len;
-        IterMut { leaves: LeavesMut::new(self.tree.get_mut(|| ROOT)), leaf: [].iter_mut(), left }
+        IterMut::new(LeavesMut::new(self.tree.get_mut(|| ROOT)), self.ties, left)
     }
 
     /// Walks over all values, mutable. See [`iter_mut`](Self::iter_mut).
@@ -327,7 +344,7 @@ where
         self.get(key).is_some()
     }
 
-    /// What changed from this map to `newer`, without order. **O(d log n)** for d differences: what the two share is
+    /// What changed from this map to `newer`, in an order that the two decide. **O(d log n)** for d differences: what the two share is
     /// passed over, also what neither has loaded.
     ///
     /// Maps of different seeds have no nodes in common and are compared key by key, **O(n)**.
@@ -375,7 +392,10 @@ where
         let hash = self.hash(&key);
         let capacity = self.leaf_capacity as usize;
         let old = insert::insert(&mut self.tree, capacity, &self.hash_builder, hash, key, value);
-        self.len += usize::from(old.is_none());
+        if old.is_none() {
+            self.len += 1;
+            self.ties = ties_of();
+        }
         old
     }
 
@@ -438,6 +458,7 @@ where
         let mut map = Self::with_hasher(hash_builder);
         let hashed = entries.into_iter().map(|entry| (map.hash(&entry.0), entry)).collect();
         (map.tree, map.len) = insert::build(hashed, map.leaf_capacity as usize);
+        map.ties = ties_of();
         map
     }
 
@@ -445,6 +466,7 @@ where
     fn insert_new(&mut self, hash: u64, key: K, value: V) -> usize {
         insert::insert(&mut self.tree, self.leaf_capacity as usize, &self.hash_builder, hash, key, value);
         self.len += 1;
+        self.ties = ties_of();
         insert::newest(&self.tree, hash).expect("just inserted")
     }
 
@@ -456,6 +478,7 @@ where
                 let place = node::entry_mut(&mut self.tree, hash, index).expect("the key was found");
                 // What is replaced is dropped when the map is whole.
                 let _old = std::mem::replace(place, (key, value));
+                self.ties = ties_of();
             }
             None => drop(self.insert_new(hash, key, value)),
         }
@@ -471,6 +494,7 @@ impl<K, V, S: Clone> Clone for HashMap<K, V, S> {
             len: self.len,
             leaf_capacity: self.leaf_capacity,
             hash_builder: self.hash_builder.clone(),
+            ties: self.ties,
         }
     }
 }

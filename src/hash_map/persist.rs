@@ -13,6 +13,7 @@ use serde::de::{DeserializeOwned, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::node::{self, MapNode, Prefix, ROOT, Tree};
+use super::order::ties_of;
 use super::{HashMap, StableBuildHasher};
 use crate::error::{Error, Result};
 use crate::node::codec::{self, Collection, Save, varint};
@@ -119,7 +120,8 @@ where
             Tree::lazy(Arc::new(Source { backing: Arc::clone(backing), context: seed, decode }), address)
         }
     };
-    let found = HashMap { tree, len: len as usize, leaf_capacity, hash_builder: S::from_seed(seed) };
+    let hash_builder = S::from_seed(seed);
+    let found = HashMap { tree, len: len as usize, leaf_capacity, hash_builder, ties: ties_of() };
     if !rebuilds {
         return Ok(found);
     }

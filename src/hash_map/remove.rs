@@ -135,8 +135,10 @@ fn extract<K: Clone, V: Clone>(
         if count + more > capacity {
             return entry;
         }
-        let (one, two) = (branch.take(start), branch.take(beside));
-        start = start.min(beside);
+        // Those of lower hashes stay in front: see `ExtractIf`.
+        let (low, high) = (start.min(beside), start.max(beside));
+        let (one, two) = (branch.take(low), branch.take(high));
+        start = low;
         branch.join(start, start + len);
         count += more;
         branch.set(start, merge(one, two, count, capacity));

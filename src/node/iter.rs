@@ -6,38 +6,80 @@ use std::slice;
 
 use super::Shape;
 use super::branch::{Branch, Ranges, SLOTS, loaded};
-use super::leaf::{LeafMut, OwnedLeaf};
+use super::leaf::{LeafMut, LeafRef, OwnedLeaf};
 use super::link::{Node, NodeMut, NodeOwned, NodeRef};
 use crate::error::Result;
 
 /// Deepest path of branches: as many as a 64-bit hash can route.
 pub(crate) const MAX_DEPTH: usize = 64 / super::BITS as usize;
 
-/// Shared references to all items under a node. Loads lazy nodes as it reaches them.
-pub(crate) struct Items<'a, T, X: Shape> {
+/// All leaves under a node, in slot order. Loads lazy nodes as it reaches them.
+pub(crate) struct Leaves<'a, T, X: Shape> {
     stack: [Option<(&'a Branch<T, X>, Ranges)>; MAX_DEPTH],
     depth: usize,
+    first: Option<LeafRef<'a, T>>,
+}
+
+impl<'a, T, X: Shape> Leaves<'a, T, X> {
+    /// Starts at the first leaf under `root`.
+    pub(crate) fn new(root: Option<NodeRef<'a, T, X>>) -> Self {
+        let mut leaves = Self { stack: [const { None }; MAX_DEPTH], depth: 0, first: None };
+        leaves.first = root.and_then(|node| leaves.enter(node));
+        leaves
+    }
+
+    /// The node if it is a leaf; a branch is entered.
+    #[inline]
+    fn enter(&mut self, node: NodeRef<'a, T, X>) -> Option<LeafRef<'a, T>> {
+        match node {
+            NodeRef::Leaf(leaf) => Some(leaf),
+            NodeRef::Branch(branch) => {
+                self.stack[self.depth] = Some((branch, branch.ranges()));
+                self.depth += 1;
+                None
+            }
+        }
+    }
+
+    /// The next leaf, or the error that loading it answered (and then what follows it).
+    pub(crate) fn try_next(&mut self) -> Result<Option<LeafRef<'a, T>>> {
+        if let Some(leaf) = self.first.take() {
+            return Ok(Some(leaf));
+        }
+        loop {
+            let Some(top) = self.depth.checked_sub(1) else { return Ok(None) };
+            let Some((branch, ranges)) = &mut self.stack[top] else { return Ok(None) };
+            match ranges.next() {
+                None => self.depth = top,
+                Some(slot) => {
+                    let branch: &'a Branch<T, X> = branch;
+                    if let Some(node) = branch.try_child(slot)?
+                        && let Some(leaf) = self.enter(node)
+                    {
+                        return Ok(Some(leaf));
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl<T, X: Shape> Clone for Leaves<'_, T, X> {
+    fn clone(&self) -> Self {
+        Self { stack: self.stack, depth: self.depth, first: self.first }
+    }
+}
+
+/// Shared references to all items under a node. Loads lazy nodes as it reaches them.
+pub(crate) struct Items<'a, T, X: Shape> {
+    leaves: Leaves<'a, T, X>,
     leaf: slice::Iter<'a, T>,
 }
 
 impl<'a, T, X: Shape> Items<'a, T, X> {
     /// Starts at the first item under `root`.
     pub(crate) fn new(root: Option<NodeRef<'a, T, X>>) -> Self {
-        let mut items = Self { stack: [const { None }; MAX_DEPTH], depth: 0, leaf: [].iter() };
-        if let Some(node) = root {
-            items.enter(node);
-        }
-        items
-    }
-
-    fn enter(&mut self, node: NodeRef<'a, T, X>) {
-        match node {
-            NodeRef::Leaf(leaf) => self.leaf = leaf.items(X::TAGGED).iter(),
-            NodeRef::Branch(branch) => {
-                self.stack[self.depth] = Some((branch, branch.ranges()));
-                self.depth += 1;
-            }
-        }
+        Self { leaves: Leaves::new(root), leaf: [].iter() }
     }
 
     /// The next item, or the error that loading its leaf answered (and then what follows it).
@@ -46,16 +88,9 @@ impl<'a, T, X: Shape> Items<'a, T, X> {
             if let Some(item) = self.leaf.next() {
                 return Ok(Some(item));
             }
-            let Some(top) = self.depth.checked_sub(1) else { return Ok(None) };
-            let Some((branch, ranges)) = &mut self.stack[top] else { return Ok(None) };
-            match ranges.next() {
-                None => self.depth = top,
-                Some(slot) => {
-                    let branch: &'a Branch<T, X> = branch;
-                    if let Some(node) = branch.try_child(slot)? {
-                        self.enter(node);
-                    }
-                }
+            match self.leaves.try_next()? {
+                Some(leaf) => self.leaf = leaf.items(X::TAGGED).iter(),
+                None => return Ok(None),
             }
         }
     }
@@ -75,7 +110,7 @@ impl<'a, T, X: Shape> Iterator for Items<'a, T, X> {
 
 impl<T, X: Shape> Clone for Items<'_, T, X> {
     fn clone(&self) -> Self {
-        Self { stack: self.stack, depth: self.depth, leaf: self.leaf.clone() }
+        Self { leaves: self.leaves.clone(), leaf: self.leaf.clone() }
     }
 }
 
@@ -136,48 +171,55 @@ impl<'a, T: Clone, X: Shape + Clone> Iterator for LeavesMut<'a, T, X> {
     }
 }
 
-/// All items under a node, moved out where the tree was the only holder and cloned where not. In no set order.
-pub(crate) struct IntoItems<T, X: Shape> {
+/// All leaves under a node in slot order, taken out: owned where the tree was the only holder.
+pub(crate) struct IntoLeaves<T, X: Shape> {
+    /// What is left, the next one last.
     nodes: Vec<Node<T, X>>,
-    owned: Option<OwnedLeaf<T>>,
-    shared: Option<(Node<T, X>, usize)>,
 }
 
-impl<T, X: Shape> IntoItems<T, X> {
-    /// Starts with the items under `root`.
+impl<T, X: Shape> IntoLeaves<T, X> {
+    /// Starts with the first leaf under `root`.
     pub(crate) fn new(root: Option<Node<T, X>>) -> Self {
-        Self { nodes: root.into_iter().collect(), owned: None, shared: None }
+        Self { nodes: root.into_iter().collect() }
+    }
+
+    /// The nodes that are left, in slot order.
+    pub(crate) fn rest(&self) -> impl Iterator<Item = NodeRef<'_, T, X>> {
+        self.nodes.iter().rev().map(Node::as_ref)
     }
 }
 
-impl<T: Clone, X: Shape> Iterator for IntoItems<T, X> {
-    type Item = T;
+impl<T, X: Shape> Iterator for IntoLeaves<T, X> {
+    type Item = TakenLeaf<T, X>;
 
-    fn next(&mut self) -> Option<T> {
+    fn next(&mut self) -> Option<TakenLeaf<T, X>> {
         loop {
-            if let Some(leaf) = &mut self.owned {
-                if let Some(item) = leaf.pop() {
-                    return Some(item);
-                }
-                self.owned = None;
-            }
-            if let Some((node, left)) = &mut self.shared {
-                if let (NodeRef::Leaf(leaf), Some(index)) = (node.as_ref(), left.checked_sub(1)) {
-                    // Counted down first: a clone that panics is not asked for again.
-                    *left = index;
-                    return Some(leaf.items(X::TAGGED)[index].clone());
-                }
-                self.shared = None;
-            }
             match self.nodes.pop()?.into_owned() {
-                NodeOwned::Leaf(leaf) => self.owned = Some(leaf),
-                NodeOwned::SharedLeaf(node) => {
-                    let NodeRef::Leaf(leaf) = node.as_ref() else { continue };
-                    let len = leaf.len();
-                    self.shared = Some((node, len));
-                }
-                NodeOwned::Branch(node) => self.nodes.extend(node.into_children()),
+                NodeOwned::Leaf(leaf) => return Some(TakenLeaf::Owned(leaf)),
+                NodeOwned::SharedLeaf(node) => return Some(TakenLeaf::Shared(node)),
+                NodeOwned::Branch(node) => self.nodes.extend(node.into_children().into_iter().rev()),
             }
+        }
+    }
+}
+
+/// A leaf that was taken out of a tree.
+pub(crate) enum TakenLeaf<T, X: Shape> {
+    /// Nobody else holds it.
+    Owned(OwnedLeaf<T>),
+    /// Others hold it too. It is a leaf.
+    Shared(Node<T, X>),
+}
+
+impl<T, X: Shape> TakenLeaf<T, X> {
+    /// Looks at the leaf.
+    pub(crate) fn as_ref(&self) -> Option<LeafRef<'_, T>> {
+        match self {
+            Self::Owned(leaf) => Some(leaf.as_ref()),
+            Self::Shared(node) => match node.as_ref() {
+                NodeRef::Leaf(leaf) => Some(leaf),
+                NodeRef::Branch(_) => None,
+            },
         }
     }
 }

@@ -10,6 +10,7 @@ mod flush;
 mod footprint;
 mod header;
 mod iter;
+mod key_hash;
 mod keys;
 mod leaf;
 mod link;
@@ -39,7 +40,8 @@ pub(crate) use footprint::measure;
 pub use footprint::{Footprint, MemoryFootprint, Meter, footprint, resident_bytes};
 #[cfg(test)]
 pub(crate) use header::{Header, Identity};
-pub(crate) use iter::{IntoItems, Items, LeavesMut, MAX_DEPTH};
+pub(crate) use iter::{IntoLeaves, Items, Leaves, LeavesMut, MAX_DEPTH, TakenLeaf};
+pub(crate) use key_hash::KeyHash;
 pub(crate) use keys::Keys;
 pub(crate) use leaf::{LeafMut, LeafRef, OwnedLeaf, mask_shift};
 pub(crate) use link::{Node, NodeMut, NodeOwned, NodeRef};
