@@ -80,3 +80,33 @@ impl Tag {
         u64::from(self.0)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Numbers around every power of two below `end`.
+    fn edges(end: u32) -> Vec<u32> {
+        let around = (0..32).flat_map(|bit| [(1u32 << bit).wrapping_sub(1), 1 << bit, (1 << bit) + 1]);
+        let mut edges: Vec<u32> = around.chain([0, end - 1, end / 3]).filter(|&edge| edge < end).collect();
+        edges.sort_unstable();
+        edges.dedup();
+        edges
+    }
+
+    #[test]
+    fn an_address_is_its_segment_and_ordinal_and_sorts_as_they_do() {
+        let mut before = None;
+        for segment in edges(Address::MAX_SEGMENTS) {
+            for ordinal in edges(Address::MAX_ORDINALS) {
+                let address = Address::new(segment, ordinal);
+                assert_eq!((address.segment(), address.ordinal()), (segment, ordinal));
+                assert_eq!(Address::from_bits(address.to_bits()), address);
+                assert!(
+                    address.to_bits() >> Address::BITS == 0 && before.is_none_or(|before| before < address)
+                );
+                before = Some(address);
+            }
+        }
+    }
+}

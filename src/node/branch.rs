@@ -565,3 +565,54 @@ pub(crate) fn loaded<T>(result: Result<T>) -> T {
 fn no_slots() -> [AtomicPtr<()>; SLOTS] {
     std::array::from_fn(|_| AtomicPtr::new(std::ptr::null_mut()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Nothing but slots.
+    struct Bare;
+
+    impl Shape for Bare {
+        type Key = ();
+        const TAGGED: bool = false;
+        const NUMBERED: bool = false;
+
+        fn shift<T>() -> u32 {
+            0
+        }
+
+        fn place<T>(&self, _: &Branch<T, Self>, _: usize) -> Place {
+            Place { what: 0, depth: 0 }
+        }
+
+        fn number(&self, _: usize) -> Option<u64> {
+            None
+        }
+
+        fn rebuild<T>(_: u8, _: u16, _: u16, _: Place, _: &[u64; SLOTS]) -> Option<Self> {
+            None
+        }
+
+        fn leaf_fits(_: Place, _: usize) -> bool {
+            false
+        }
+    }
+
+    #[test]
+    fn every_slot_of_every_pattern_of_ranges_lies_in_one_range() {
+        let patterns = (1..1u32 << SLOTS).step_by(2);
+        for starts in patterns.step_by(if cfg!(miri) { 1001 } else { 1 }) {
+            let branch = Branch::<u8, Bare>::new(1, starts as u16, Bare);
+            let naive: Vec<usize> = (0..SLOTS).filter(|slot| starts & 1 << slot != 0).collect();
+            assert_eq!(branch.ranges().collect::<Vec<_>>(), naive);
+            for slot in 0..SLOTS {
+                let at = naive.partition_point(|&start| start <= slot) - 1;
+                assert_eq!(branch.start_of(slot), naive[at], "{starts:b}, slot {slot}");
+            }
+            for (at, &start) in naive.iter().enumerate() {
+                assert_eq!(branch.end_of(start), *naive.get(at + 1).unwrap_or(&SLOTS), "{starts:b}");
+            }
+        }
+    }
+}

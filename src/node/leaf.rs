@@ -42,6 +42,16 @@ fn mask_of(index: usize, shift: u32) -> u32 {
     if bit < MASK_BITS as usize { 1 << bit } else { u32::MAX }
 }
 
+/// The mask that marks the items `from..to`: all bits where one lies past the last.
+#[inline]
+fn mask_between(from: usize, to: usize, shift: u32) -> u32 {
+    match (from >> shift, to.wrapping_sub(1) >> shift) {
+        _ if from >= to => 0,
+        (_, last) if last >= MASK_BITS as usize => u32::MAX,
+        (first, last) => u32::MAX << first & u32::MAX >> (MASK_BITS as usize - 1 - last),
+    }
+}
+
 /// Where the items of a leaf begin, in bytes from its front.
 #[inline]
 fn items_offset<T>(capacity: usize, tagged: bool) -> usize {
@@ -201,12 +211,7 @@ impl<'a, T> LeafMut<'a, T> {
     /// Marks the items `from..to` changed.
     #[inline]
     pub(crate) fn touch(&mut self, from: usize, to: usize, shift: u32) {
-        let bits = match (from >> shift, to.wrapping_sub(1) >> shift) {
-            _ if from >= to => 0,
-            (_, last) if last >= MASK_BITS as usize => u32::MAX,
-            (first, last) => u32::MAX << first & u32::MAX >> (MASK_BITS as usize - 1 - last),
-        };
-        self.header_mut().touch(bits);
+        self.header_mut().touch(mask_between(from, to, shift));
     }
 
     /// The item at `index`, marked changed.
@@ -590,6 +595,78 @@ impl<T> Drop for OwnedLeaf<T> {
                 items_ptr::<T>(self.head, self.tagged),
                 self.as_ref().len(),
             ));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[repr(align(64))]
+    struct Wide(#[expect(dead_code, reason = "for its size")] [u8; 64]);
+
+    fn lies_within<T>() {
+        // Under Miri every look takes long, and the bounds of groups are what matters.
+        for capacity in (0..=if cfg!(miri) { 70 } else { 600 }).chain([4095, 4096, 1 << 20]) {
+            for tagged in [false, true] {
+                let (layout, offset) = (layout::<T>(capacity, tagged), items_offset::<T>(capacity, tagged));
+                let tags = if tagged { capacity.next_multiple_of(GROUP) } else { 0 };
+                let front = size_of::<LeafHead>() + tags;
+                assert!(offset >= front && offset - front < align_of::<T>(), "{capacity} {tagged}");
+                assert_eq!(offset % align_of::<T>(), 0);
+                assert_eq!(layout.size(), offset + capacity * size_of::<T>());
+                assert!(layout.align() >= align_of::<T>().max(align_of::<LeafHead>()).max(8));
+                // A group of tags that begins at an item lies within the tags.
+                assert!(!tagged || (0..capacity).step_by(GROUP).all(|first| first + GROUP <= tags));
+            }
+        }
+    }
+
+    #[test]
+    fn items_and_tags_of_every_capacity_lie_within_the_allocation() {
+        lies_within::<()>();
+        lies_within::<u8>();
+        lies_within::<[u8; 3]>();
+        lies_within::<u16>();
+        lies_within::<u32>();
+        lies_within::<(u64, u8)>();
+        lies_within::<u128>();
+        lies_within::<Wide>();
+    }
+
+    #[test]
+    fn a_capacity_that_overflows_is_refused() {
+        let refused = |call: fn() -> Layout| std::panic::catch_unwind(call).is_err();
+        assert!(refused(|| layout::<u8>(1 << 32, false)));
+        assert!(refused(|| layout::<[u64; 1 << 40]>(u32::MAX as usize, true)));
+        assert_eq!(layout::<()>(u32::MAX as usize, false).size(), size_of::<LeafHead>());
+    }
+
+    #[test]
+    fn masks_name_every_item_and_no_bit_too_many() {
+        for shift in 0..4 {
+            let most = 40 << shift;
+            for index in 0..most {
+                let bit = index >> shift;
+                assert_eq!(mask_of(index, shift), if bit < 32 { 1 << bit } else { u32::MAX });
+            }
+            for from in 0..most {
+                let mut naive = 0;
+                for to in from..most {
+                    assert_eq!(mask_between(from, to, shift), naive, "{from}..{to} by {shift}");
+                    naive |= mask_of(to, shift);
+                }
+            }
+            assert_eq!(mask_between(7, 3, shift), 0);
+        }
+        for capacity in 1..5000 {
+            let shift = mask_shift(capacity);
+            assert!((capacity - 1) >> shift < MASK_BITS as usize, "every item has a bit of its own group");
+            assert!(
+                shift == 0 || capacity > (MASK_BITS as usize) << (shift - 1),
+                "groups are no larger than need be"
+            );
         }
     }
 }

@@ -451,3 +451,25 @@ impl<T, X: Shape> Drop for Node<T, X> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_of_an_address_is_nothing_else() {
+        for segment in (0..23).map(|bit| (1u32 << bit) - 1).chain([Address::MAX_SEGMENTS - 1]) {
+            for ordinal in (0..19).map(|bit| (1u32 << bit) - 1).chain([Address::MAX_ORDINALS - 1]) {
+                let address = Address::new(segment, ordinal);
+                let word = Word::of_address(address);
+                assert_eq!(word.address(), Some(address));
+                assert!(word.is_address() && word.resident().is_none() && !word.is_nothing());
+                assert!(!word.is_branch() && !word.is_unflagged());
+            }
+        }
+        assert!(Word::NOTHING.is_nothing() && Word::NOTHING.address().is_none());
+        assert!(
+            Word::NOTHING.resident().is_none() && !Word::NOTHING.is_branch() && Word::NOTHING.is_unflagged()
+        );
+    }
+}

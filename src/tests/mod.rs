@@ -27,6 +27,7 @@ mod peers;
 mod power;
 mod reentry;
 mod shim;
+mod small;
 mod space;
 mod store;
 mod stress;
