@@ -12,9 +12,12 @@ use serde::{Serialize, de::DeserializeOwned};
 use crate::error::{Error, Result};
 use crate::node::codec::Save;
 use crate::node::{
-    Address, Backing, Branch, Chain, Node, NodeMut, NodeRef, OwnedLeaf, Place, Record, RecordHead, Root,
-    SLOTS, Shape, Sink, Source, Sweep, Tag, flush, load, loaded,
+    Address, Backing, Branch, Chain, Demote, Demotion, Keeper, Node, NodeMut, NodeRef, OwnedLeaf, Place,
+    Record, RecordHead, Root, SLOTS, Shape, Sink, Source, Sweep, Tag, flush, load, load_all, loaded,
 };
+use crate::state::Queue;
+#[cfg(loom)]
+pub use crate::sync::set_ticks;
 
 /// Most deltas between a record and the full one under it.
 pub const MOST_HOPS: u8 = crate::node::MOST_HOPS;
@@ -67,6 +70,11 @@ impl Backing for Log {
     fn sweep(&self) -> Box<dyn Sweep + '_> {
         Box::new(self.clone())
     }
+}
+
+impl Keeper for Log {
+    /// Nothing goes.
+    fn keep(&self, _: Address) {}
 }
 
 impl Sweep for Log {
@@ -141,16 +149,37 @@ impl<T: Serialize + DeserializeOwned + Clone> Tree<T> {
         Self(Root::from_node(Node::from_branch(branch)))
     }
 
+    /// A tree that is one leaf.
+    pub fn leaf<const N: usize>(items: [T; N]) -> Self {
+        let mut leaf = OwnedLeaf::with_capacity(N, false);
+        items.into_iter().for_each(|item| leaf.push(item, None));
+        Self(Root::from_node(Node::from_leaf(leaf)))
+    }
+
     /// A tree of which nothing but the root is loaded.
     pub fn restore(log: &Log, address: Address) -> Self {
-        let source = Source {
-            backing: Arc::new(log.clone()),
-            context: 0,
-            decode: |backing, _, chain: &Chain, place| load(backing, chain, place, |_| Ok(0)),
-        };
-        let tree = Self(Root::lazy(Arc::new(source), address));
+        let tree = Self::restore_lazily(log, address);
         tree.0.get(|| HERE);
         tree
+    }
+
+    /// A tree of which nothing is loaded.
+    pub fn restore_lazily(log: &Log, address: Address) -> Self {
+        let source = Source { backing: Arc::new(log.clone()), context: 0, decode };
+        Self(Root::lazy(Arc::new(source), address))
+    }
+
+    /// Loads all of it.
+    pub fn load_all(&self)
+    where
+        T: Send + Sync,
+    {
+        loaded(load_all(&self.0, HERE));
+    }
+
+    /// Lets go of all that is on record in the log.
+    pub fn evict(&mut self, log: &Log) {
+        Demotion::run(self, 0, Arc::new(log.clone()), &|_| true, Address::new(0, 0));
     }
 
     /// Writes what is dirty.
@@ -159,9 +188,10 @@ impl<T: Serialize + DeserializeOwned + Clone> Tree<T> {
         loaded(flush(&self.0, HERE, &save)).expect("a tree has a root")
     }
 
-    /// The items of the leaf in `slot`.
+    /// The items of the leaf in `slot`, or of the one that is all.
     pub fn get(&self, slot: usize) -> &[T] {
         match self.0.get(|| HERE) {
+            Some(NodeRef::Leaf(leaf)) => leaf.items(false),
             Some(NodeRef::Branch(branch)) => branch.child_leaf(slot).map_or(&[], |leaf| leaf.items(false)),
             _ => &[],
         }
@@ -174,5 +204,36 @@ impl<T: Serialize + DeserializeOwned + Clone> Tree<T> {
             Some(NodeMut::Leaf(leaf)) => leaf.item_mut(index, false, 0),
             _ => panic!("no leaf in slot {slot}"),
         }
+    }
+}
+
+fn decode<T: DeserializeOwned>(
+    backing: &Arc<dyn Backing>,
+    _: u64,
+    chain: &Chain,
+    place: Place,
+) -> Result<Node<T, Plain>> {
+    load(backing, chain, place, |_| Ok(0))
+}
+
+impl<T: Serialize + DeserializeOwned + Clone> Demote for Tree<T> {
+    fn demote(&mut self, demotion: &mut Demotion<'_>) {
+        demotion.tree(&mut self.0, 0, decode);
+    }
+}
+
+/// What waits for the thread that drops versions.
+#[derive(Default)]
+pub struct Garbage(Queue);
+
+impl Garbage {
+    /// Adds something, unless as much waits as may.
+    pub fn push<T: Send + 'static>(&self, value: T) {
+        drop(self.0.push(Box::new(value)));
+    }
+
+    /// Takes all that waits, after waiting for something if `lingered`, and drops it; how much it was.
+    pub fn take(&self, lingered: bool) -> usize {
+        self.0.take(lingered).len()
     }
 }

@@ -130,9 +130,24 @@ mod real {
             guard
         }
 
+        /// Waits for a notification or for the time to pass, whichever comes first.
+        pub(crate) fn tick<'a, T>(
+            &self,
+            _lock: &'a Mutex<T>,
+            guard: MutexGuard<'a, T>,
+            time: Duration,
+        ) -> MutexGuard<'a, T> {
+            self.wait_for(guard, time)
+        }
+
         pub(crate) fn notify_all(&self) {
             self.0.notify_all();
         }
+    }
+
+    /// How many ticks a thread waits that would wait for so many.
+    pub(crate) const fn ticks_of(ticks: u32) -> u32 {
+        ticks
     }
 
     /// A thread that was started by [`spawn`].
@@ -237,9 +252,35 @@ mod model {
             self.wait(guard)
         }
 
+        /// A tick passes without a notification: others have their turn, and the mutex is locked anew.
+        pub(crate) fn tick<'a, T>(
+            &self,
+            lock: &'a Mutex<T>,
+            guard: MutexGuard<'a, T>,
+            _: Duration,
+        ) -> MutexGuard<'a, T> {
+            drop(guard);
+            loom::thread::yield_now();
+            lock.lock()
+        }
+
         pub(crate) fn notify_all(&self) {
             self.0.notify_all();
         }
+    }
+
+    std::thread_local! {
+        /// Of one model: its threads are one thread of the system.
+        static TICKS: std::cell::Cell<u32> = const { std::cell::Cell::new(0) };
+    }
+
+    /// Lets the threads of this model wait for so many ticks where they would wait for some.
+    pub fn set_ticks(ticks: u32) {
+        TICKS.set(ticks);
+    }
+
+    pub(crate) fn ticks_of(_: u32) -> u32 {
+        TICKS.get()
     }
 
     pub(crate) type JoinHandle = loom::thread::JoinHandle<()>;

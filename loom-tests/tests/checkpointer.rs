@@ -223,3 +223,22 @@ fn a_writer_who_passes_a_mark_wakes_the_writing_thread() {
         drop(checkpointer);
     });
 }
+
+#[test]
+fn a_request_after_the_writing_thread_lingered_wakes_it() {
+    model(|| {
+        #[cfg(loom)]
+        perennial::internals::set_ticks(1);
+        let store = store(&Disk::new());
+        let state = Shared::new(State::new(1_u32));
+        let options = Checkpointer::options().durability(Durability::Buffered);
+        let checkpointer = options.start(&state, &store).unwrap();
+        for version in 0..2 {
+            assert_eq!(checkpointer.request().wait().unwrap().version(), version);
+            state.replace(2);
+        }
+        drop(checkpointer);
+        #[cfg(loom)]
+        perennial::internals::set_ticks(0);
+    });
+}

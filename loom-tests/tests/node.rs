@@ -184,3 +184,75 @@ fn of_two_holders_the_last_frees_after_both_have_read() {
         assert_eq!((mine, other.join().unwrap()), (vec![10, 11], vec![10, 11]));
     });
 }
+
+#[test]
+fn of_racing_first_loads_of_a_root_all_see_its_items() {
+    model(|| {
+        let log = Log::new();
+        let address = Tree::leaf([10, 11].map(Tracked::new)).flush(&log);
+        let one: Arc<Tree<Tracked>> = Arc::new(Tree::restore_lazily(&log, address));
+        let other = thread::spawn({
+            let one = Arc::clone(&one);
+            move || numbers(&one, 0)
+        });
+        assert_eq!(numbers(&one, 0), [10, 11]);
+        assert_eq!(other.join().unwrap(), [10, 11]);
+    });
+}
+
+#[test]
+fn an_alias_shows_what_was_loaded_with_all_the_rest() {
+    model(|| {
+        let log = Log::new();
+        let address = tree().flush(&log);
+        let one = Arc::new(Tree::restore(&log, address));
+        let other = thread::spawn({
+            let one: Arc<Tree<Tracked>> = Arc::clone(&one);
+            move || one.load_all()
+        });
+        // A look at the alias alone, which `load_all` fills after the start.
+        assert_eq!(numbers(&one, 1), [10, 11]);
+        other.join().unwrap();
+        assert_eq!((numbers(&one, 0), numbers(&one, 2)), (vec![10, 11], vec![20, 21]));
+    });
+}
+
+/// Lets one thread flush a snapshot while this one lets go of a clone, and then changes that.
+fn evict_beside_a_flush(log: &Log, mut one: Tree<Tracked>) {
+    let flusher = thread::spawn({
+        let (log, snapshot) = (log.clone(), one.clone());
+        move || snapshot.flush(&log)
+    });
+    one.evict(log);
+    let before = flusher.join().unwrap();
+    one.get_mut(0, 1).set(13);
+    let after = one.flush(log);
+    assert!(log.is_within_bounds(), "a chain has outgrown its bound");
+    assert_eq!(numbers(&Tree::restore(log, before), 0), [12, 11]);
+    assert_eq!(numbers(&Tree::restore(log, after), 1), [12, 13]);
+}
+
+#[test]
+fn an_eviction_beside_a_delta_counts_from_the_record_it_took() {
+    model(|| {
+        let log = Log::new();
+        let one = changed(&log, MOST_HOPS - 1);
+        evict_beside_a_flush(&log, one);
+    });
+}
+
+#[test]
+fn an_eviction_beside_readers_leaves_them_their_items() {
+    model(|| {
+        let log = Log::new();
+        let mut one = tree();
+        one.flush(&log);
+        let reader = thread::spawn({
+            let held = one.clone();
+            move || numbers(&held, 1)
+        });
+        one.evict(&log);
+        assert_eq!(numbers(&one, 1), [10, 11]);
+        assert_eq!(reader.join().unwrap(), [10, 11]);
+    });
+}

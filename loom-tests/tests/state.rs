@@ -169,3 +169,28 @@ fn an_update_that_panics_is_never_seen() {
         assert_eq!((*state.load(), state.version()), ((2, 2), 2));
     });
 }
+
+#[cfg(any(loom, internals))]
+#[test]
+fn what_is_handed_over_is_dropped_also_by_a_thread_that_sleeps() {
+    use loom_tests::Tracked;
+    use perennial::internals::Garbage;
+
+    model(|| {
+        let garbage = Arc::new(Garbage::default());
+        let reclaimer = thread::spawn({
+            let garbage = Arc::clone(&garbage);
+            move || {
+                let (mut lingered, mut dropped) = (false, 0);
+                while dropped < 2 {
+                    let batch = garbage.take(lingered);
+                    lingered = batch == 0;
+                    dropped += batch;
+                }
+            }
+        });
+        garbage.push(Tracked::new(1));
+        garbage.push(Tracked::new(2));
+        reclaimer.join().unwrap();
+    });
+}

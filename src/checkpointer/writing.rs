@@ -12,7 +12,7 @@ use super::policy::{Due, Measured, Trigger};
 use super::ticket::Saved;
 use crate::error::Error;
 use crate::store::{self, Persist};
-use crate::sync::Ordering;
+use crate::sync::{Ordering, ticks_of};
 use crate::weaken;
 
 /// Checkpoints that may be written and not yet synced: one is synced while the next is encoded, and one in between.
@@ -23,8 +23,8 @@ pub(super) const GROUP: usize = 1_024;
 /// Waking a thread costs the waker tens of microseconds, and perhaps his turn on the processor. So the writing thread
 /// goes to sleep only when nothing happened for [`TICKS`]; until then it looks by itself every tick.
 pub(super) const TICK: Duration = Duration::from_micros(250);
-/// See [`TICK`]. In a model no time passes.
-const TICKS: u32 = if cfg!(loom) { 0 } else { 40 };
+/// See [`TICK`].
+const TICKS: u32 = 40;
 
 /// What to do next.
 enum Next {
@@ -67,8 +67,8 @@ impl Core {
                     ticks -= 1;
                     inner.is_lingering = true;
                     let left = until.map_or(TICK, |until| until.saturating_duration_since(now));
-                    inner = self.for_writer.wait_for(inner, left.min(TICK));
-                    inner.is_lingering = false;
+                    inner = self.for_writer.tick(&self.inner, inner, left.min(TICK));
+                    inner.is_lingering = weaken::is("lingering_kept");
                 }
                 (Next::Wait(None), _) => inner = self.for_writer.wait(inner),
                 (Next::Wait(Some(until)), _) => {
@@ -78,13 +78,13 @@ impl Core {
                     drop(inner);
                     self.write(job, now);
                     inner = self.inner.lock();
-                    ticks = TICKS;
+                    ticks = ticks_of(TICKS);
                 }
                 (Next::Gather, Some(gate)) => {
                     drop(inner);
                     self.gathered(gate.wait(&self.sources), now);
                     inner = self.inner.lock();
-                    ticks = TICKS;
+                    ticks = ticks_of(TICKS);
                 }
                 (Next::Gather | Next::End, _) => break,
             }

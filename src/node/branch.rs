@@ -254,7 +254,7 @@ impl<T, X: Shape> Branch<T, X> {
         let start = self.start_of(slot);
         let word = publish(&self.slots[start], node);
         for alias in start + 1..self.end_of(start) {
-            self.slots[alias].store(word.0, Ordering::Release);
+            self.slots[alias].store(word.0, weaken::ordering("alias_installed", Ordering::Release));
         }
     }
 

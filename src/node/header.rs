@@ -117,7 +117,7 @@ impl Header {
     /// The header of a copy that stays as it is: the same record holds both.
     pub(super) fn twin(&self) -> Self {
         // The identity first: see the module's text.
-        let identity = self.identity.load(Ordering::Acquire);
+        let identity = self.identity.load(weaken::ordering("twin", Ordering::Acquire));
         Self {
             refs: AtomicU32::new(1),
             mask: AtomicU32::new(self.mask.load(Ordering::Relaxed)),

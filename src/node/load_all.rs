@@ -74,11 +74,17 @@ fn load<T: Send + Sync, X: Shape + Send + Sync>(missing: &[Missing<'_, T, X>]) -
     thread::scope(|scope| {
         let parts = missing.chunks(missing.len().div_ceil(threads));
         let running: Vec<_> = parts.map(|part| scope.spawn(move || sweep(part))).collect();
-        running.into_iter().try_for_each(|thread| match thread.join() {
-            Ok(result) => result,
-            // A panic in the user's Deserialize goes on in the caller.
-            Err(panic) => std::panic::resume_unwind(panic),
-        })
+        let (mut outcome, mut panicked) = (Ok(()), None);
+        for thread in running {
+            match (thread.join(), &panicked) {
+                (Ok(result), _) => outcome = outcome.and(result),
+                (Err(panic), None) => panicked = Some(panic),
+                // Of several panics one goes on. What another said is the user's, and may panic when it is dropped.
+                (Err(panic), Some(_)) => std::mem::forget(panic),
+            }
+        }
+        // A panic in the user's Deserialize goes on in the caller.
+        panicked.map_or(outcome, |panic| std::panic::resume_unwind(panic))
     })
 }
 

@@ -11,6 +11,7 @@ use super::slot::{same_word, settle};
 use super::source::{Place, Source};
 use crate::error::Result;
 use crate::sync::{AtomicPtr, Ordering, const_fn};
+use crate::weaken;
 
 /// The root link of a collection.
 pub(crate) struct Root<T, X: Shape> {
@@ -43,7 +44,7 @@ impl<T, X: Shape> Root<T, X> {
 
     #[inline]
     pub(super) fn word(&self) -> Word {
-        Word(self.slot.load(Ordering::Acquire))
+        Word(self.slot.load(weaken::ordering("root", Ordering::Acquire)))
     }
 
     /// Whether there are no nodes.

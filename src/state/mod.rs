@@ -14,6 +14,8 @@ pub use cell::State;
 pub use history::{Depth, Entry, History};
 #[cfg(test)]
 pub(crate) use reclaim::KeepBusy;
+#[cfg(any(loom, internals))]
+pub(crate) use reclaim::Queue;
 pub use snapshot::{Guard, Snapshot};
 pub(crate) use watch::Watch;
 

@@ -14,8 +14,13 @@
 //! the stack for each collection, and the rest is the user's. The thread has 64 MiB of stack for that, reserved.
 
 /// Versions that may wait for the thread.
-#[cfg(not(any(loom, miri)))]
-const MOST_WAITING: usize = 1_024;
+#[cfg(not(miri))]
+const MOST_WAITING: usize = if cfg!(loom) { 2 } else { 1_024 };
+
+#[cfg(not(miri))]
+use crate::sync::{Condvar, Mutex};
+#[cfg(not(miri))]
+use crate::weaken;
 
 /// Drops `value` soon, on the thread; or here and now where that is not possible.
 #[cfg(not(any(loom, miri)))]
@@ -31,39 +36,78 @@ pub(super) fn reclaim<T: Send + 'static>(value: T) {
     drop(value);
 }
 
+/// What waits for the thread. Checked by `loom-tests`, where the thread is the model's.
+#[cfg(not(miri))]
+#[derive(Default)]
+pub(crate) struct Queue {
+    inner: Mutex<Inner>,
+    filled: Condvar,
+}
+
+/// What is to be dropped.
+#[cfg(not(miri))]
+pub(crate) type Garbage = Box<dyn Send>;
+
+#[cfg(not(miri))]
+#[derive(Default)]
+struct Inner {
+    waiting: Vec<Garbage>,
+    /// The thread sleeps until it is notified.
+    is_asleep: bool,
+}
+
+#[cfg(not(miri))]
+impl Queue {
+    /// Adds what is to be dropped; gives it back if as much waits as may.
+    pub(crate) fn push(&self, garbage: Garbage) -> Option<Garbage> {
+        let mut inner = self.inner.lock();
+        if inner.waiting.len() >= MOST_WAITING {
+            return Some(garbage);
+        }
+        inner.waiting.push(garbage);
+        let is_asleep = std::mem::take(&mut inner.is_asleep);
+        drop(inner);
+        if is_asleep && !weaken::is("reclaim_unnotified") {
+            self.filled.notify_all();
+        }
+        None
+    }
+
+    /// Takes all that waits. Where the thread has `lingered` in vain, waits until there is something.
+    pub(crate) fn take(&self, lingered: bool) -> Vec<Garbage> {
+        let mut inner = self.inner.lock();
+        while lingered && inner.waiting.is_empty() {
+            inner.is_asleep = true;
+            inner = self.filled.wait(inner);
+        }
+        inner.is_asleep = false;
+        std::mem::take(&mut inner.waiting)
+    }
+}
+
 #[cfg(not(any(loom, miri)))]
 mod thread {
     use std::sync::OnceLock;
     use std::time::Duration;
 
-    use super::MOST_WAITING;
-    use crate::sync::{Condvar, Mutex, caught, spawn};
+    use super::Queue;
+    use crate::sync::{caught, spawn};
 
     /// The thread looks again after this time before it goes to sleep, so that a burst of drops wakes it once.
     const LINGER: Duration = Duration::from_millis(2);
 
-    type Garbage = Box<dyn Send>;
-
     struct Reclaimer {
         /// The process that has the thread.
         process: u32,
-        queue: Mutex<Queue>,
-        filled: Condvar,
-    }
-
-    #[derive(Default)]
-    struct Queue {
-        waiting: Vec<Garbage>,
-        /// The thread sleeps until it is notified.
-        asleep: bool,
+        queue: Queue,
     }
 
     /// `None` if the system gave us no thread.
     static RECLAIMER: OnceLock<Option<&'static Reclaimer>> = OnceLock::new();
 
     fn start() -> Option<&'static Reclaimer> {
-        let (process, queue, filled) = (std::process::id(), Mutex::default(), Condvar::default());
-        let reclaimer: &'static Reclaimer = Box::leak(Box::new(Reclaimer { process, queue, filled }));
+        let reclaimer = Reclaimer { process: std::process::id(), queue: Queue::default() };
+        let reclaimer: &'static Reclaimer = Box::leak(Box::new(reclaimer));
         spawn("perennial-reclaim", || reclaimer.run()).ok().map(|_detached| reclaimer)
     }
 
@@ -74,29 +118,15 @@ mod thread {
         if reclaimer.process != process {
             return drop(value);
         }
-        let mut queue = reclaimer.queue.lock();
-        if queue.waiting.len() >= MOST_WAITING {
-            drop(queue);
-            return drop(value);
-        }
-        queue.waiting.push(Box::new(value));
-        if std::mem::take(&mut queue.asleep) {
-            reclaimer.filled.notify_all();
-        }
+        // Dropped here if there is no room.
+        drop(reclaimer.queue.push(Box::new(value)));
     }
 
     impl Reclaimer {
         fn run(&self) {
             let mut lingered = false;
             loop {
-                let mut queue = self.queue.lock();
-                while lingered && queue.waiting.is_empty() {
-                    queue.asleep = true;
-                    queue = self.filled.wait(queue);
-                }
-                queue.asleep = false;
-                let batch = std::mem::take(&mut queue.waiting);
-                drop(queue);
+                let batch = self.queue.take(lingered);
                 lingered = batch.is_empty();
                 for value in batch {
                     // Of a user's Drop that panics; the others are dropped all the same.

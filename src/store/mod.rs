@@ -87,6 +87,11 @@ const STATE: &str = "state";
 /// as a whole or not at all. What is restored loads node by node on first touch. All methods take `&self`; the store
 /// can be shared between threads, which take turns writing.
 ///
+/// What a call runs of the application's own (`Serialize`, `Drop`, a progress callback …) may read and restore from the same
+/// store. A call from there that would wait for the one that runs it is [`Error::Reentrant`]: of whatever writes, compacts
+/// or walks the files while a checkpoint is written or a state is demoted, and of whatever compacts or walks the files in a
+/// progress callback.
+///
 /// Dropping the store leaves it clean and lets another process open it; restored states go on reading what they have
 /// not loaded yet. It works on the directory that it opened, wherever that is moved, and belongs to the process that opened it:
 /// in a fork of that process, every call that writes is [`Error::Forked`]. See [`docs::durability`](crate::docs::durability) for what is promised when, and

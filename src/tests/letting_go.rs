@@ -2,7 +2,7 @@
 //! in whatever is called next (`Drop` above all), and use another version that shares them.
 //!
 //! This is where a reference that is given back too early shows: the nodes that a change copies are freed in its midst.
-//! Every item that can be reached afterwards must be alive. `docs::maintaining` lists the places.
+//! Every item that can be reached afterwards must be alive. `docs::design` lists the places.
 
 use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
