@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::manifest::Manifest;
 use crate::error::{Error, Result};
 use crate::node::Address;
 use crate::storage::{Identity, Region, Storage};
