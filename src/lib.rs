@@ -95,6 +95,13 @@
 //! `serde_json::Value`. A checkpoint records the shape of its types (names of fields and variants, in order). A type that
 //! has grown since restores: by fields with `#[serde(default)]` (or options) at any place, and by variants. Any other
 //! shape is an [error](Error::ShapeMismatch) that shows the difference, never a misreading.
+//!
+//! **Values must not change behind a shared reference.** A checkpoint writes what was reached through `&mut` since it was last
+//! written. A `Mutex`, a `Cell` or an atomic inside a value that is changed behind `&` leaves its entry *clean*: the
+//! checkpoint succeeds without the change. Reach the entry through [`get_mut`](HashMap::get_mut) (which marks it, whatever is
+//! changed then), insert it anew, or keep such parts outside of the state. (Caches and counters that are not serialized do
+//! no harm.) In builds with debug assertions each checkpoint encodes a few clean entries again and compares them with what
+//! was written: where they differ, it fails with [`Error::Encode`], which names the type.
 
 /// By this name the targets of `fuzz/`, which share code with the tests, know the crate.
 #[cfg(test)]

@@ -29,6 +29,7 @@ use super::codec::{Buffers, Met, Save, Trial, varint};
 use super::header::{Header, Identity, STRUCTURE};
 use super::leaf::LeafRef;
 use super::link::NodeRef;
+use super::recheck::{self, Digest};
 use super::record::{RecordHead, RecordKind};
 use super::root::Root;
 use super::source::Source;
@@ -58,13 +59,17 @@ pub(super) const STARTS_FOLLOW: u64 = 1 << 16;
 /// the middle loses nothing: what was appended goes out with the next commit.
 ///
 /// # Errors
-/// What encoding an item or appending a record answered; what loading answered, where a lazy part belongs to another
+/// What encoding an item or appending a record answered; [`Error::Encode`](crate::Error::Encode) where an item was changed behind `&` and a look
+/// at it found that; what loading answered, where a lazy part belongs to another
 /// opening, or is no longer there, and must be written again.
 pub(crate) fn flush<T: Serialize, X: Shape<Key: Serialize>>(
     root: &Root<T, X>,
     place: Place,
     save: &Rc<Save>,
 ) -> Result<Option<Address>> {
+    if let Some(Trial::Look(look)) = save.trial() {
+        return look.collection(root, save);
+    }
     if let Some(how) = save.trial() {
         let met = root.unloaded().map(|(address, source)| met::<T, X>(address, source, place));
         try_child(met, &|| root.try_get(|| place), save, how)?;
@@ -77,15 +82,21 @@ pub(crate) fn flush<T: Serialize, X: Shape<Key: Serialize>>(
         return Ok(Some(address));
     }
     let Some(node) = root.try_get(|| place)? else { return Ok(None) };
-    let mut flush =
-        Flush { save, tag: save.tag().to_bits() as u32, branches: Vec::new(), seen: HashSet::new() };
-    flush.visit(node)?;
-    for branch in std::mem::take(&mut flush.branches) {
-        if flush.clean(branch.header()).is_none() {
-            flush.write_branch(branch)?;
+    save.flushing(|is_outermost| {
+        let mut flush =
+            Flush { save, tag: save.tag().to_bits() as u32, branches: Vec::new(), seen: HashSet::new() };
+        flush.visit(node)?;
+        for branch in std::mem::take(&mut flush.branches) {
+            if flush.clean(branch.header()).is_none() {
+                flush.write_branch(branch)?;
+            }
         }
-    }
-    flush.address(node).map(Some)
+        let address = flush.address(node)?;
+        if is_outermost {
+            recheck::look(root, save)?;
+        }
+        Ok(Some(address))
+    })
 }
 
 fn met<T, X: Shape>(address: Address, source: &Source<T, X>, place: Place) -> Met {
@@ -102,7 +113,7 @@ fn try_child<'a, T: Serialize + 'a, X: Shape + 'a>(
 ) -> Result<()> {
     let sound = match how {
         Trial::Whole(sound) => lazy.map(|met| (sound, met)),
-        Trial::Sample => None,
+        Trial::Sample | Trial::Look(_) => None,
     };
     if sound.as_ref().is_some_and(|(sound, met)| sound.borrow().contains(met)) {
         return Ok(());
@@ -149,7 +160,7 @@ impl<'a, T: Serialize, X: Shape<Key: Serialize>> Flush<'a, T, X> {
     #[inline]
     fn clean(&self, header: &Header) -> Option<Address> {
         match header.identity() {
-            Identity::Clean(tag, address) if tag == self.tag && self.save.trusts(address) => Some(address),
+            Identity::Clean(tag, address) if tag == self.tag && self.save.suffices(address) => Some(address),
             _ => None,
         }
     }
@@ -158,7 +169,7 @@ impl<'a, T: Serialize, X: Shape<Key: Serialize>> Flush<'a, T, X> {
     fn base(&self, header: &Header, most_hops: u8) -> Option<(Address, u32)> {
         match header.identity() {
             Identity::Dirty(tag, base)
-                if tag == self.tag && header.hops() < most_hops && self.save.trusts(base) =>
+                if tag == self.tag && header.hops() < most_hops && self.save.suffices(base) =>
             {
                 Some((base, header.mask()))
             }
@@ -263,19 +274,27 @@ impl<'a, T: Serialize, X: Shape<Key: Serialize>> Flush<'a, T, X> {
             }
         };
         varint::push(bytes, items.len() as u64);
+        let mut digests = self.save.rechecks().map(|_| vec![None; groups]);
         for (group, items) in items.chunks(1 << shift).enumerate() {
             if changed.is_none_or(|mask| group < 32 && mask & 1 << group != 0) {
-                let start = bytes.len();
+                let (start, refs_before) = (bytes.len(), refs.len());
                 bytes.push(0);
                 match items {
                     [item] if shift == 0 => self.save.encode(item, bytes, refs)?,
                     items => self.save.encode(items, bytes, refs)?,
                 }
+                if let Some(digests) = &mut digests {
+                    digests[group] = Some(Digest::of(refs_before, &bytes[start + 1..]));
+                }
                 put_length(bytes, start);
             }
         }
         let hops = if base.is_some() { leaf.header().hops() + 1 } else { 0 };
-        self.append(RecordKind::Leaf, leaf.header(), hops, buffers)
+        let address = self.append(RecordKind::Leaf, leaf.header(), hops, buffers)?;
+        if let (Some(rechecks), Some(digests)) = (self.save.rechecks(), digests) {
+            rechecks.wrote(leaf.header(), base.map(|(base, _)| base), address, digests);
+        }
+        Ok(address)
     }
 
     fn write_branch(&mut self, branch: &'a Branch<T, X>) -> Result<Address> {

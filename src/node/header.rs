@@ -70,7 +70,7 @@ pub(crate) struct Header {
     /// Branch: bitmap of the slots that start a range. Leaf: its [`stamp`](Self::stamp).
     pub(super) starts: u16,
     hops: AtomicU8,
-    /// Distance from the leaves or from the root, as the collection counts it.
+    /// Branch: distance from the leaves or from the root, as the collection counts it. Leaf: see [`copies`](Self::copies).
     pub(super) level: u8,
 }
 
@@ -111,6 +111,18 @@ impl Header {
             starts: self.starts,
             hops: AtomicU8::new(hops),
             level: self.level,
+        }
+    }
+
+    /// Of a leaf: how often its items were cloned since they were made or decoded, as far as anybody counts.
+    pub(super) fn copies(&self) -> u8 {
+        self.level
+    }
+
+    /// Counts that the items of a leaf were cloned: it is told apart from what it was copied from.
+    pub(super) fn count_copy(&mut self) {
+        if cfg!(debug_assertions) {
+            self.level = self.level.wrapping_add(1);
         }
     }
 

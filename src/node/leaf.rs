@@ -573,6 +573,7 @@ impl<T> OwnedLeaf<T> {
                 ptr::copy_nonoverlapping(tags_ptr(leaf.head), tags_ptr(copy.head), leaf.len());
             }
             (*copy.head.as_ptr()).header = leaf.header().copied();
+            (*copy.head.as_ptr()).header.count_copy();
         }
         copy
     }

@@ -231,6 +231,9 @@ fn finish_leaf<T, X: Shape>(
     let hops = if shift == X::shift::<T>() { hops } else { NO_DELTA };
     leaf.as_mut().header_mut().set_stamp(demote::now());
     mark(leaf.as_ref().header(), backing, address, hops);
+    if cfg!(debug_assertions) {
+        backing.decoded(address, std::ptr::from_ref(leaf.as_ref().header()).addr());
+    }
     Ok(Node::from_leaf(leaf))
 }
 

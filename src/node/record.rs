@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::address::{Address, Tag};
 use super::codec::Driven;
+use super::recheck::Rechecks;
 use crate::error::Result;
 
 /// What a record holds.
@@ -75,6 +76,11 @@ pub(crate) trait Sink {
         None
     }
 
+    /// What this opening remembers of leaves that were encoded, if anything; see [`recheck`](mod@super::recheck).
+    fn rechecks(&self) -> Option<Arc<Rechecks>> {
+        None
+    }
+
     /// Appends one record to the batch in progress. `refs` must all lie before; of a delta, `refs[0]` is the base.
     fn append(&mut self, head: RecordHead, refs: &[Address], payload: &[u8]) -> Result<Address>;
 }
@@ -83,6 +89,12 @@ pub(crate) trait Sink {
 pub(crate) trait Trust: Send + Sync {
     /// Whether the node at `address`, and all below it, stays.
     fn holds(&self, address: Address) -> bool;
+
+    /// Whether the record at `address` will also do for a node that is in memory and could be written again. Not where
+    /// damage was found that may lie in it, or below.
+    fn suffices(&self, address: Address) -> bool {
+        self.holds(address)
+    }
 }
 
 /// The reading end of a log, as a lazy node sees it.
@@ -102,6 +114,10 @@ pub(crate) trait Backing: Send + Sync {
     fn rebuilds(&self) -> bool {
         false
     }
+
+    /// Takes note of a leaf that was decoded from the record at `address`, and where it lies in memory; see
+    /// [`recheck`](mod@super::recheck).
+    fn decoded(&self, _address: Address, _node: usize) {}
 
     /// Starts a pass over many records in the order of the log, forwards or backwards.
     fn sweep(&self) -> Box<dyn Sweep + '_>;

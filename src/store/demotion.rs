@@ -40,14 +40,15 @@ impl Store {
     /// memory then stays there.
     pub fn demote<T: Demote + ?Sized>(&self, state: &mut T, target_bytes: u64) -> Result<Demoted> {
         // While this has the writer, nothing new is said to be reachable, and no flush is half done.
-        let turn = if self.options.read_only { None } else { Some(self.log.writer()?) };
-        if turn.is_some() {
+        let mut turn = if self.options.read_only { None } else { Some(self.log.writer()?) };
+        if let Some(turn) = &mut turn {
             self.log.sync()?;
+            turn.heed_damage();
         }
         let end = self.log.latest().map_or(Address::new(0, 0), |newest| newest.address);
         let reach = turn.as_ref().and_then(|turn| turn.trust());
         // Durable is what lies before the commit that was just made so.
-        let trusts = |node: Address| node < end && reach.as_ref().is_none_or(|reach| reach.holds(node));
+        let trusts = |node: Address| node < end && reach.as_ref().is_none_or(|reach| reach.suffices(node));
         let lease = Lease::of_nodes(self.log.opening());
         let opening = self.log.opening();
         let demoted = Demotion::run(state, target_bytes, lease, &trusts, opening.demoted());

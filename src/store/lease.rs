@@ -112,6 +112,10 @@ impl Backing for Lease {
         self.opening.read(address)
     }
 
+    fn decoded(&self, address: Address, node: usize) {
+        self.opening.decoded(address, node);
+    }
+
     fn sweep(&self) -> Box<dyn Sweep + '_> {
         self.opening.sweep()
     }

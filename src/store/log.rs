@@ -24,7 +24,7 @@ use super::witness;
 use super::writer::{Resume, Writer};
 use crate::error::{Error, Result};
 use crate::metrics::{self, Stopwatch};
-use crate::node::{Address, RecordHead, Sink, Tag, Trust};
+use crate::node::{Address, Rechecks, RecordHead, Sink, Tag, Trust};
 use crate::storage::{Lock, Storage};
 use crate::sync::{Holder, Mutex, MutexGuard, OwnedGuard, OwnedMutex};
 
@@ -267,11 +267,38 @@ impl Log {
             if commit.id == id {
                 return Ok(commit);
             }
-            // None of these lies below the floor, where commits may be gone: the links lead no further than `id`.
-            let towards = [commit.jump, commit.previous].into_iter().flatten().find(|link| link.id >= id);
-            here = towards.map(|link| read_link(&self.opening, link)).transpose()?.map(Arc::new);
+            // None of these lies below the floor, where commits may be gone: the links lead no further than `id`. A
+            // commit that cannot be read is gone round by the shorter link, if that leads to another one.
+            let towards = [commit.jump, commit.previous].into_iter().flatten().filter(|link| link.id >= id);
+            let mut found = None;
+            for link in towards {
+                found = Some(read_link(&self.opening, link));
+                if matches!(found, Some(Ok(_))) {
+                    break;
+                }
+            }
+            here = found.transpose()?.map(Arc::new);
         }
         Err(Error::UnknownCheckpoint { id })
+    }
+
+    /// Makes sure that there is a commit of this id, for one that says that it was derived from it. Where commits on the
+    /// way to it are damaged, an id that was used by this time is taken for one: that is all that a commit says of another,
+    /// and a note of where it came from must not keep a state from being saved.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UnknownCheckpoint`].
+    pub(crate) fn expect(&self, id: u64) -> Result<u64> {
+        match self.find(id) {
+            Ok(commit) => Ok(commit.id),
+            Err(Error::Corrupt { .. } | Error::Io { .. })
+                if self.latest().is_some_and(|newest| id <= newest.id) =>
+            {
+                Ok(id)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// All commits, the newest first; each is read when it is asked for.
@@ -301,7 +328,8 @@ impl Log {
         pace.stand_aside(false);
         let alone = alone?;
         let watch = Stopwatch::start();
-        let done = Pass::begin(self, threshold, pace)?.run()?;
+        let done = Pass::begin(self, threshold, pace).and_then(Pass::run);
+        let done = done.inspect_err(|error| self.opening.note_found(error))?;
         drop(alone);
         metrics::compacted(watch, done.old_bytes, done.new_bytes);
         self.compacted.lock().add(done);
@@ -443,6 +471,10 @@ impl Sink for Turn {
 
     fn trust(&self) -> Option<Arc<dyn Trust>> {
         self.guard.trust()
+    }
+
+    fn rechecks(&self) -> Option<Arc<Rechecks>> {
+        self.guard.rechecks()
     }
 
     fn append(&mut self, head: RecordHead, refs: &[Address], payload: &[u8]) -> Result<Address> {

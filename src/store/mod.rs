@@ -156,6 +156,15 @@ fn growth<T: DeserializeOwned>(stored: &Shape, asked: &Shape) -> Result<(Arc<Pla
     Ok((Arc::new(plan), opening::next_tag()?))
 }
 
+/// Whether a trial failed for something old that cannot be read: what was written from this place on must be readable.
+fn is_unreadable(tried: &Result<()>, (segment, offset): (u32, u64)) -> bool {
+    match tried {
+        Err(Error::Corrupt { segment: at, offset: here, .. }) => (*at, *here) < (segment, offset),
+        Err(Error::Io { .. }) => true,
+        _ => false,
+    }
+}
+
 impl Store {
     /// Opens the store in a directory, which is created if it does not exist. **O(1)**, also in the size of the state.
     ///
@@ -236,7 +245,7 @@ impl Store {
         }
         self.expect_owner()?;
         let parent = match how.parent {
-            Some(id) => Some(self.log.find(id.0)?.id),
+            Some(id) => Some(self.log.expect(id.0)?),
             None => self.log.latest().map(|commit| commit.id),
         };
         // Before it waits for compaction, which may wait for the writer.
@@ -245,6 +254,7 @@ impl Store {
             compactor.pacing().admit();
         }
         let turn = Rc::new(RefCell::new(self.log.writer()?));
+        turn.borrow_mut().heed_damage();
         let save = Save::new(turn.clone());
         let root = |&(name, state): &(&str, &dyn Persist)| self.write_root(name, state, &turn, &save);
         let roots = states.iter().map(root).collect::<Result<_>>()?;
@@ -268,11 +278,31 @@ impl Store {
         turn: &Rc<RefCell<Turn>>,
         save: &Rc<Save>,
     ) -> Result<Root> {
+        let from = turn.borrow().next_place();
         let (shape, first) = self.record_shape(state, turn)?;
-        let (mut payload, mut refs) = (Vec::new(), Vec::new());
-        state.encode(save, &mut payload, &mut refs)?;
-        if first {
-            self.try_back(state, turn, &payload, &refs)?;
+        let encode = |save: &Rc<Save>| {
+            let (mut payload, mut refs) = (Vec::new(), Vec::new());
+            state.encode(save, &mut payload, &mut refs).map(|()| (payload, refs))
+        };
+        let (mut payload, mut refs) = encode(save)?;
+        if !first {
+            return Ok(Root { name: name.to_owned(), shape, refs, payload });
+        }
+        turn.borrow_mut().make_readable()?;
+        let mut tried = self.try_back(state, &payload, &refs);
+        if is_unreadable(&tried, from) && turn.borrow_mut().heed_damage() {
+            // The trial met an old record that is damaged. What of the state is in memory is written again.
+            (payload, refs) = encode(&Save::new(turn.clone()))?;
+            turn.borrow_mut().make_readable()?;
+            tried = self.try_back(state, &payload, &refs);
+        }
+        if is_unreadable(&tried, from) {
+            // That part is only in the log, and says nothing about the type: it is tried again with the next checkpoint.
+            if let Some(known) = self.types.lock().get_mut(&state.type_of().0) {
+                known.uses = 0;
+            }
+        } else {
+            tried?;
         }
         Ok(Root { name: name.to_owned(), shape, refs, payload })
     }
@@ -282,7 +312,7 @@ impl Store {
     fn record_shape(&self, state: &dyn Persist, turn: &RefCell<Turn>) -> Result<(Address, bool)> {
         let (id, _) = state.type_of();
         let trust = turn.borrow().trust();
-        let is_there = |address: &Address| trust.as_ref().is_none_or(|trust| trust.holds(*address));
+        let is_there = |address: &Address| trust.as_ref().is_none_or(|trust| trust.suffices(*address));
         if let Some(known) = self.types.lock().get_mut(&id)
             && let Some(address) = known.recorded.iter().copied().find(is_there)
         {
@@ -291,12 +321,12 @@ impl Store {
             return Ok((address, known.uses.is_power_of_two()));
         }
         let shape = Arc::new(state.shape()?);
-        let mut found = None;
-        for root in self.log.latest().iter().flat_map(|commit| &commit.roots) {
-            if found.is_none() && self.read_shape(root.shape)? == *shape {
-                found = Some(root.shape);
-            }
-        }
+        // Looked for where it is likely to be, to save a few bytes. What cannot be read is written again.
+        let latest = self.log.latest();
+        let mut recorded = latest.iter().flat_map(|commit| &commit.roots).map(|root| root.shape);
+        let found = recorded.find(|address| {
+            is_there(address) && self.read_shape(*address).is_ok_and(|recorded| recorded == *shape)
+        });
         let head = RecordHead { kind: RecordKind::Shape, delta: false };
         let address = match found {
             Some(address) => address,
@@ -311,18 +341,13 @@ impl Store {
     }
 
     /// Reads back what was just encoded, before it is acknowledged.
-    fn try_back(
-        &self,
-        state: &dyn Persist,
-        turn: &Rc<RefCell<Turn>>,
-        payload: &[u8],
-        refs: &[Address],
-    ) -> Result<()> {
+    fn try_back(&self, state: &dyn Persist, payload: &[u8], refs: &[Address]) -> Result<()> {
         let (id, type_name) = state.type_of();
-        turn.borrow_mut().make_readable()?;
         let trial = Save::on_trial(self.log.opening().tag(), Trial::Sample);
         state.read_back(&trial, &self.backing(), payload, refs).map_err(|error| {
-            self.types.lock().remove(&id);
+            if !matches!(error, Error::Corrupt { .. } | Error::Io { .. }) {
+                self.types.lock().remove(&id);
+            }
             unreadable(error, type_name)
         })
     }

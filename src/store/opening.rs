@@ -4,6 +4,7 @@
 //! write to the disk: the writer publishes blocks, segments and commits after it wrote them, under locks that are
 //! held for a few instructions.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::sync::{AtomicU64, Mutex, MutexGuard, Ordering, RwLock};
@@ -11,14 +12,14 @@ use crate::sync::{AtomicU64, Mutex, MutexGuard, Ordering, RwLock};
 use super::block::{RecordBlock, corrupt};
 use super::block_cache::BlockCache;
 use super::catalogue::Catalogue;
-use super::commit::Commit;
+use super::commit::{Commit, Link};
 use super::directory::Directory;
 use super::format::Place;
 use super::index::BlockEntry;
 use super::lease::Ledger;
 use super::segment::Segment;
 use crate::error::{Error, Result};
-use crate::node::{Address, Backing, Record, Sweep, Tag};
+use crate::node::{Address, Backing, Rechecks, Record, Sweep, Tag};
 
 /// One opening of one store.
 pub(crate) struct Opening {
@@ -32,7 +33,16 @@ pub(crate) struct Opening {
     ledger: Mutex<Ledger>,
     /// Where the log ended at the last demotion.
     demoted: AtomicU64,
+    /// Segment and offset of what was found damaged.
+    damaged: Mutex<BTreeSet<(u32, u64)>>,
+    /// How often something new was found.
+    damages: AtomicU64,
+    /// Of leaves that were encoded; see there.
+    pub(crate) rechecks: Arc<Rechecks>,
 }
+
+/// Places of damage that are remembered, so that each counts once. After so many, what was written is in doubt as a whole.
+const MOST_DAMAGES: usize = 1 << 16;
 
 impl Opening {
     /// Starts an opening without segments.
@@ -51,6 +61,9 @@ impl Opening {
             newest: RwLock::new(None),
             ledger: Mutex::default(),
             demoted: AtomicU64::new(0),
+            damaged: Mutex::default(),
+            damages: AtomicU64::new(0),
+            rechecks: Arc::default(),
         })
     }
 
@@ -132,6 +145,65 @@ impl Opening {
         self.demoted.store(end.to_bits(), Ordering::Relaxed);
     }
 
+    /// Takes note of damage that somebody met: what lies there is written again with the next checkpoint, if it is in
+    /// memory. Each place counts once. Other errors are passed over.
+    pub(crate) fn note_damage(&self, error: &Error) {
+        let Error::Corrupt { segment, offset, .. } = *error else { return };
+        let mut damaged = self.damaged.lock();
+        if damaged.len() < MOST_DAMAGES && damaged.insert((segment, offset)) {
+            self.damages.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// How many damages were met so far.
+    pub(crate) fn damages(&self) -> u64 {
+        self.damages.load(Ordering::Relaxed)
+    }
+
+    /// As [`note_damage`](Self::note_damage), of whatever walked the log. A damaged commit says nothing of nodes.
+    pub(crate) fn note_found(&self, error: &Error) {
+        let Error::Corrupt { segment, offset, .. } = *error else { return };
+        let index = self.segment(segment).and_then(|segment| segment.blocks());
+        let is_commit = |entry: BlockEntry| entry.is_commit && u64::from(entry.offset) == offset;
+        if !index.is_ok_and(|index| index.iter().any(|(entry, ..)| is_commit(entry))) {
+            self.note_damage(error);
+        }
+    }
+
+    /// Takes note of a block, or a segment, that cannot be read. A segment that compaction took away meanwhile is none.
+    fn note_unreadable(&self, segment: &Arc<Segment>, error: &Error) {
+        let current = self.segments.read().get(segment.number() as usize).cloned().flatten();
+        if current.is_some_and(|current| Arc::ptr_eq(&current, segment)) {
+            self.note_damage(error);
+        }
+    }
+
+    /// The block that holds the record at `address`, as the segment's index says.
+    fn block_of(&self, segment: &Arc<Segment>, address: Address) -> Result<(BlockEntry, u64)> {
+        segment.find(address.ordinal()).inspect_err(|error| {
+            // That there is no such record says nothing of the medium: compaction removed it.
+            if segment.blocks().is_err() {
+                self.note_unreadable(segment, error);
+            }
+        })
+    }
+
+    /// As [`read_block`], and takes note of damage.
+    fn read_block(
+        &self,
+        segment: &Arc<Segment>,
+        (entry, epoch): (BlockEntry, u64),
+        address: Address,
+    ) -> Result<RecordBlock> {
+        let read = read_block(segment, entry, epoch, address);
+        read.inspect_err(|error| {
+            // A commit where a record was is what compaction leaves of a record that nobody reached.
+            if !entry.is_commit {
+                self.note_unreadable(segment, error);
+            }
+        })
+    }
+
     /// Says which checkpoints are kept.
     pub(crate) fn set_catalogue(&self, catalogue: Catalogue) {
         self.ledger().catalogue = Arc::new(catalogue);
@@ -150,9 +222,21 @@ impl Opening {
         })
     }
 
+    /// The jump of the commit after `newest` (Myers, "An applicative random-access stack", 1983): twice as far as the
+    /// two jumps before it if those were equally far, else one step. Finding any commit then takes O(log n) steps.
+    pub(crate) fn jump_after(&self, newest: &Commit) -> Link {
+        let jump = newest.jump();
+        let step = newest.depth - jump.depth;
+        // An unreadable commit far back must not fail this one: one step is always right.
+        match self.read_commit(jump.address).map(|far| far.jump()) {
+            Ok(far) if jump.depth.checked_sub(far.depth) == Some(step) => far,
+            _ => newest.link(),
+        }
+    }
+
     /// Reads something of the segment that `address` lies in; again, if compaction replaced the segment meanwhile and
     /// its file was gone before it was mapped.
-    fn in_segment<T>(&self, address: Address, mut read: impl FnMut(&Segment) -> Result<T>) -> Result<T> {
+    fn in_segment<T>(&self, address: Address, mut read: impl FnMut(&Arc<Segment>) -> Result<T>) -> Result<T> {
         loop {
             let segment = self.segment(address.segment())?;
             match read(&segment) {
@@ -185,14 +269,18 @@ impl Backing for Opening {
 
     fn read(&self, address: Address) -> Result<Record> {
         self.in_segment(address, |segment| {
-            let (entry, epoch) = segment.find(address.ordinal())?;
+            let (entry, epoch) = self.block_of(segment, address)?;
             if let Some(block) = self.cache.get(segment.entry, entry.offset) {
                 return block.record(address);
             }
-            let block = Arc::new(read_block(segment, entry, epoch, address)?);
+            let block = Arc::new(self.read_block(segment, (entry, epoch), address)?);
             self.cache.insert(segment.entry, entry.offset, Arc::clone(&block));
             block.record(address)
         })
+    }
+
+    fn decoded(&self, address: Address, node: usize) {
+        self.rechecks.decoded(address, node);
     }
 
     fn sweep(&self) -> Box<dyn Sweep + '_> {
@@ -230,8 +318,8 @@ impl Sweep for Pass<'_> {
             return block.record(address);
         }
         let block = self.opening.in_segment(address, |segment| {
-            let (entry, epoch) = segment.find(address.ordinal())?;
-            read_block(segment, entry, epoch, address)
+            let found = self.opening.block_of(segment, address)?;
+            self.opening.read_block(segment, found, address)
         })?;
         self.block.insert(block).record(address)
     }

@@ -1,5 +1,7 @@
 //! Sets of records: a bit for each ordinal, segment by segment.
 
+use std::sync::Arc;
+
 use crate::node::{Address, Trust};
 
 /// A set of addresses.
@@ -95,6 +97,52 @@ pub(crate) struct Reach {
 impl Trust for Reach {
     fn holds(&self, address: Address) -> bool {
         address >= self.position || self.nodes.contains(address)
+    }
+}
+
+/// The damage that a writer heeded.
+#[derive(Default)]
+pub(crate) struct Doubts {
+    /// How many damages these were.
+    heeded: u64,
+    /// Where the log ended then.
+    from: Option<Address>,
+}
+
+impl Doubts {
+    /// Trusts no record before `end`, the end of the log, to stand for a node that is in memory, if damage was met
+    /// since this was last called. What a state holds is then written again, once: where in a tree the damage lies is
+    /// not known from above. Returns whether there was any.
+    pub(crate) fn heed(&mut self, damages: u64, end: Option<Address>) -> bool {
+        if damages == self.heeded {
+            return false;
+        }
+        *self = Self { heeded: damages, from: end };
+        true
+    }
+
+    /// What a flush may trust.
+    pub(crate) fn trust(&self, reach: Option<&Arc<Reach>>) -> Option<Arc<dyn Trust>> {
+        match self.from {
+            None => reach.map(|reach| Arc::clone(reach) as Arc<dyn Trust>),
+            Some(from) => Some(Arc::new(Doubt { from, reach: reach.cloned() })),
+        }
+    }
+}
+
+/// As another trust, but for what is in memory a record from `from` on is needed.
+struct Doubt {
+    from: Address,
+    reach: Option<Arc<Reach>>,
+}
+
+impl Trust for Doubt {
+    fn holds(&self, address: Address) -> bool {
+        self.reach.as_ref().is_none_or(|reach| reach.holds(address))
+    }
+
+    fn suffices(&self, address: Address) -> bool {
+        address >= self.from && self.holds(address)
     }
 }
 

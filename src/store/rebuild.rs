@@ -22,6 +22,10 @@ impl Backing for Rebuilding {
         self.backing.read(address)
     }
 
+    fn decoded(&self, address: Address, node: usize) {
+        self.backing.decoded(address, node);
+    }
+
     fn sweep(&self) -> Box<dyn Sweep + '_> {
         self.backing.sweep()
     }

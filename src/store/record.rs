@@ -8,7 +8,8 @@
 //!
 //! A relative address is short (most records refer to neighbours), and can only point backwards (invariant 5).
 
-use super::format::{Cursor, VARINT_BYTES, put_varint};
+use super::format::{Cursor, MAX_RECORD_BYTES, VARINT_BYTES, put_varint};
+use crate::error::Error;
 use crate::node::{Address, RecordHead, RecordKind};
 
 const MANY_REFS: usize = 31;
@@ -90,6 +91,14 @@ pub(crate) fn get_address(cursor: &mut Cursor<'_>, own: Address) -> Option<Addre
     let segment = own.segment().checked_sub(distance)?;
     let ordinal = cursor.varint_u32().filter(|&ordinal| ordinal < Address::MAX_ORDINALS)?;
     Some(Address::new(segment, ordinal))
+}
+
+/// Says that something is larger than a record may be.
+pub(crate) fn too_large(what: &str, bytes: u64) -> Error {
+    let what = format!(
+        "{what} takes up to {bytes} bytes, the limit is {MAX_RECORD_BYTES}; hold it in several entries"
+    );
+    Error::Limit { what }
 }
 
 #[cfg(test)]

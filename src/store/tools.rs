@@ -89,7 +89,9 @@ impl Store {
     /// As [`verify`](Self::verify), telling how far it has got: once for each segment.
     pub fn verify_with(&self, mut progress: impl FnMut(Progress)) -> Result<Verified> {
         let _still = self.log.hold_compaction()?;
-        verify(&self.log, &mut progress)
+        let verified = verify(&self.log, &mut progress)?;
+        verified.damage.iter().for_each(|error| self.log.opening().note_found(error));
+        Ok(verified)
     }
 
     /// As [`verify`](Self::verify), and then reads every state that is a `T`, to the last item of every collection in it: that it decodes, that the keys of hash maps lie where their hash puts them, and those of ordered

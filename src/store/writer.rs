@@ -11,7 +11,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::block::{self, BlockBuilder, BlockFacts, BlockKind, HEADER_BYTES};
 use super::catalogue::Catalogue;
-use super::commit::{BatchPart, BatchSize, Commit, Draft, Link};
+use super::commit::{BatchPart, BatchSize, Commit, Draft};
 use super::compression::Compressor;
 use super::directory::segment_name;
 use super::format::{MAX_RECORD_BYTES, SECTOR_BYTES, VARINT_BYTES, chain, sector_up};
@@ -19,13 +19,13 @@ use super::index::{BlockEntry, Index};
 use super::manifest::{CommitRef, Manifest, Point, SegmentEntry};
 use super::opening::Opening;
 use super::options::{Durability, Options};
-use super::reach::Reach;
+use super::reach::{Doubts, Reach};
 use super::record;
 use super::segment::{self, FIRST_BATCH, Segment};
 use super::syncer::Syncer;
 use super::witness;
 use crate::error::{Error, Result};
-use crate::node::{Address, Backing, RecordHead, Sink, Tag, Trust};
+use crate::node::{Address, Backing, Rechecks, RecordHead, Sink, Tag, Trust};
 use crate::storage::StorageFile;
 use crate::weaken;
 
@@ -61,6 +61,7 @@ pub(crate) struct Writer {
     batch: BatchSize,
     /// What the last mark found reachable.
     reach: Option<Arc<Reach>>,
+    doubts: Doubts,
 }
 
 /// The segment that is being filled.
@@ -117,6 +118,7 @@ impl Writer {
             newest,
             batch: BatchSize::default(),
             reach: None,
+            doubts: Doubts::default(),
         }
     }
 
@@ -176,16 +178,30 @@ impl Writer {
         if !self.block.is_empty() || !self.buffer.is_empty() {
             self.make_readable()?;
         }
-        let next = |active: &Active| match active.next_ordinal {
-            Address::MAX_ORDINALS => Address::new(active.segment.number() + 1, 0),
-            ordinal => Address::new(active.segment.number(), ordinal),
-        };
-        Ok(self.active.as_ref().map(next))
+        Ok(self.next_address())
     }
 
     /// Trusts no record but these from now on, and those after them.
     pub(crate) fn set_reach(&mut self, reach: Arc<Reach>) {
         self.reach = Some(reach);
+    }
+
+    /// See [`Doubts::heed`].
+    pub(crate) fn heed_damage(&mut self) -> bool {
+        self.doubts.heed(self.opening.damages(), self.next_address())
+    }
+
+    fn next_address(&self) -> Option<Address> {
+        let active = self.active.as_ref()?;
+        // Behind the last ordinal of a segment lies the first one of the next: the bits carry.
+        let first = Address::new(active.segment.number(), 0).to_bits();
+        Some(Address::from_bits(first + u64::from(active.next_ordinal)))
+    }
+
+    /// Where the next block will lie: segment and offset.
+    pub(crate) fn next_place(&self) -> (u32, u64) {
+        let Some(active) = &self.active else { return (0, 0) };
+        (active.segment.number(), u64::from(active.offset) + self.buffer.len() as u64)
     }
 
     /// Says which commits are kept, durably.
@@ -248,7 +264,7 @@ impl Writer {
         self.syncer.check()?;
         let bound = Commit::bound_bytes(&draft);
         if bound > MAX_RECORD_BYTES {
-            return Err(too_large("the roots of the checkpoint", bound));
+            return Err(record::too_large("the roots of the checkpoint", bound));
         }
         self.close_block();
         // An empty store, or one without room: the commit opens a segment.
@@ -266,7 +282,7 @@ impl Writer {
             durable_floor: self.syncer.durable(),
             depth: previous.map_or(0, |previous| previous.depth + 1),
             previous,
-            jump: self.newest.as_deref().map(|newest| jump_after(&self.opening, newest)),
+            jump: self.newest.as_deref().map(|newest| self.opening.jump_after(newest)),
             part: active.part,
             size: self.batch,
             roots: draft.roots,
@@ -535,14 +551,18 @@ impl Sink for Writer {
     }
 
     fn trust(&self) -> Option<Arc<dyn Trust>> {
-        self.reach.clone().map(|reach| reach as Arc<dyn Trust>)
+        self.doubts.trust(self.reach.as_ref())
+    }
+
+    fn rechecks(&self) -> Option<Arc<Rechecks>> {
+        cfg!(debug_assertions).then(|| Arc::clone(&self.opening.rechecks))
     }
 
     fn append(&mut self, head: RecordHead, refs: &[Address], payload: &[u8]) -> Result<Address> {
         self.syncer.check()?;
         let bound = record::bound_bytes(refs.len(), payload.len());
         if bound > MAX_RECORD_BYTES {
-            return Err(too_large("a node", bound));
+            return Err(record::too_large("a node", bound));
         }
         if !self.block.accepts(head.kind, bound) {
             self.close_block();
@@ -585,25 +605,6 @@ impl Active {
         self.blocks_before_part = self.segment.with_index(Index::len);
         self.ordinal_before_part = self.next_ordinal;
     }
-}
-
-/// The jump of the commit after `newest` (Myers, "An applicative random-access stack", 1983): twice as far as the
-/// two jumps before it if those were equally far, else one step. Finding any commit then takes O(log n) steps.
-fn jump_after(opening: &Opening, newest: &Commit) -> Link {
-    let jump = newest.jump();
-    let step = newest.depth - jump.depth;
-    // An unreadable commit far back must not fail this one: one step is always right.
-    match opening.read_commit(jump.address).map(|far| far.jump()) {
-        Ok(far) if jump.depth.checked_sub(far.depth) == Some(step) => far,
-        _ => newest.link(),
-    }
-}
-
-fn too_large(what: &str, bytes: u64) -> Error {
-    let what = format!(
-        "{what} takes up to {bytes} bytes, the limit is {MAX_RECORD_BYTES}; hold it in several entries"
-    );
-    Error::Limit { what }
 }
 
 fn no_segment() -> Error {

@@ -26,6 +26,7 @@ mod outlived;
 mod peers;
 mod power;
 mod reentry;
+mod saving;
 mod shim;
 mod small;
 mod space;
@@ -34,6 +35,7 @@ mod stress;
 mod tidy;
 mod tools;
 mod unshared;
+mod unseen;
 mod vector;
 
 /// Cases of a model test, of up to 200 operations each. Narrow nodes, which run under a sanitizer, reach every shape in fewer.

@@ -23,7 +23,7 @@ use serde::ser::{self, Serialize, Serializer};
 
 use super::writer;
 use crate::error::{Error, Result};
-use crate::node::{Address, Backing, Place, RecordHead, Sink, Tag, Trust};
+use crate::node::{Address, Backing, Look, Place, Rechecks, RecordHead, Sink, Tag, Trust};
 use crate::sync::per_thread;
 
 /// What the magic names begin with. No serde derive produces it: `$` is not part of a Rust name.
@@ -105,6 +105,9 @@ pub(crate) struct Save {
     sink: Rc<RefCell<dyn Sink>>,
     /// Does not change while the sink is borrowed for this flush.
     trust: Option<Arc<dyn Trust>>,
+    rechecks: Option<Arc<Rechecks>>,
+    /// How many collections around each other are being flushed.
+    flushing: Cell<u32>,
     pool: RefCell<Vec<Buffers>>,
     /// Collections load and encode their items instead of flushing.
     trial: Option<Trial>,
@@ -116,6 +119,8 @@ pub(crate) struct Save {
 pub(crate) enum Trial {
     /// The items of the first leaf of every collection in it, and so on in their collections.
     Sample,
+    /// Nothing: items of leaves are encoded again, see [`recheck`](mod@crate::node::recheck).
+    Look(Look),
     /// All that no trial through the same [`Save`] has met: the nodes that were found sound.
     Whole(RefCell<HashSet<Met>>),
 }
@@ -145,8 +150,7 @@ impl Sink for Nowhere {
 impl Save {
     /// Starts a flush into `sink`.
     pub(crate) fn new(sink: Rc<RefCell<dyn Sink>>) -> Rc<Self> {
-        let trust = sink.borrow().trust();
-        Rc::new(Self { sink, trust, pool: RefCell::default(), trial: None, depth: Cell::new(0) })
+        Rc::new(Self::of(sink, None))
     }
 
     /// Starts a flush that finds every node on record in the opening of this tag, or fails.
@@ -157,8 +161,27 @@ impl Save {
     /// Starts a trial: encoding a value restored from the opening of this tag then reads back what is in it, and
     /// appends nothing.
     pub(crate) fn on_trial(tag: Tag, trial: Trial) -> Rc<Self> {
-        let sink = Rc::new(RefCell::new(Nowhere(tag)));
-        Rc::new(Self { sink, trust: None, pool: RefCell::default(), trial: Some(trial), depth: Cell::new(0) })
+        Rc::new(Self::of(Rc::new(RefCell::new(Nowhere(tag))), Some(trial)))
+    }
+
+    fn of(sink: Rc<RefCell<dyn Sink>>, trial: Option<Trial>) -> Self {
+        let (trust, rechecks) = (sink.borrow().trust(), sink.borrow().rechecks());
+        let (flushing, depth) = (Cell::new(0), Cell::new(0));
+        Self { sink, trust, rechecks, flushing, pool: RefCell::default(), trial, depth }
+    }
+
+    /// What is remembered of leaves that were encoded. Nothing without debug assertions.
+    #[inline]
+    pub(crate) fn rechecks(&self) -> Option<&Arc<Rechecks>> {
+        if cfg!(debug_assertions) { self.rechecks.as_ref() } else { None }
+    }
+
+    /// Flushes a collection; whether it is in no other one that is being flushed.
+    pub(crate) fn flushing<T>(&self, flush: impl FnOnce(bool) -> Result<T>) -> Result<T> {
+        let outer = self.flushing.replace(self.flushing.get() + 1);
+        let result = flush(outer == 0);
+        self.flushing.set(outer);
+        result
     }
 
     /// How much is to be read back, if this is a trial.
@@ -175,6 +198,12 @@ impl Save {
     #[inline]
     pub(crate) fn trusts(&self, address: Address) -> bool {
         self.trust.as_ref().is_none_or(|trust| trust.holds(address))
+    }
+
+    /// Whether that record will also do for a node that is in memory; see [`Trust::suffices`].
+    #[inline]
+    pub(crate) fn suffices(&self, address: Address) -> bool {
+        self.trust.as_ref().is_none_or(|trust| trust.suffices(address))
     }
 
     /// Appends one record; the errors are the log's.

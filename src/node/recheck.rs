@@ -1,0 +1,242 @@
+//! Finding changes that no checkpoint sees, in builds with debug assertions.
+//!
+//! A flush writes what was changed through `&mut`, which marks it (invariant 1). A value that is changed behind `&`, by
+//! a lock, a cell or an atomic in it, leaves its leaf clean: the checkpoint succeeds, and the change is not in it. So
+//! each checkpoint encodes a few leaves again that it would pass over, and compares digests of what was written of them.
+//! Nothing is read from the log, and release builds do none of this.
+//!
+//! Only an object is compared with itself: a leaf that a flush of this process encoded, and that has been neither copied
+//! nor decoded since. A `HashSet` of std's in a value, say, has one order as long as it lives, and perhaps another
+//! when it was decoded; both are right. What tells a leaf is where it lies in memory and a count of copies in its header
+//! ([`Header::copied`](super::header::Header::copied)); and when a leaf is decoded where another one lay, that one is forgotten.
+
+use std::cell::Cell;
+use std::hash::Hasher;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use rapidhash::fast::RapidHasher;
+use serde::Serialize;
+
+use super::branch::Child;
+use super::codec::{Save, Trial};
+use super::header::{Header, Identity};
+use super::leaf::LeafRef;
+use super::link::NodeRef;
+use super::root::Root;
+use super::{Address, Shape};
+use crate::error::{Error, Result};
+use crate::sync::{AtomicU64, Mutex, Ordering};
+
+/// Leaves that an opening remembers.
+const REMEMBERED: usize = 2048;
+/// Leaves that a checkpoint encodes again, for each collection that is not in another one.
+const LEAVES: u32 = 16;
+/// Nodes that it looks at to find them.
+const NODES: u32 = 128;
+/// Bytes that it encodes.
+const BYTES: usize = 64 << 10;
+
+/// What an opening remembers of leaves that were encoded.
+#[derive(Default)]
+pub(crate) struct Rechecks {
+    /// By a hash of the address: what comes later takes the place of what was there.
+    leaves: Mutex<Vec<Option<Encoded>>>,
+    /// Counts checkpoints, so that each looks elsewhere.
+    turns: AtomicU64,
+}
+
+/// What was written of a leaf.
+struct Encoded {
+    address: Address,
+    node: usize,
+    copies: u8,
+    groups: Vec<Option<Digest>>,
+}
+
+/// The bytes of one group of items.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Digest {
+    /// Addresses in the record before this group's: its bytes refer to its own by their number.
+    refs: u32,
+    hash: u64,
+}
+
+impl Digest {
+    pub(super) fn of(refs: usize, bytes: &[u8]) -> Self {
+        let mut hasher = RapidHasher::default();
+        hasher.write(bytes);
+        Self { refs: refs as u32, hash: hasher.finish() }
+    }
+}
+
+fn slot_of(address: Address) -> usize {
+    (address.to_bits().wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as usize % REMEMBERED
+}
+
+fn place_of(header: &Header) -> usize {
+    std::ptr::from_ref(header).addr()
+}
+
+impl Rechecks {
+    /// Remembers what was written of a leaf: of a delta, the groups that it left out are as they were in its base.
+    pub(super) fn wrote(
+        &self,
+        header: &Header,
+        base: Option<Address>,
+        address: Address,
+        mut groups: Vec<Option<Digest>>,
+    ) {
+        let (node, copies) = (place_of(header), header.copies());
+        let mut leaves = self.leaves.lock();
+        leaves.resize_with(REMEMBERED, || None);
+        let is_base =
+            |known: &&Encoded| base == Some(known.address) && known.node == node && known.copies == copies;
+        if let Some(known) = base.and_then(|base| leaves[slot_of(base)].as_ref()).filter(is_base) {
+            groups.iter_mut().zip(&known.groups).for_each(|(group, known)| *group = group.or(*known));
+        }
+        leaves[slot_of(address)] = Some(Encoded { address, node, copies, groups });
+    }
+
+    /// Takes note of a leaf that was decoded: if one that was encoded lay where it lies now, that one is gone.
+    pub(crate) fn decoded(&self, address: Address, node: usize) {
+        if let Some(slot) = self.leaves.lock().get_mut(slot_of(address)) {
+            slot.take_if(|known| known.address == address && known.node == node);
+        }
+    }
+
+    fn known(&self, header: &Header, address: Address) -> Option<Vec<Option<Digest>>> {
+        let leaves = self.leaves.lock();
+        let known = leaves.get(slot_of(address))?.as_ref()?;
+        let is_it =
+            known.address == address && known.node == place_of(header) && known.copies == header.copies();
+        is_it.then(|| known.groups.clone())
+    }
+}
+
+/// What is left to do of one look at a collection, and those in it.
+pub(crate) struct Look {
+    rechecks: Arc<Rechecks>,
+    noise: Cell<u64>,
+    leaves: Cell<u32>,
+    nodes: Cell<u32>,
+    bytes: Cell<usize>,
+    /// Something has changed, so the error that comes back says so.
+    met: Cell<bool>,
+}
+
+/// Encodes some clean leaves of a tree that was flushed just now again.
+///
+/// # Errors
+/// [`Error::Encode`] if one of them has changed.
+pub(super) fn look<T: Serialize, X: Shape>(root: &Root<T, X>, save: &Save) -> Result<()> {
+    let (Some(rechecks), Some(node)) = (save.rechecks(), root.resident()) else { return Ok(()) };
+    let turn = rechecks.turns.fetch_add(1, Ordering::Relaxed) + 1;
+    let look = Look {
+        rechecks: Arc::clone(rechecks),
+        noise: Cell::new(turn.wrapping_mul(0x9e37_79b9_7f4a_7c15)),
+        leaves: Cell::new(LEAVES),
+        nodes: Cell::new(NODES),
+        bytes: Cell::new(BYTES),
+        met: Cell::new(false),
+    };
+    let save = Save::on_trial(save.tag(), Trial::Look(look));
+    match save.trial() {
+        Some(Trial::Look(look)) => look.visit(node, &save, true),
+        _ => Ok(()),
+    }
+}
+
+impl Look {
+    /// Looks at a collection in an item that is being encoded again; where its root was written, by whatever store.
+    ///
+    /// # Errors
+    /// [`Error::Encode`] if there is no such record: it was changed, and the leaf that it is in does not know.
+    pub(super) fn collection<T: Serialize, X: Shape>(
+        &self,
+        root: &Root<T, X>,
+        save: &Rc<Save>,
+    ) -> Result<Option<Address>> {
+        if let Some((address, _)) = root.unloaded() {
+            return Ok(Some(address));
+        }
+        let Some(node) = root.resident() else { return Ok(None) };
+        let Identity::Clean(_, address) = node.header().identity() else { return Err(self.unseen::<T>()) };
+        self.visit(node, save, true)?;
+        Ok(Some(address))
+    }
+
+    /// Goes from some leaf on to the last one, and then from the first one, as far as that is to go.
+    fn visit<T: Serialize, X: Shape>(
+        &self,
+        node: NodeRef<'_, T, X>,
+        save: &Rc<Save>,
+        anywhere: bool,
+    ) -> Result<()> {
+        let branch = match node {
+            NodeRef::Leaf(leaf) => return self.leaf::<T, X>(leaf, save),
+            NodeRef::Branch(branch) => branch,
+        };
+        let starts: Vec<_> = branch.ranges().collect();
+        let first = if anywhere { self.random(starts.len()) } else { 0 };
+        for (step, &start) in starts[first..].iter().chain(&starts[..first]).enumerate() {
+            if self.leaves.get() == 0 || self.nodes.get() == 0 || self.bytes.get() == 0 {
+                break;
+            }
+            self.nodes.set(self.nodes.get() - 1);
+            if let Some(Child::Resident(child)) = branch.peek(start) {
+                self.visit(child, save, anywhere && step == 0)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn leaf<T: Serialize, X: Shape>(&self, leaf: LeafRef<'_, T>, save: &Rc<Save>) -> Result<()> {
+        let Identity::Clean(tag, address) = leaf.header().identity() else { return Ok(()) };
+        let known = self.rechecks.known(leaf.header(), address);
+        let Some(known) = known.filter(|_| u64::from(tag) == save.tag().to_bits()) else { return Ok(()) };
+        self.leaves.set(self.leaves.get().saturating_sub(1));
+        let (mut bytes, mut refs) = (Vec::new(), Vec::new());
+        for (items, known) in leaf.items(X::TAGGED).chunks(1 << X::shift::<T>()).zip(known) {
+            let Some(known) = known else { continue };
+            bytes.clear();
+            refs.clear();
+            refs.resize(known.refs as usize, address);
+            let encoded = match items {
+                [item] if X::shift::<T>() == 0 => save.encode(item, &mut bytes, &mut refs),
+                items => save.encode(items, &mut bytes, &mut refs),
+            };
+            self.bytes.set(self.bytes.get().saturating_sub(bytes.len()));
+            match encoded {
+                Ok(()) if Digest::of(known.refs as usize, &bytes) == known => {}
+                Ok(()) => return Err(self.unseen::<T>()),
+                Err(error) if self.met.get() => return Err(error),
+                // What else an encoder says now is not what this is about.
+                Err(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn random(&self, below: usize) -> usize {
+        let noise = self.noise.get().wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        self.noise.set(noise);
+        (noise >> 33) as usize % below.max(1)
+    }
+
+    fn unseen<T>(&self) -> Error {
+        self.met.set(true);
+        unseen::<T>()
+    }
+}
+
+fn unseen<T>() -> Error {
+    Error::Encode {
+        type_name: std::any::type_name::<T>(),
+        reason: "one of them was changed behind a shared reference (a lock, a cell or an atomic in it) after it was \
+                 written, and checkpoints do not see that: the change would be lost. Change it through `get_mut` or \
+                 `iter_mut`, insert it anew, or keep it outside of the state. (Only builds with debug assertions look \
+                 for this, and only at a few entries each time.)"
+            .into(),
+    }
+}
