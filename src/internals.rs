@@ -16,8 +16,6 @@ use crate::node::{
     Record, RecordHead, Root, SLOTS, Shape, Sink, Source, Sweep, Tag, flush, load, load_all, loaded,
 };
 use crate::state::Queue;
-#[cfg(loom)]
-pub use crate::sync::set_ticks;
 
 /// Most deltas between a record and the full one under it.
 pub const MOST_HOPS: u8 = crate::node::MOST_HOPS;
@@ -236,4 +234,10 @@ impl Garbage {
     pub fn take(&self, lingered: bool) -> usize {
         self.0.take(lingered).len()
     }
+}
+
+/// Lets the threads of this model wait for so many ticks where they would wait for some.
+#[cfg(loom)]
+pub fn set_ticks(ticks: u32) {
+    crate::sync::set_ticks(ticks);
 }

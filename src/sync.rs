@@ -275,7 +275,7 @@ mod model {
     }
 
     /// Lets the threads of this model wait for so many ticks where they would wait for some.
-    pub fn set_ticks(ticks: u32) {
+    pub(crate) fn set_ticks(ticks: u32) {
         TICKS.set(ticks);
     }
 

@@ -217,27 +217,25 @@ fn an_alias_shows_what_was_loaded_with_all_the_rest() {
     });
 }
 
-/// Lets one thread flush a snapshot while this one lets go of a clone, and then changes that.
-fn evict_beside_a_flush(log: &Log, mut one: Tree<Tracked>) {
-    let flusher = thread::spawn({
-        let (log, snapshot) = (log.clone(), one.clone());
-        move || snapshot.flush(&log)
-    });
-    one.evict(log);
-    let before = flusher.join().unwrap();
-    one.get_mut(0, 1).set(13);
-    let after = one.flush(log);
-    assert!(log.is_within_bounds(), "a chain has outgrown its bound");
-    assert_eq!(numbers(&Tree::restore(log, before), 0), [12, 11]);
-    assert_eq!(numbers(&Tree::restore(log, after), 1), [12, 13]);
-}
-
 #[test]
 fn an_eviction_beside_a_delta_counts_from_the_record_it_took() {
     model(|| {
         let log = Log::new();
         let one = changed(&log, MOST_HOPS - 1);
-        evict_beside_a_flush(&log, one);
+        let evictor = thread::spawn({
+            let (log, mut other) = (log.clone(), one.clone());
+            move || {
+                other.evict(&log);
+                other
+            }
+        });
+        let before = one.flush(&log);
+        let mut other = evictor.join().unwrap();
+        other.get_mut(0, 1).set(13);
+        let after = other.flush(&log);
+        assert!(log.is_within_bounds(), "a chain has outgrown its bound");
+        assert_eq!(numbers(&Tree::restore(&log, before), 0), [12, 11]);
+        assert_eq!(numbers(&Tree::restore(&log, after), 1), [12, 13]);
     });
 }
 

@@ -166,3 +166,27 @@ fn a_reader_beside_a_writer_sees_whole_commits_in_order() {
         assert_eq!(store.latest::<Pair>().unwrap(), Some(Pair::new(1)));
     });
 }
+
+#[test]
+fn a_lazy_read_beside_a_compaction_finds_what_was_moved() {
+    model(|| {
+        let store = Arc::new(open(Disk::new()).unwrap());
+        let items = |number: u32| (0..9).map(|n| n * number).collect::<Vector<u32>>();
+        let first = store.checkpoint(&items(1)).unwrap().id;
+        // Segments of 4 KiB: the first is sealed, and mostly garbage when the second checkpoint is all that is kept.
+        for number in 2..=3 {
+            store.checkpoint(&(items(number), "x".repeat(3000))).unwrap();
+        }
+        let lazy: Vector<u32> = store.restore(first).unwrap();
+        store.retain(&perennial::retention::keep_last(1)).unwrap();
+        let compactor = thread::spawn({
+            let store = Arc::clone(&store);
+            move || store.compact().unwrap()
+        });
+        assert_eq!(lazy, items(1));
+        let done = compactor.join().unwrap();
+        assert!(done.rewritten > 0, "nothing was moved: {done:?}");
+        drop(lazy);
+        assert_eq!(store.latest::<(Vector<u32>, String)>().unwrap().unwrap().0, items(3));
+    });
+}
