@@ -137,11 +137,7 @@ impl Storage for FileStorage {
     }
 
     fn sync_name(&self) -> io::Result<()> {
-        match File::open(self.path.join("..")) {
-            Ok(parent) => parent.sync_all(),
-            Err(e) if e.kind() == io::ErrorKind::PermissionDenied => Ok(()),
-            Err(e) => Err(e),
-        }
+        self.directory.sync_parent()
     }
 
     fn lock(&self, name: &str) -> io::Result<Lock> {

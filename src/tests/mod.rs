@@ -34,8 +34,8 @@ mod store;
 mod stress;
 mod tidy;
 mod tools;
-mod unshared;
 mod unseen;
+mod unshared;
 mod vector;
 
 /// Cases of a model test, of up to 200 operations each. Narrow nodes, which run under a sanitizer, reach every shape in fewer.
