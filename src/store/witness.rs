@@ -47,13 +47,15 @@ pub(crate) fn check_files(directory: &Directory, manifest: &Manifest) -> Result<
     Ok(())
 }
 
-/// Makes sure that the file of a segment that the manifest does not name holds no batch, if there is such a file.
+/// Makes sure that the file of a segment that the manifest does not name, if there is such a file, is the store's own and
+/// holds no batch.
 ///
 /// # Errors
 ///
 /// Those of [`check_files`].
 pub(crate) fn check_unnamed(directory: &Directory, store_id: u64, number: u32) -> Result<()> {
     let name = segment_name(number, 0);
+    directory.expect_own_segment(store_id, &name)?;
     match directory.map_whole(&name)? {
         Some(region) if segment::holds_batch(&*region, store_id, number) => Err(unnamed(directory, &name)),
         _ => Ok(()),
