@@ -19,6 +19,7 @@
 //! whichever of the two he saw (invariant 1).
 
 use crate::node::address::{Address, Tag};
+use crate::node::recheck::RECHECKED;
 use crate::sync::{AtomicU8, AtomicU32, AtomicU64, Ordering, fence};
 use crate::weaken;
 
@@ -121,7 +122,7 @@ impl Header {
 
     /// Counts that the items of a leaf were cloned: it is told apart from what it was copied from.
     pub(super) fn count_copy(&mut self) {
-        if cfg!(debug_assertions) {
+        if RECHECKED {
             self.level = self.level.wrapping_add(1);
         }
     }

@@ -11,6 +11,7 @@ use super::flush::{MANY, STARTS_FOLLOW};
 use super::header::Header;
 use super::leaf::{MASK_BITS, OwnedLeaf};
 use super::link::Node;
+use super::recheck::RECHECKED;
 use super::record::{Backing, Record, RecordKind};
 use super::{Address, Place, Shape};
 use crate::error::{Error, Result};
@@ -231,7 +232,7 @@ fn finish_leaf<T, X: Shape>(
     let hops = if shift == X::shift::<T>() { hops } else { NO_DELTA };
     leaf.as_mut().header_mut().set_stamp(demote::now());
     mark(leaf.as_ref().header(), backing, address, hops);
-    if cfg!(debug_assertions) {
+    if RECHECKED {
         backing.decoded(address, std::ptr::from_ref(leaf.as_ref().header()).addr());
     }
     Ok(Node::from_leaf(leaf))

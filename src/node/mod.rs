@@ -49,7 +49,7 @@ pub(crate) use link::{Node, NodeMut, NodeOwned, NodeRef};
 pub(crate) use load::{Chain, load};
 pub(crate) use load_all::load_all;
 pub(crate) use merge::{Needs, Version, merge, needs, needs_of};
-pub(crate) use recheck::{Look, Rechecks};
+pub(crate) use recheck::{Look, RECHECKED, Rechecks};
 pub(crate) use record::{Backing, Keeper, Record, RecordHead, RecordKind, Sink, Sweep, Trust};
 pub(crate) use root::Root;
 pub(crate) use source::{Place, Source};

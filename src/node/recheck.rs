@@ -28,6 +28,8 @@ use super::{Address, Shape};
 use crate::error::{Error, Result};
 use crate::sync::{AtomicU64, Mutex, Ordering};
 
+/// Whether this build looks. A model has enough to look at.
+pub(crate) const RECHECKED: bool = cfg!(all(debug_assertions, not(loom)));
 /// Leaves that an opening remembers.
 const REMEMBERED: usize = 2048;
 /// Leaves that a checkpoint encodes again, for each collection that is not in another one.

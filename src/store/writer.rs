@@ -25,7 +25,7 @@ use super::segment::{self, FIRST_BATCH, Segment};
 use super::syncer::Syncer;
 use super::witness;
 use crate::error::{Error, Result};
-use crate::node::{Address, Backing, Rechecks, RecordHead, Sink, Tag, Trust};
+use crate::node::{Address, Backing, RECHECKED, Rechecks, RecordHead, Sink, Tag, Trust};
 use crate::storage::StorageFile;
 use crate::weaken;
 
@@ -555,7 +555,7 @@ impl Sink for Writer {
     }
 
     fn rechecks(&self) -> Option<Arc<Rechecks>> {
-        cfg!(debug_assertions).then(|| Arc::clone(&self.opening.rechecks))
+        RECHECKED.then(|| Arc::clone(&self.opening.rechecks))
     }
 
     fn append(&mut self, head: RecordHead, refs: &[Address], payload: &[u8]) -> Result<Address> {

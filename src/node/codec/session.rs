@@ -23,7 +23,7 @@ use serde::ser::{self, Serialize, Serializer};
 
 use super::writer;
 use crate::error::{Error, Result};
-use crate::node::{Address, Backing, Look, Place, Rechecks, RecordHead, Sink, Tag, Trust};
+use crate::node::{Address, Backing, Look, Place, RECHECKED, Rechecks, RecordHead, Sink, Tag, Trust};
 use crate::sync::per_thread;
 
 /// What the magic names begin with. No serde derive produces it: `$` is not part of a Rust name.
@@ -173,7 +173,7 @@ impl Save {
     /// What is remembered of leaves that were encoded. Nothing without debug assertions.
     #[inline]
     pub(crate) fn rechecks(&self) -> Option<&Arc<Rechecks>> {
-        if cfg!(debug_assertions) { self.rechecks.as_ref() } else { None }
+        if RECHECKED { self.rechecks.as_ref() } else { None }
     }
 
     /// Flushes a collection; whether it is in no other one that is being flushed.
