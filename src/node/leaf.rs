@@ -14,6 +14,7 @@ use std::mem::size_of;
 use std::ptr::{self, NonNull};
 
 use super::header::Header;
+use super::mask::{mask_between, mask_of};
 use super::tags::{self, GROUP};
 
 /// The fixed front of a leaf.
@@ -21,35 +22,6 @@ use super::tags::{self, GROUP};
 pub(super) struct LeafHead {
     pub(super) header: Header,
     capacity: u32,
-}
-
-/// Bits of the changed-items mask; items share a bit when a leaf can hold more of them.
-pub(crate) const MASK_BITS: u32 = 32;
-
-/// How many items (as a power of two) share one bit of the mask in leaves of up to `capacity` items.
-pub(crate) const fn mask_shift(capacity: usize) -> u32 {
-    let mut shift = 0;
-    while capacity > (MASK_BITS as usize) << shift {
-        shift += 1;
-    }
-    shift
-}
-
-/// The mask that marks item `index`, and past the last bit everything.
-#[inline]
-fn mask_of(index: usize, shift: u32) -> u32 {
-    let bit = index >> shift;
-    if bit < MASK_BITS as usize { 1 << bit } else { u32::MAX }
-}
-
-/// The mask that marks the items `from..to`: all bits where one lies past the last.
-#[inline]
-fn mask_between(from: usize, to: usize, shift: u32) -> u32 {
-    match (from >> shift, to.wrapping_sub(1) >> shift) {
-        _ if from >= to => 0,
-        (_, last) if last >= MASK_BITS as usize => u32::MAX,
-        (first, last) => u32::MAX << first & u32::MAX >> (MASK_BITS as usize - 1 - last),
-    }
 }
 
 /// Where the items of a leaf begin, in bytes from its front.
@@ -602,6 +574,7 @@ impl<T> Drop for OwnedLeaf<T> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::mask::{MASK_BITS, mask_shift};
     use super::*;
 
     #[repr(align(64))]

@@ -5,8 +5,8 @@ use super::address::Address;
 use super::branch::{Ranges as Slots, SLOTS};
 use super::codec::varint;
 use super::flush::STARTS_FOLLOW;
-use super::leaf::MASK_BITS;
 use super::load::{take_byte, take_changes, take_starts};
+use super::mask::MASK_BITS;
 use super::record::{Record, RecordHead, RecordKind};
 
 /// One record of a chain, apart from the block it was read from.

@@ -1,5 +1,6 @@
 //! Durable checkpoints: the typed store, and under it the log.
 
+mod active;
 mod backup;
 mod block;
 mod block_cache;

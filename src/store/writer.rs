@@ -9,9 +9,10 @@ use std::io;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use super::active::Active;
 use super::block::{self, BlockBuilder, BlockFacts, BlockKind, HEADER_BYTES};
 use super::catalogue::Catalogue;
-use super::commit::{BatchPart, BatchSize, Commit, Draft};
+use super::commit::{BatchSize, Commit, Draft};
 use super::compression::Compressor;
 use super::directory::segment_name;
 use super::format::{MAX_RECORD_BYTES, SECTOR_BYTES, VARINT_BYTES, chain, sector_up};
@@ -62,20 +63,6 @@ pub(crate) struct Writer {
     /// What the last mark found reachable.
     reach: Option<Arc<Reach>>,
     doubts: Doubts,
-}
-
-/// The segment that is being filled.
-struct Active {
-    segment: Arc<Segment>,
-    file: Arc<dyn StorageFile>,
-    /// Where the next write goes.
-    offset: u32,
-    next_ordinal: u32,
-    /// The part of the batch in progress that lies here.
-    part: BatchPart,
-    /// How many blocks the segment had when that part began.
-    blocks_before_part: usize,
-    ordinal_before_part: u32,
 }
 
 /// What an opening found: where to go on writing.
@@ -581,29 +568,6 @@ impl Sink for Writer {
             self.write_out(self.durability)?;
         }
         Ok(address)
-    }
-}
-
-impl Active {
-    fn new(segment: Arc<Segment>, file: Arc<dyn StorageFile>, point: Point) -> Self {
-        let mut active = Self {
-            segment,
-            file,
-            offset: point.offset,
-            next_ordinal: point.ordinal,
-            part: BatchPart::default(),
-            blocks_before_part: 0,
-            ordinal_before_part: 0,
-        };
-        active.begin_part();
-        active
-    }
-
-    /// Begins the part of a batch here.
-    fn begin_part(&mut self) {
-        self.part = BatchPart { offset: self.offset, ..BatchPart::default() };
-        self.blocks_before_part = self.segment.with_index(Index::len);
-        self.ordinal_before_part = self.next_ordinal;
     }
 }
 
