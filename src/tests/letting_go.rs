@@ -182,17 +182,17 @@ fn a_copy_is_in_its_slot_before_what_it_replaces_is_dropped() {
     for len in [3u64, 200] {
         let entries = move || (0..len).map(|n| (n, spiteful(n)));
         let sum_of_hash = |map: &HashMap<u64, Spiteful>| map.values().map(|item| *item.0).sum();
-        spite(entries().collect(), |map: &mut HashMap<_, _>| drop(map.get_mut(&1)), sum_of_hash);
-        spite(entries().collect(), |map: &mut HashMap<_, _>| drop(map.iter_mut().next()), sum_of_hash);
+        spite(entries().collect(), |map: &mut HashMap<_, _>| _ = map.get_mut(&1), sum_of_hash);
+        spite(entries().collect(), |map: &mut HashMap<_, _>| _ = map.iter_mut().next(), sum_of_hash);
         let sum_of_ord = |map: &OrdMap<u64, Spiteful>| map.values().map(|item| *item.0).sum();
-        spite(entries().collect(), |map: &mut OrdMap<_, _>| drop(map.get_mut(&1)), sum_of_ord);
-        spite(entries().collect(), |map: &mut OrdMap<_, _>| drop(map.iter_mut().next_back()), sum_of_ord);
+        spite(entries().collect(), |map: &mut OrdMap<_, _>| _ = map.get_mut(&1), sum_of_ord);
+        spite(entries().collect(), |map: &mut OrdMap<_, _>| _ = map.iter_mut().next_back(), sum_of_ord);
         let sum_of_vector = |vector: &Vector<Spiteful>| vector.iter().map(|item| *item.0).sum();
         let items = move || (0..len).map(spiteful);
         for index in [0, len as usize / 2, len as usize - 1] {
-            spite(items().collect(), |vector: &mut Vector<_>| drop(vector.get_mut(index)), sum_of_vector);
+            spite(items().collect(), |vector: &mut Vector<_>| _ = vector.get_mut(index), sum_of_vector);
         }
-        spite(items().collect(), |vector: &mut Vector<_>| drop(vector.iter_mut().next()), sum_of_vector);
+        spite(items().collect(), |vector: &mut Vector<_>| _ = vector.iter_mut().next(), sum_of_vector);
     }
 }
 
