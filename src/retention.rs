@@ -7,12 +7,27 @@
 //! jumped ahead and back, finds what it left; nothing is dropped because nothing happened. The newest version is
 //! always kept.
 //!
+//! **Clocks may be wrong.** Versions are ordered by their numbers, never by their times. A rule believes a step of the
+//! clock from one version to the next, forward or back, up to a *bound*: a quarter of what the rule reaches back, or two
+//! of its intervals if that is longer; and a step forward of up to twice what has been usual of late. A larger step forward (a clock that was set, or a machine that slept) counts as the
+//! bound, a larger step back as no time at all, and when the clock comes back to what it showed before, that holds
+//! again. So a single version that is dated ten years ahead costs at most the oldest quarter of what a rule keeps, and
+//! versions made after the clock is right again are thinned as if it had never been wrong, at the latest when
+//! the bound has passed.
+//!
 //! **Applying a rule often keeps what applying it once keeps.** Of the versions in one interval, [`every`] keeps the
 //! *first*, which later ones cannot displace; [`every_nth`] counts versions from the beginning. So it does not matter
-//! when, or how often, a store gets round to it.
+//! when, or how often, a store gets round to it. (Where pauses are beyond the bound of a rule, see below, it may keep more.)
+
+mod clock;
+mod thinning;
 
 use std::ops::BitOr;
 use std::time::Duration;
+
+use clock::{Clock, Nanos, Step};
+pub(crate) use clock::{IN_USE, Reading};
+pub(crate) use thinning::{Next, Thinning};
 
 /// One version, as a rule sees it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -60,6 +75,8 @@ pub fn keep_all() -> Retention {
 }
 
 /// Keeps the newest `count` versions. The newest is kept in any case, so 0 acts as 1.
+///
+/// Of checkpoints in a row that hold the same state, one counts.
 pub fn keep_last(count: u64) -> Retention {
     Rule::Last(count).into()
 }
@@ -126,25 +143,42 @@ impl Retention {
         Every { before: self.rules, interval }
     }
 
-    /// Says of each of these versions whether it is kept. They are in order: numbers ascend; times should not
-    /// descend, and one that does counts as the latest time before it. **O(versions x rules)**.
+    /// Says of each of these versions whether it is kept. They are in order: numbers ascend. Times may be wrong, see
+    /// [the module](self). **O(versions x rules)**.
     ///
     /// ```
-    /// use perennial::retention::{Moment, every_nth};
+    /// use perennial::retention::{Moment, every_nth, keep_within};
     /// use std::time::Duration;
     ///
     /// let moments = [0, 1, 2, 3].map(|n| Moment { number: n, time: Duration::from_secs(n), name: None });
     /// assert_eq!(every_nth(2).kept(&moments), [true, false, true, true], "the newest is always kept");
+    ///
+    /// // The clock of the last one is ten years ahead.
+    /// let times = [0, 1, 2, 87_600].map(|hours| Duration::from_secs(3600 * hours));
+    /// let moments = [0, 1, 2, 3].map(|n| Moment { number: n, time: times[n as usize], name: None });
+    /// assert_eq!(keep_within(Duration::from_secs(3600 * 8)).kept(&moments), [true; 4]);
     /// ```
     #[must_use]
     pub fn kept(&self, moments: &[Moment<'_>]) -> Vec<bool> {
-        let mut times: Vec<Duration> = moments.iter().map(|moment| moment.time).collect();
-        for i in 1..times.len() {
-            times[i] = times[i].max(times[i - 1]);
-        }
-        let mut kept = vec![false; moments.len()];
+        let version = |moment: &Moment<'_>| Version {
+            number: moment.number,
+            reading: Reading { time: nanos(moment.time), in_use: None },
+            name: moment.name.map(Into::into),
+            contents: None,
+        };
+        self.kept_of(&moments.iter().map(version).collect::<Vec<_>>())
+    }
+
+    /// Whether it keeps all there is, whatever it is.
+    pub(crate) fn keeps_all(&self) -> bool {
+        self.rules.contains(&Rule::All)
+    }
+
+    /// As [`kept`](Self::kept), of versions of which more is known.
+    pub(crate) fn kept_of(&self, versions: &[Version]) -> Vec<bool> {
+        let mut kept = vec![false; versions.len()];
         for rule in &self.rules {
-            rule.mark(moments, &times, &mut kept);
+            rule.mark(versions, &mut kept);
         }
         if let Some(newest) = kept.last_mut() {
             *newest = true;
@@ -153,43 +187,146 @@ impl Retention {
     }
 }
 
+/// A version, and what a store knows of it beyond its [`Moment`].
+#[derive(Clone, Debug)]
+pub(crate) struct Version {
+    pub number: u64,
+    pub reading: Reading,
+    pub name: Option<Box<str>>,
+    /// Stands for what is in it; `None`: like no other.
+    pub contents: Option<u64>,
+}
+
+impl Version {
+    /// Whether it is its predecessor again, under no name of its own: nothing changed between the two.
+    fn repeats(&self, before: &Self) -> bool {
+        self.name.is_none() && self.contents.is_some() && self.contents == before.contents
+    }
+
+    /// Which versions [`keep_last`] counts: of those in a row that repeat one another, one. That is the newest, so that
+    /// it is not the older ones of the row that are kept, unless the first has a name; then it is the first.
+    fn counts(before: Option<(&Self, &mut bool)>, version: &Self) -> bool {
+        match before {
+            Some((before, counts)) if version.repeats(before) => {
+                before.name.is_none() && std::mem::replace(counts, false)
+            }
+            _ => true,
+        }
+    }
+}
+
+fn nanos(duration: Duration) -> Nanos {
+    // Far beyond any time that is met, and far from the end of the integer.
+    Nanos::try_from(duration.as_nanos()).unwrap_or(Nanos::MAX).min(Nanos::MAX / 1024)
+}
+
 impl Rule {
-    fn mark(&self, moments: &[Moment<'_>], times: &[Duration], kept: &mut [bool]) {
-        let Some(&now) = times.last() else { return };
-        // The first of those written at most so long before the newest.
-        let since = |reach: Duration| {
-            times.partition_point(|&time| now.checked_sub(reach).is_some_and(|start| time < start))
-        };
+    /// Of a rule that looks at times: how far it reaches back, and its interval.
+    fn reach(&self) -> Option<(Nanos, Nanos)> {
+        match self {
+            Self::Within(duration) => Some((nanos(*duration), 0)),
+            Self::Every { interval, reach } => Some((nanos(*reach), nanos(*interval))),
+            _ => None,
+        }
+    }
+
+    /// The clock by which such a rule goes.
+    fn clock(&self, first: &Version) -> Option<Clock> {
+        let (reach, interval) = self.reach()?;
+        Some(Clock::start(Mark::first(self, first).moment, (2 * interval).max(reach / 4)))
+    }
+
+    fn mark(&self, versions: &[Version], kept: &mut [bool]) {
         match self {
             Self::All => kept.fill(true),
             Self::Last(count) => {
-                let first = moments.len().saturating_sub(usize::try_from(*count).unwrap_or(usize::MAX));
-                kept[first..].fill(true);
+                let mut counts: Vec<bool> = Vec::with_capacity(versions.len());
+                for (i, version) in versions.iter().enumerate() {
+                    let before = i.checked_sub(1).map(|i| (&versions[i], &mut counts[i]));
+                    let own = Version::counts(before, version);
+                    counts.push(own);
+                }
+                let counted = (0..versions.len()).rev().filter(|&i| counts[i]);
+                counted.take(usize::try_from(*count).unwrap_or(usize::MAX)).for_each(|i| kept[i] = true);
             }
-            Self::Within(duration) => kept[since(*duration)..].fill(true),
-            Self::Every { interval, reach } if interval.is_zero() => kept[since(*reach)..].fill(true),
-            Self::Every { interval, reach } => {
-                let interval_of = |time: Duration| time.as_nanos() / interval.as_nanos();
-                let oldest = now.as_nanos().saturating_sub(reach.as_nanos());
-                for (i, &time) in times.iter().enumerate() {
-                    let number = interval_of(time);
-                    // An interval is within reach as a whole or not at all: else its first version within reach would be
-                    // another one each time.
-                    let in_reach = number * interval.as_nanos() >= oldest;
-                    kept[i] |= in_reach && (i == 0 || interval_of(times[i - 1]) != number);
+            Self::Within(_) | Self::Every { .. } => {
+                let (Some(first), Some((reach, _))) = (versions.first(), self.reach()) else { return };
+                let Some(mut clock) = self.clock(first) else { return };
+                let mut marks = vec![Mark::first(self, first)];
+                for pair in versions.windows(2) {
+                    let before = marks[marks.len() - 1];
+                    marks.push(before.next(self, &mut clock, &pair[0], &pair[1]));
+                }
+                for (kept, mark) in kept.iter_mut().zip(marks) {
+                    *kept |= mark.is_chosen && mark.since >= clock.now() - reach;
                 }
             }
-            Self::Nth(n) => {
-                for (kept, moment) in kept.iter_mut().zip(moments) {
-                    *kept |= moment.number.is_multiple_of((*n).max(1));
-                }
-            }
-            Self::Named(names) => {
-                for (kept, moment) in kept.iter_mut().zip(moments) {
-                    *kept |= moment.name.is_some_and(|name| names.iter().any(|known| known == name));
+            Self::Nth(_) | Self::Named(_) => {
+                for (kept, version) in kept.iter_mut().zip(versions) {
+                    *kept |= self.keeps_for_ever(version);
                 }
             }
         }
+    }
+
+    /// Whether it keeps this version whatever comes after it.
+    fn keeps_for_ever(&self, version: &Version) -> bool {
+        match self {
+            Self::All => true,
+            Self::Nth(n) => version.number.is_multiple_of((*n).max(1)),
+            Self::Named(names) => {
+                version.name.as_deref().is_some_and(|name| names.iter().any(|known| known == name))
+            }
+            Self::Last(_) | Self::Within(_) | Self::Every { .. } => false,
+        }
+    }
+}
+
+/// What a rule that looks at times knows of a version.
+#[derive(Clone, Copy, Debug)]
+struct Mark {
+    /// It keeps the version while that is within its reach.
+    is_chosen: bool,
+    /// The plausible time that must be within reach: of the version, or of the beginning of its interval. (An interval
+    /// is within reach as a whole or not at all: else its first version within reach would be another one each time.)
+    since: Nanos,
+    /// Its time in use is counted from an origin that does not change while versions are dropped, if it is known.
+    moment: clock::Moment,
+}
+
+impl Mark {
+    fn of(rule: &Rule, moment: clock::Moment, plausible: Nanos, is_chosen: bool) -> Self {
+        let interval = rule.reach().map_or(0, |(_, interval)| interval);
+        let into = if interval == 0 { 0 } else { moment.time.rem_euclid(interval) };
+        Self { is_chosen, since: plausible - into, moment }
+    }
+
+    fn first(rule: &Rule, version: &Version) -> Self {
+        let Reading { time, in_use } = version.reading;
+        Self::of(rule, clock::Moment { time, in_use: in_use.unwrap_or(time) }, time, true)
+    }
+
+    /// Of the version `after`, which follows `before`, whose mark this is.
+    fn next(self, rule: &Rule, clock: &mut Clock, before: &Version, after: &Version) -> Self {
+        let step = Step::between(before.reading, after.reading);
+        let Reading { time, in_use } = after.reading;
+        let in_use = in_use.unwrap_or(self.moment.in_use + step.in_use);
+        let moment = clock::Moment { time, in_use };
+        let (plausible, reference) = clock.advance(step);
+        let interval = rule.reach().map_or(0, |(_, interval)| interval);
+        let begins = |earlier: Nanos, later: Nanos| later.div_euclid(interval) > earlier.div_euclid(interval);
+        // The first of its interval: of another one than the last that was chosen by the same setting of the clock.
+        let is_chosen = match reference {
+            Some(_) if interval == 0 => true,
+            None => true,
+            // By the clock, unless that went back by more than an interval. Then it is the time in use that counts.
+            Some(last) if time - last.time >= in_use - last.in_use - interval => begins(last.time, time),
+            Some(last) => begins(last.in_use, in_use),
+        };
+        if is_chosen {
+            clock.choose(moment);
+        }
+        Self::of(rule, moment, plausible, is_chosen)
     }
 }
 
@@ -246,10 +383,10 @@ mod tests {
 
     #[test]
     fn ages_count_from_the_newest() {
-        let moments = calendar([days(1), days(30), days(30) + hours(1), days(30) + hours(2)]);
-        assert_eq!(kept(&keep_within(hours(1)), &moments), [2, 3], "both ends count");
-        assert_eq!(kept(&keep_within(Duration::ZERO), &moments), [3]);
-        assert_eq!(kept(&keep_within(Duration::MAX), &moments), [0, 1, 2, 3]);
+        let moments = calendar((0..6).map(|n| days(30) + hours(n)));
+        assert_eq!(kept(&keep_within(hours(2)), &moments), [3, 4, 5], "both ends count");
+        assert_eq!(kept(&keep_within(Duration::ZERO), &moments), [5]);
+        assert_eq!(kept(&keep_within(Duration::MAX), &moments), [0, 1, 2, 3, 4, 5]);
     }
 
     #[test]
@@ -287,18 +424,54 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_jumps_ahead_and_back_drops_nothing_more() {
-        let policy = keep_within(hours(2)) | every(days(1)).for_last(days(3));
-        // A jump of ten years ahead; the store's times never go back, so they stand still after the correction.
-        let ahead = days(3650);
-        let jumped = calendar([hours(0), hours(1), ahead, ahead, ahead]);
-        assert_eq!(kept(&policy, &jumped), [2, 3, 4], "while it stands still, everything is young");
-        // Times that do go back count as the latest before them.
-        let back = calendar([ahead, hours(1), hours(2)]);
-        assert_eq!(kept(&policy, &back), [0, 1, 2]);
-        // A week asleep: the newest is as old as the others.
-        let slept = calendar([hours(0), hours(1), hours(2)]);
-        assert_eq!(kept(&policy, &slept), [0, 1, 2]);
+    fn one_wrong_clock_drops_no_more_than_a_quarter() {
+        let policy = keep_within(days(7));
+        let decade = days(3650);
+        let start = days(20_000);
+        let mut times: Vec<_> = (0..24 * 20).map(|n| start + hours(n)).collect();
+        let right = kept(&policy, &calendar(times.iter().copied())).len();
+        assert_eq!(right, 24 * 7 + 1);
+        // The newest is dated ten years ahead, ten years ago, and by a clock that starts in 1970.
+        for wrong in [start + decade, start - decade, hours(1)] {
+            let mut times = times.clone();
+            times.push(wrong);
+            let left = kept_step_by_step(&policy, &calendar(times.iter().copied())).len();
+            assert!((right * 3 / 4..=right + 1).contains(&left), "{left}");
+            // Right again, for a month: thinned as if it had never been wrong.
+            times.extend((24 * 20 + 1..24 * 50).map(|n| start + hours(n)));
+            assert_eq!(kept_step_by_step(&policy, &calendar(times)).len(), right);
+        }
+        // Set ten years ahead, or back, and left there.
+        for wrong in [start + decade, start - decade] {
+            times.truncate(24 * 20);
+            times.extend((24 * 20..24 * 50).map(|n| wrong + hours(n)));
+            assert_eq!(kept_step_by_step(&policy, &calendar(times.iter().copied())).len(), right);
+        }
+    }
+
+    #[test]
+    fn one_an_interval_goes_on_through_wrong_clocks() {
+        let policy = every(days(1)).for_last(days(30));
+        let start = days(20_000);
+        // Four a day for 90 days, in the middle of which the clock is ten years ahead, or back, for a day.
+        for wrong in [start + days(3650), start - days(3650)] {
+            let times =
+                (0..360u64).map(|n| if (200..204).contains(&n) { wrong } else { start } + hours(6 * n));
+            let left = kept_step_by_step(&policy, &calendar(times));
+            assert!((30..=34).contains(&left.len()), "{left:?}");
+            assert!(left.windows(2).all(|pair| pair[1] - pair[0] <= 8), "{left:?}");
+        }
+    }
+
+    #[test]
+    fn a_long_sleep_counts_as_the_bound() {
+        let policy = keep_within(hours(8));
+        let slept = calendar([hours(0), hours(1), hours(2), days(365)]);
+        assert_eq!(kept(&policy, &slept), [0, 1, 2, 3]);
+        // Unless it is usual.
+        let sparse = calendar((0..100).map(|n| days(7 * n)));
+        assert_eq!(kept(&policy, &sparse), [99]);
+        assert_eq!(kept(&keep_within(days(14)), &sparse), [97, 98, 99]);
     }
 
     #[test]
@@ -319,7 +492,7 @@ mod tests {
     fn policies() -> impl Strategy<Value = Retention> {
         let one = prop_oneof![
             (0u64..20).prop_map(keep_last),
-            (0u64..500).prop_map(|m| keep_within(minutes(m))),
+            (60u64..500).prop_map(|m| keep_within(minutes(m))),
             (0u64..100, 0u64..2000).prop_map(|(i, r)| every(minutes(i)).for_last(minutes(r))),
             (0u64..20).prop_map(every_nth),
         ];
@@ -330,7 +503,8 @@ mod tests {
         #[test]
         fn applying_it_after_each_version_keeps_what_applying_it_once_keeps(
             policy in policies(),
-            gaps in prop::collection::vec(prop_oneof![4 => 0u64..30, 1 => 0u64..1000], 1..200),
+            // None is beyond the bound of a rule.
+            gaps in prop::collection::vec(0u64..15, 1..400),
         ) {
             let mut time = 0;
             let moments = calendar(gaps.iter().map(|gap| { time += gap; minutes(time) }));
