@@ -32,7 +32,7 @@ pub struct Checkpoint {
     pub id: CheckpointId,
     /// The checkpoint it was derived from: the one before, unless it was said to be another.
     pub parent: Option<CheckpointId>,
-    /// When it was written; never before the time of an earlier one.
+    /// The machine's clock when it was written. Clocks are wrong at times: which checkpoint came first, `id` says.
     pub time: SystemTime,
     /// A note for people.
     pub label: Option<String>,

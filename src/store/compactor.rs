@@ -1,6 +1,7 @@
 //! The thread that keeps a store as deep as its options say, and no larger than need be.
 //!
-//! It sleeps until the log has grown enough ([`pacing`](super::pacing)); then it drops what the policy does not keep, and
+//! What is kept is decided with each commit. The thread sleeps until the log has grown enough
+//! ([`pacing`](super::pacing)), or, where the opening found more than the policy keeps, until something is written; then it
 //! runs a pass of compaction, at the pace it was given or that checkpoints ask for.
 
 use std::sync::{Arc, Weak};
@@ -9,6 +10,7 @@ use super::directory::expect_process;
 use super::log::Log;
 use super::options::Options;
 use super::pacing::{Pace, Pacing};
+use crate::error::Result;
 use crate::retention::Retention;
 use crate::sync::{JoinHandle, join, spawn};
 
@@ -26,6 +28,9 @@ impl Compactor {
     pub(crate) fn start(log: &Arc<Log>, options: &Options) -> Option<Self> {
         let policy = options.keep.clone().filter(|_| !options.read_only)?;
         let pacing = Arc::new(Pacing::new(log.stats().disk_bytes, options));
+        if log.owes_space() {
+            pacing.owe();
+        }
         let job = Job {
             log: Arc::downgrade(log),
             policy,
@@ -70,9 +75,20 @@ impl Job {
         while self.pacing.wait_until_due() {
             let Some(log) = self.log.upgrade() else { return };
             let pace = Pace::of(&self.pacing);
-            let done = log.retain(&self.policy).and_then(|_| log.compact(self.threshold, pace));
+            let done = self.retain(&log).and_then(|()| log.compact(self.threshold, pace));
             self.pacing.passed(log.stats().disk_bytes, done.err().map(|error| error.to_string()));
         }
+    }
+}
+
+impl Job {
+    /// Drops what the policy does not keep, where that is not done with each commit since the commits there were could
+    /// not be read; this says so, unless they can be by now.
+    fn retain(&self, log: &Log) -> Result<()> {
+        if log.is_thinned() || self.policy.keeps_all() {
+            return Ok(());
+        }
+        log.retain(&self.policy).map(drop)
     }
 }
 

@@ -12,13 +12,11 @@ pub(crate) struct Fields(Vec<(u64, Vec<u8>)>);
 
 impl Fields {
     /// The bytes of a field.
-    #[allow(dead_code, reason = "no field has a meaning yet")]
     pub(crate) fn get(&self, tag: u64) -> Option<&[u8]> {
         self.0.binary_search_by_key(&tag, |(tag, _)| *tag).ok().map(|i| &*self.0[i].1)
     }
 
     /// Adds a field, or replaces the one of this tag.
-    #[allow(dead_code, reason = "no field has a meaning yet")]
     pub(crate) fn set(&mut self, tag: u64, bytes: Vec<u8>) {
         match self.0.binary_search_by_key(&tag, |(tag, _)| *tag) {
             Ok(i) => self.0[i].1 = bytes,

@@ -1,18 +1,18 @@
 //! How deep the store is: which checkpoints it keeps, and giving back the space of the others.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use super::Store;
 use super::catalogue::Catalogue;
 use super::checkpoint::CheckpointId;
 use super::commit::Commit;
 use super::compaction::Compacted;
-use super::log::Log;
+use super::log::{Commits, Log};
 use super::manifest::CommitRef;
+use super::opening::Opening;
 use super::pacing::Pace;
+use super::{Store, aging};
 use crate::error::Result;
-use crate::retention::{Moment, Retention};
+use crate::retention::{Retention, Thinning};
 use crate::weaken;
 
 /// What applying a [`Retention`] did, or would do.
@@ -86,8 +86,8 @@ impl Store {
 
 /// What a policy says of the commits there are.
 pub(crate) struct Plan {
-    /// What the commits were listed by.
-    from: Arc<Catalogue>,
+    /// How often the list of what is kept had been replaced when they were listed.
+    changes: u64,
     /// Ascending by id.
     commits: Vec<Commit>,
     kept: Vec<bool>,
@@ -102,34 +102,38 @@ impl Plan {
         Retained { kept: ids(true), dropped: ids(false) }
     }
 
-    fn catalogue(&self) -> Catalogue {
+    fn dropped(&self) -> Vec<u64> {
+        let dropped = self.commits.iter().zip(&self.kept).filter(|(_, kept)| !**kept);
+        dropped.map(|(commit, _)| commit.id).collect()
+    }
+
+    /// What is kept afterwards.
+    fn catalogue(&self, before: &Catalogue) -> Catalogue {
+        let floor = self.commits.last().map_or(0, |newest| newest.id);
+        if before.is_complete() {
+            let mut catalogue = before.clone();
+            catalogue.remove(floor, &self.dropped());
+            return catalogue;
+        }
         let kept = self.commits.iter().zip(&self.kept).filter(|(_, kept)| **kept);
-        let kept = kept.map(|(commit, _)| CommitRef { id: commit.id, address: commit.address }).collect();
-        Catalogue { floor: self.commits.last().map_or(0, |newest| newest.id), kept }
+        Catalogue::up_to(floor, kept.map(|(commit, _)| CommitRef { id: commit.id, address: commit.address }))
     }
 }
 
 impl Log {
     /// Asks a policy about all commits.
     pub(crate) fn plan(&self, policy: &Retention) -> Result<Plan> {
-        let from = Arc::clone(&self.opening().ledger().catalogue);
+        let changes = self.opening().ledger().changes;
         let mut commits = self.commits().collect::<Result<Vec<_>>>()?;
         commits.reverse();
-        let moments: Vec<_> = commits
-            .iter()
-            .map(|commit| Moment {
-                number: commit.depth,
-                time: Duration::from_micros(commit.time_micros),
-                name: commit.label.as_deref(),
-            })
-            .collect();
-        let mut kept = policy.kept(&moments);
+        let versions: Vec<_> = commits.iter().map(aging::version_of).collect();
+        let mut kept = policy.kept_of(&versions);
         if weaken::canary("kept_dropped")
             && let Some(first) = kept.iter().position(|kept| *kept)
         {
             kept[first] = false;
         }
-        Ok(Plan { from, commits, kept })
+        Ok(Plan { changes, commits, kept })
     }
 
     /// Drops the commits that a policy does not keep.
@@ -141,10 +145,35 @@ impl Log {
             if plan.kept.iter().all(|kept| *kept) {
                 return Ok(plan.outcome());
             }
-            if Arc::ptr_eq(&plan.from, &self.opening().ledger().catalogue) {
-                writer.set_catalogue(plan.catalogue())?;
+            let ledger = self.opening().ledger();
+            let catalogue = (ledger.changes == plan.changes).then(|| plan.catalogue(&ledger.catalogue));
+            drop(ledger);
+            if let Some(catalogue) = catalogue {
+                writer.set_catalogue(catalogue)?;
                 return Ok(plan.outcome());
             }
         }
+    }
+
+    /// Applies a policy to the commits that are there, of which the opening then shows those that are kept; what goes
+    /// on applying it. `None`: it keeps everything, or a commit cannot be read, and it cannot be asked.
+    ///
+    /// Nothing is written: what is dropped is so durably when the next manifest is. With it, whether something is.
+    pub(crate) fn begin_thinning(opening: &Arc<Opening>, policy: &Retention) -> (Option<Thinning>, bool) {
+        let commits =
+            if policy.keeps_all() { None } else { Commits::of(opening).collect::<Result<Vec<_>>>().ok() };
+        let Some(commits) = commits else { return (None, false) };
+        let mut thinning = Thinning::new(policy);
+        let mut dropped = Vec::new();
+        for commit in commits.iter().rev() {
+            let next = thinning.next(commit.id, aging::version_of(commit));
+            dropped.extend_from_slice(&next.dropped);
+            thinning.apply(next);
+        }
+        let listed = commits.iter().map(|commit| CommitRef { id: commit.id, address: commit.address });
+        let mut catalogue = Catalogue::complete(opening.ledger().catalogue.floor(), listed);
+        catalogue.remove(commits.first().map_or(0, |newest| newest.id), &dropped);
+        opening.set_catalogue(catalogue);
+        (Some(thinning), !dropped.is_empty())
     }
 }

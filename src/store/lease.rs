@@ -11,7 +11,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 
-use super::catalogue::Catalogue;
+use super::catalogue::{Catalogue, Listed};
 use super::commit::Commit;
 use super::opening::Opening;
 use super::reach::AddressSet;
@@ -23,7 +23,9 @@ use crate::weaken;
 /// The checkpoints of an opening: those that are kept, and those that are held.
 #[derive(Default)]
 pub(crate) struct Ledger {
-    pub catalogue: Arc<Catalogue>,
+    pub catalogue: Catalogue,
+    /// How often the catalogue was replaced.
+    pub changes: u64,
     /// By id, with the number of leases.
     pins: BTreeMap<u64, (Arc<Commit>, u32)>,
     /// Leases of single nodes.
@@ -33,7 +35,7 @@ pub(crate) struct Ledger {
 impl Ledger {
     /// Whether retention left the commit `id`, if there ever was one.
     pub(crate) fn keeps(&self, id: u64) -> bool {
-        id > self.catalogue.floor || self.catalogue.find(id).is_some()
+        self.catalogue.look(id) != Listed::Not
     }
 
     /// The commits that somebody holds.

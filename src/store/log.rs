@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::block::corrupt;
-use super::catalogue::Catalogue;
+use super::catalogue::Listed;
 use super::commit::{Commit, Link};
 use super::compaction::{self, Compacted, Pass};
 use super::directory::{Directory, LOCK, MANIFEST, MANIFEST_TEMP, segment_name};
@@ -45,6 +45,10 @@ pub(crate) struct Log {
     block_bytes: u32,
     /// The thread that has the writer.
     writing: Arc<Holder>,
+    /// The policy of the options is applied with each commit.
+    is_thinned: bool,
+    /// It dropped something when the log was opened.
+    owes_space: bool,
     /// Held by the one pass of compaction that runs, and by what walks the files.
     compacting: Mutex<()>,
     /// The thread that has it.
@@ -121,11 +125,17 @@ impl Log {
         opening.set_newest(newest.clone());
         compaction::remove_leftovers(&directory, &manifest)?;
         let forgotten = recovery::forget_uncommitted(&opening, &mut manifest);
+        let policy = options.keep.as_ref();
+        let (thinning, owes_space) =
+            policy.map_or((None, false), |policy| Self::begin_thinning(&opening, policy));
+        let is_thinned = thinning.is_some();
         let syncer = Arc::new(Syncer::default());
-        let resume = Resume { manifest, forgotten, newest, active, epoch: random_u64(), recovered };
+        let resume = Resume { manifest, forgotten, newest, active, epoch: random_u64(), recovered, thinning };
         let writer = Writer::new(Arc::clone(&opening), Arc::clone(&syncer), options, resume);
         metrics::opened(watch, recovered);
-        Ok(Self::of(opening, syncer, options, Some((writer, lock)), None))
+        let mut log = Self::of(opening, syncer, options, Some((writer, lock)), None);
+        (log.is_thinned, log.owes_space) = (is_thinned, owes_space);
+        Ok(log)
     }
 
     /// Opens beside a writer: the manifest and the segments may change while they are looked at.
@@ -162,6 +172,7 @@ impl Log {
         }
         let newest = recovery::find_newest(&opening, &mut manifest, active.as_deref())?;
         opening.set_newest(newest);
+        manifest.catalogue = opening.ledger().catalogue.for_manifest();
         manifest.index = active.map_or_else(Index::default, |active| active.with_index(Index::clone));
         Ok(Self::of(opening, Arc::default(), options, None, Some(manifest)))
     }
@@ -184,6 +195,8 @@ impl Log {
             compression: options.compression,
             block_bytes: options.block_bytes,
             writing: Arc::default(),
+            is_thinned: false,
+            owes_space: false,
             compacting: Mutex::new(()),
             walking: Holder::default(),
             compacted: Mutex::default(),
@@ -257,10 +270,11 @@ impl Log {
     /// [`Error::UnknownCheckpoint`] if there is none; [`Error::Corrupt`] or [`Error::Io`] if one on the way cannot
     /// be read.
     pub(crate) fn find(&self, id: u64) -> Result<Arc<Commit>> {
-        let catalogue = Arc::clone(&self.opening.ledger().catalogue);
-        if id <= catalogue.floor {
-            let kept = catalogue.find(id).ok_or(Error::UnknownCheckpoint { id })?;
-            return read_kept(&self.opening, kept).map(Arc::new);
+        let listed = self.opening.ledger().catalogue.look(id);
+        match listed {
+            Listed::Kept(kept) => return read_kept(&self.opening, kept).map(Arc::new),
+            Listed::Not => return Err(Error::UnknownCheckpoint { id }),
+            Listed::Above => {}
         }
         let mut here = self.latest();
         while let Some(commit) = here {
@@ -303,17 +317,15 @@ impl Log {
 
     /// All commits, the newest first; each is read when it is asked for.
     pub(crate) fn commits(&self) -> Commits {
-        let next = self.latest().map(|newest| CommitRef { id: newest.id, address: newest.address });
-        let catalogue = Arc::clone(&self.opening.ledger().catalogue);
-        Commits { opening: Arc::clone(&self.opening), catalogue, next }
+        Commits::of(&self.opening)
     }
 
     /// The commits that must stay readable: those that are kept, and those that somebody holds.
     pub(crate) fn in_use(&self) -> impl Iterator<Item = Result<Arc<Commit>>> + use<> {
-        // The list first: what is held and not listed was pinned before it was dropped.
-        let kept = self.commits();
-        let pinned = self.opening.ledger().pinned();
-        kept.map(|commit| commit.map(Arc::new)).chain(pinned.into_iter().map(Ok))
+        // The list first: what was dropped before the walk came to it, and is held, was pinned before that.
+        let opening = Arc::clone(&self.opening);
+        let pinned = std::iter::once_with(move || opening.ledger().pinned()).flatten();
+        self.commits().map(|commit| commit.map(Arc::new)).chain(pinned.map(Ok))
     }
 
     /// Gives back the space of segments of which less than `threshold` (0 to 1) is in use.
@@ -357,6 +369,16 @@ impl Log {
         let guard = self.compacting.lock();
         self.walking.set();
         Ok(Walk { holder: &self.walking, _guard: guard })
+    }
+
+    /// Whether the policy of the options is applied with each commit.
+    pub(crate) fn is_thinned(&self) -> bool {
+        self.is_thinned
+    }
+
+    /// Whether it dropped something when the log was opened.
+    pub(crate) fn owes_space(&self) -> bool {
+        self.owes_space
     }
 
     /// What blocks of this opening carry.
@@ -485,8 +507,14 @@ impl Sink for Turn {
 /// The kept commits of a log, the newest first. Ends after an error.
 pub(crate) struct Commits {
     opening: Arc<Opening>,
-    catalogue: Arc<Catalogue>,
     next: Option<CommitRef>,
+}
+
+impl Commits {
+    pub(crate) fn of(opening: &Arc<Opening>) -> Self {
+        let next = opening.newest().map(|newest| CommitRef { id: newest.id, address: newest.address });
+        Self { opening: Arc::clone(opening), next }
+    }
 }
 
 impl Iterator for Commits {
@@ -496,19 +524,17 @@ impl Iterator for Commits {
         loop {
             let here = self.next.take()?;
             let commit = read_kept(&self.opening, here);
-            if commit.is_err() && !self.opening.ledger().keeps(here.id) {
-                // Retention dropped it since the walk began.
-                self.catalogue = Arc::clone(&self.opening.ledger().catalogue);
-                self.next = self.catalogue.before(here.id);
-                continue;
+            let ledger = self.opening.ledger();
+            match &commit {
+                Ok(commit) => self.next = ledger.catalogue.previous(commit),
+                // Retention dropped it just now.
+                Err(_) if !ledger.keeps(here.id) => {
+                    self.next = ledger.catalogue.before(here.id);
+                    continue;
+                }
+                Err(_) => {}
             }
-            if let Ok(commit) = &commit {
-                let above = commit.previous.filter(|previous| previous.id > self.catalogue.floor);
-                self.next = match above {
-                    Some(previous) => Some(CommitRef { id: previous.id, address: previous.address }),
-                    None => self.catalogue.before(here.id),
-                };
-            }
+            drop(ledger);
             return Some(commit);
         }
     }

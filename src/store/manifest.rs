@@ -182,7 +182,7 @@ impl Manifest {
         let mut index = Vec::new();
         self.index.encode(&mut index);
         let mut bytes = Vec::with_capacity(96 + self.segments.len() * ENTRY_BYTES + index.len());
-        let dropped = self.catalogue.floor > 0;
+        let dropped = !self.catalogue.is_trivial();
         let flags = [(self.clean, CLEAN), (self.buffered, BUFFERED), (dropped, DROPPED)];
         let flags = flags.iter().filter(|(set, _)| *set).fold(0, |flags, (_, flag)| flags | flag);
         bytes.extend_from_slice(&MAGIC);
@@ -259,7 +259,7 @@ impl Manifest {
         let index = Index::decode(cursor.take(index_bytes)?)?;
         let catalogue = match flags & DROPPED {
             0 => Catalogue::default(),
-            _ => Catalogue::decode(&mut cursor).filter(|found| found.floor < next_commit_id)?,
+            _ => Catalogue::decode(&mut cursor).filter(|found| found.is_below(next_commit_id))?,
         };
         let end = segments.last().map_or(0, |active| active.len_bytes);
         let in_bounds = point.offset <= end
@@ -310,7 +310,7 @@ mod tests {
             segments: vec![entry(1, 5000), entry(4, 0)],
             point: Point { offset: 1024, ordinal: 9 },
             index,
-            catalogue: Catalogue { floor: 8, kept: vec![CommitRef { id: 3, address: Address::new(1, 2) }] },
+            catalogue: Catalogue::up_to(8, [CommitRef { id: 3, address: Address::new(1, 2) }]),
             ..Manifest::of_new_store(77, 3)
         }
     }

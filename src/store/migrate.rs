@@ -16,6 +16,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::aging;
 use super::copying::Copied;
 use super::directory::Directory;
 use super::options::{Durability, Options};
@@ -256,7 +257,7 @@ impl Store {
                 label,
                 roots,
                 copy_of: Some((commit.id, commit.time_micros)),
-                ..Draft::default()
+                fields: aging::copied(&commit),
             };
             turn.borrow_mut().commit(draft, Durability::Buffered)?;
             migrated.checkpoints.push(CheckpointId(commit.id));

@@ -1,6 +1,7 @@
 //! Durable checkpoints: the typed store, and under it the log.
 
 mod active;
+mod aging;
 mod backup;
 mod block;
 mod block_cache;
@@ -34,6 +35,7 @@ mod record;
 mod recovery;
 mod replacement;
 mod salvage;
+mod saved;
 mod segment;
 mod stats;
 mod syncer;

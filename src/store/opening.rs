@@ -206,7 +206,9 @@ impl Opening {
 
     /// Says which checkpoints are kept.
     pub(crate) fn set_catalogue(&self, catalogue: Catalogue) {
-        self.ledger().catalogue = Arc::new(catalogue);
+        let mut ledger = self.ledger();
+        ledger.catalogue = catalogue;
+        ledger.changes += 1;
     }
 
     /// Reads the commit at `address`.

@@ -1,5 +1,9 @@
 //! How a store is opened: compression, sizes, durability.
 
+use std::fmt;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use crate::retention::Retention;
 
 /// How blocks are compressed. Every block says how it was, so the choice can change from opening to opening.
@@ -50,6 +54,27 @@ pub struct Options {
     pub(crate) compact_below: f64,
     pub(crate) compact_bytes_per_second: Option<u64>,
     pub(crate) keep: Option<Retention>,
+    pub(crate) clock: Clock,
+}
+
+/// Where the times of checkpoints come from; `None`: the system.
+#[derive(Clone, Default)]
+pub(crate) struct Clock(Option<Arc<dyn Fn() -> SystemTime + Send + Sync>>);
+
+impl Clock {
+    /// Microseconds since 1970; before 1970: 0.
+    pub(crate) fn now_micros(&self) -> u64 {
+        let now = self.0.as_ref().map_or_else(SystemTime::now, |clock| clock());
+        let micros = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros());
+        // What a signed count of microseconds holds: 292,000 years.
+        u64::try_from(micros).unwrap_or(u64::MAX).min(i64::MAX as u64)
+    }
+}
+
+impl fmt::Debug for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_some() { "given" } else { "system" })
+    }
 }
 
 impl Options {
@@ -75,6 +100,7 @@ impl Options {
             compact_below: 0.6,
             compact_bytes_per_second: Some(64 << 20),
             keep: None,
+            clock: Clock::default(),
         }
     }
 
@@ -146,8 +172,20 @@ impl Options {
         self
     }
 
-    /// Keeps the checkpoints that a policy keeps, and compacts, in a thread of the store's own. Default: everything is kept,
-    /// and nothing compacted.
+    /// Keeps the checkpoints that a policy keeps, and gives back the space of the others, in a thread of the store's own.
+    /// Default: everything is kept, and nothing compacted.
+    ///
+    /// **What is kept is decided with each checkpoint**, and is part of it: when a checkpoint is there, those that the
+    /// policy drops because of it are gone, from lists, for `restore`, and for other processes as well; if a power cut
+    /// undoes it, they are there again. Of a store that holds more than the policy keeps when it is opened, the rest is
+    /// not shown from then on, and dropped durably by what is written first. (65,536 checkpoints at most go with
+    /// one, the others with those after it.) Costs **O(rules · log checkpoints)** a checkpoint, and opening reads
+    /// the commit of each checkpoint that is kept. A policy that keeps everything costs nothing. If one of them
+    /// cannot be read, the store opens all the same; nothing is dropped then, and
+    /// [`Stats::compaction_failure`](super::Stats::compaction_failure) says why when compaction is due. A read-only
+    /// store applies no policy.
+    ///
+    /// *Giving back the space may lag*, as far as follows.
     ///
     /// The log keeps to a *limit*: with [`compact_below`](Self::compact_below) at 0.6 one and a third times what is in use,
     /// or a sixth more than the last pass left (or two segments, if that is more). A pass begins at a sixteenth of the way,
@@ -177,6 +215,24 @@ impl Options {
     #[must_use]
     pub fn compact_bytes_per_second(mut self, bytes: Option<u64>) -> Self {
         self.compact_bytes_per_second = bytes;
+        self
+    }
+
+    /// Takes the times of checkpoints from `clock`, which is called once for each, while the store is locked for
+    /// writing: it must not use the store. Default: the system's clock.
+    ///
+    /// ```
+    /// use perennial::{storage::MemoryStorage, store::Store};
+    /// use std::{sync::Arc, time::{Duration, SystemTime}};
+    ///
+    /// let noon = SystemTime::UNIX_EPOCH + Duration::from_secs(12 * 3600);
+    /// let store = Store::options().clock(move || noon).open_storage(Arc::new(MemoryStorage::new()))?;
+    /// assert_eq!(store.checkpoint(&1u32)?.time, noon);
+    /// # Ok::<(), perennial::Error>(())
+    /// ```
+    #[must_use]
+    pub fn clock(mut self, clock: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
+        self.clock = Clock(Some(Arc::new(clock)));
         self
     }
 

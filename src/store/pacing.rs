@@ -88,6 +88,8 @@ struct Account {
     slack_bytes: u64,
     /// What was in use at the last mark.
     live_bytes: u64,
+    /// The next pass begins as soon as anything is appended.
+    is_owed: bool,
     /// Somebody walks the files: compaction waits, so checkpoints do not.
     is_aside: bool,
     /// There is no thread, or it is to end.
@@ -99,7 +101,8 @@ struct Account {
 
 impl Account {
     fn is_due(&self) -> bool {
-        self.plan.is_some_and(|plan| self.grown_bytes > plan.begin_bytes())
+        let begin_bytes = if self.is_owed { 0 } else { u64::MAX };
+        self.plan.is_some_and(|plan| self.grown_bytes > plan.begin_bytes().min(begin_bytes))
     }
 
     /// Whether more is due than was done.
@@ -157,6 +160,7 @@ impl Pacing {
             asked_bytes: 0,
             slack_bytes: 3 * segment_bytes,
             live_bytes: 0,
+            is_owed: false,
             is_aside: false,
             is_stopped: false,
             waiting: 0,
@@ -171,6 +175,11 @@ impl Pacing {
             threshold: options.compact_below,
             bytes_per_second: options.compact_bytes_per_second,
         }
+    }
+
+    /// Says that there is something to give back already.
+    pub(crate) fn owe(&self) {
+        self.account.lock().is_owed = true;
     }
 
     /// Waits, before a checkpoint, until compaction has done what is demanded for those before it.
@@ -218,6 +227,7 @@ impl Pacing {
             account = self.changed.wait(account);
         }
         account.began = Instant::now();
+        account.is_owed = false;
         !account.is_stopped
     }
 

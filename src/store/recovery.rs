@@ -77,6 +77,7 @@ pub(crate) fn find_newest(
     }
     let walk = Walk::over(active, manifest.epoch, manifest.point, known.as_ref().map(Commit::link))?;
     witness::check_end(directory, manifest, active, region, walk.point.offset.max(FIRST_BATCH))?;
+    opening.ledger().catalogue.recover(known.as_ref(), &walk.commits, |address| opening.read_commit(address));
     let newest = walk.newest.or(known);
     let newest_id = newest.as_ref().map_or(0, |newest| newest.id);
     // A commit that was cut may be known to somebody by its id. At most one was in flight; `Buffered` ones were
@@ -107,6 +108,8 @@ pub(crate) fn forget_uncommitted(opening: &Opening, manifest: &mut Manifest) -> 
 
 /// A walk over the active segment.
 struct Walk {
+    /// The commits that count, each with what it drops.
+    commits: Vec<(CommitRef, Vec<u64>)>,
     /// The last commit that counts.
     newest: Option<Commit>,
     /// Behind it.
@@ -119,7 +122,7 @@ impl Walk {
     /// Walks from `point`, where `known` was the newest commit. Blocks of commits that count are published.
     fn over(segment: &Segment, epoch: u64, point: Point, known: Option<Link>) -> Result<Self> {
         let region = &**segment.region()?;
-        let mut walk = Self { newest: None, point, seen_id: 0 };
+        let mut walk = Self { commits: Vec::new(), newest: None, point, seen_id: 0 };
         let mut last = known;
         let mut at = point.offset.max(FIRST_BATCH);
         let mut ordinal = point.ordinal;
@@ -163,6 +166,8 @@ impl Walk {
                     walk.point = Point { offset: at, ordinal };
                     part = BatchPart { offset: at, ..BatchPart::default() };
                     last = Some(commit.link());
+                    let here = CommitRef { id: commit.id, address: commit.address };
+                    walk.commits.push((here, commit.dropped()));
                     walk.newest = Some(commit);
                 }
             }

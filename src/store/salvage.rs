@@ -13,7 +13,6 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::vec::IntoIter;
 
-use super::CheckpointId;
 use super::block::{self, BlockHeader, BlockKind, HEADER_BYTES, corrupt};
 use super::commit::{Commit, Draft};
 use super::copying::{self, Copied};
@@ -28,6 +27,7 @@ use super::options::{Durability, Options};
 use super::segment::{self, FIRST_BATCH, Segment};
 use super::verify::{Progress, Wanted, Watched, no_beginning};
 use super::witness;
+use super::{CheckpointId, aging};
 use crate::error::{Error, Result};
 use crate::node::{Address, RecordKind, needs_of};
 use crate::storage::Region;
@@ -363,7 +363,7 @@ impl Copy<'_> {
             label: commit.label.clone(),
             roots: roots.collect::<Result<_>>()?,
             copy_of: Some((commit.id, commit.time_micros)),
-            ..Draft::default()
+            fields: aging::copied(commit),
         };
         turn.commit(draft, Durability::Buffered).map(drop)
     }

@@ -76,13 +76,15 @@ impl Store {
     pub fn stats(&self) -> Stats {
         let stats = self.log.stats();
         let pacing = self.compactor.as_ref().map(Compactor::pacing);
+        let newest = self.log.latest().map_or(0, |newest| newest.id);
         let ledger = self.log.opening().ledger();
-        let (listed, pinned) = (ledger.catalogue.kept.len() as u64, ledger.pinned().len() as u64);
-        let above = self.log.latest().map_or(0, |newest| newest.id - ledger.catalogue.floor.min(newest.id));
+        let pinned = ledger.pinned().len() as u64;
+        let checkpoints = ledger.catalogue.count(newest);
+        drop(ledger);
         Stats {
             segments: stats.segments,
             disk_bytes: stats.disk_bytes,
-            checkpoints: listed + above,
+            checkpoints,
             pinned,
             written: *self.written.lock(),
             compacted: self.log.compacted(),

@@ -17,8 +17,8 @@ use crate::storage::{FileStorage, Storage};
 use crate::sync::Mutex;
 
 impl Store {
-    /// Looks for checkpoints that were committed since a read-only store was opened, or last refreshed; whether there are
-    /// any. **O(segments)**. A store that writes knows its own: nothing is done.
+    /// Looks for checkpoints that were committed or dropped since a read-only store was opened, or last refreshed; whether
+    /// there are any. **O(segments)**. A store that writes knows its own: nothing is done.
     ///
     /// What was restored before stays as it is. (It belongs to the opening before: comparing it with what is restored from
     /// now on costs O(size), not O(difference).)
@@ -53,7 +53,8 @@ impl Store {
             return Err(opening.directory.foreign(MANIFEST, other_store(opening.store_id, found)));
         }
         let id = |log: &Log| log.latest().map(|commit| commit.id);
-        if id(&log) == id(&self.log) {
+        let catalogue = |log: &Log| log.opening().ledger().catalogue.clone();
+        if id(&log) == id(&self.log) && catalogue(&log) == catalogue(&self.log) {
             return Ok(false);
         }
         self.log = Arc::new(log);

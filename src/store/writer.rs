@@ -5,13 +5,14 @@
 //! the rest of the batch so far is written, an index block after it, and all of that synced **before** the manifest
 //! names the next segment. So what lies in sealed segments is durable, and only the active one can be torn.
 
+mod committing;
+
 use std::io;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::active::Active;
 use super::block::{self, BlockBuilder, BlockFacts, BlockKind, HEADER_BYTES};
-use super::catalogue::Catalogue;
+use super::catalogue::{Catalogue, Listed};
 use super::commit::{BatchSize, Commit, Draft};
 use super::compression::Compressor;
 use super::directory::segment_name;
@@ -19,7 +20,7 @@ use super::format::{MAX_RECORD_BYTES, SECTOR_BYTES, VARINT_BYTES, chain, sector_
 use super::index::{BlockEntry, Index};
 use super::manifest::{CommitRef, Manifest, Point, SegmentEntry};
 use super::opening::Opening;
-use super::options::{Durability, Options};
+use super::options::{Clock, Durability, Options};
 use super::reach::{Doubts, Reach};
 use super::record;
 use super::segment::{self, FIRST_BATCH, Segment};
@@ -27,6 +28,7 @@ use super::syncer::Syncer;
 use super::witness;
 use crate::error::{Error, Result};
 use crate::node::{Address, Backing, RECHECKED, Rechecks, RecordHead, Sink, Tag, Trust};
+use crate::retention::Thinning;
 use crate::storage::StorageFile;
 use crate::weaken;
 
@@ -63,6 +65,9 @@ pub(crate) struct Writer {
     /// What the last mark found reachable.
     reach: Option<Arc<Reach>>,
     doubts: Doubts,
+    /// What a policy keeps, where one is applied with each commit.
+    thinning: Option<Thinning>,
+    clock: Clock,
 }
 
 /// What an opening found: where to go on writing.
@@ -74,12 +79,13 @@ pub(crate) struct Resume {
     pub active: Option<(Arc<Segment>, Arc<dyn StorageFile>)>,
     pub epoch: u64,
     pub recovered: bool,
+    pub thinning: Option<Thinning>,
 }
 
 impl Writer {
     /// Goes on where the store ends.
     pub(crate) fn new(opening: Arc<Opening>, syncer: Arc<Syncer>, options: &Options, resume: Resume) -> Self {
-        let Resume { manifest, forgotten, newest, active, epoch, recovered } = resume;
+        let Resume { manifest, forgotten, newest, active, epoch, recovered, thinning } = resume;
         let active = active.map(|(segment, file)| {
             let path = opening.directory.path.join(segment_name(segment.number(), segment.entry.generation));
             syncer.set_active(Arc::clone(&file), path);
@@ -106,6 +112,8 @@ impl Writer {
             batch: BatchSize::default(),
             reach: None,
             doubts: Doubts::default(),
+            thinning,
+            clock: options.clock.clone(),
         }
     }
 
@@ -121,7 +129,7 @@ impl Writer {
     /// happened shows at the next opening. [`Error::Poisoned`] ever after. [`Error::Limit`] if the roots are too
     /// large for a commit, or the store is full.
     pub(crate) fn commit(&mut self, draft: Draft, durability: Durability) -> Result<Arc<Commit>> {
-        let commit = self.write_commit(draft, durability)?;
+        let (commit, dropped) = self.write_commit(draft, durability)?;
         match durability {
             Durability::Buffered => {}
             Durability::Sync if weaken::is("acknowledged_early") => {}
@@ -130,6 +138,8 @@ impl Writer {
             }
         }
         self.opening.directory.keep_manifest().map_err(|e| self.syncer.poison(e))?;
+        let here = CommitRef { id: commit.id, address: commit.address };
+        self.opening.ledger().catalogue.commit(here, &dropped);
         self.opening.set_newest(Some(Arc::clone(&commit)));
         Ok(commit)
     }
@@ -199,8 +209,10 @@ impl Writer {
     /// opening. [`Error::Poisoned`].
     pub(crate) fn set_catalogue(&mut self, catalogue: Catalogue) -> Result<()> {
         self.syncer.sync()?;
-        self.manifest.catalogue = catalogue.clone();
-        self.write_manifest()?;
+        self.write_manifest_with(catalogue.for_manifest())?;
+        if let Some(thinning) = &mut self.thinning {
+            thinning.forget(|id| catalogue.look(id) != Listed::Not);
+        }
         self.opening.set_catalogue(catalogue);
         Ok(())
     }
@@ -245,71 +257,6 @@ impl Writer {
         self.write_manifest()?;
         (self.begun, self.recovered) = (false, false);
         Ok(())
-    }
-
-    fn write_commit(&mut self, draft: Draft, durability: Durability) -> Result<Arc<Commit>> {
-        self.syncer.check()?;
-        let bound = Commit::bound_bytes(&draft);
-        if bound > MAX_RECORD_BYTES {
-            return Err(record::too_large("the roots of the checkpoint", bound));
-        }
-        self.close_block();
-        // An empty store, or one without room: the commit opens a segment.
-        let offset = self.make_room(bound, Address::MAX_ORDINALS)?;
-        let Some(active) = &mut self.active else { return Err(no_segment()) };
-        let previous = self.newest.as_deref().map(Commit::link);
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as u64);
-        let (id, time_micros) = draft.copy_of.unwrap_or((self.next_id, now));
-        let mut commit = Commit {
-            id: id.max(self.next_id),
-            address: Address::new(active.segment.number(), active.next_ordinal),
-            time_micros: time_micros.max(self.newest.as_ref().map_or(0, |newest| newest.time_micros)),
-            parent: draft.parent,
-            label: draft.label,
-            durable_floor: self.syncer.durable(),
-            depth: previous.map_or(0, |previous| previous.depth + 1),
-            previous,
-            jump: self.newest.as_deref().map(|newest| self.opening.jump_after(newest)),
-            part: active.part,
-            size: self.batch,
-            roots: draft.roots,
-            fields: draft.fields,
-            written_bytes: 0,
-        };
-        let facts = BlockFacts {
-            kind: BlockKind::Commit,
-            records: 1,
-            first_ordinal: active.next_ordinal,
-            epoch: self.epoch,
-        };
-        let start = self.buffer.len();
-        let place = active.segment.place(offset);
-        block::write(&mut self.buffer, place, facts, &commit.encode(), &mut self.compressor);
-        commit.written_bytes = self.batch.stored_bytes + (self.buffer.len() - start) as u64;
-        self.entries.push(BlockEntry { offset, first_ordinal: active.next_ordinal, is_commit: true });
-        active.next_ordinal += 1;
-        if weaken::is("written_early") {
-            self.syncer.set_written(commit.id);
-        }
-        if weaken::is("newest_early") {
-            self.opening.set_newest(Some(Arc::new(commit.clone())));
-        }
-        self.write_out(durability)?;
-        Ok(self.committed(commit))
-    }
-
-    /// Moves everything past a commit that was written.
-    fn committed(&mut self, commit: Commit) -> Arc<Commit> {
-        let commit = Arc::new(commit);
-        self.syncer.set_written(commit.id);
-        self.next_id = commit.id + 1;
-        self.newest = Some(Arc::clone(&commit));
-        self.batch = BatchSize::default();
-        if let Some(active) = &mut self.active {
-            active.offset = sector_up(active.offset).min(active.segment.entry.len_bytes);
-            active.begin_part();
-        }
-        commit
     }
 
     /// Moves the records that are in no block yet into one.
@@ -403,6 +350,13 @@ impl Writer {
 
     /// Replaces the manifest, its point moved to the end of the last commit; all before it must be durable.
     fn write_manifest(&mut self) -> Result<()> {
+        let catalogue = self.opening.ledger().catalogue.for_manifest();
+        self.write_manifest_with(catalogue)
+    }
+
+    /// The same, with another list of what is kept.
+    fn write_manifest_with(&mut self, catalogue: Catalogue) -> Result<()> {
+        self.manifest.catalogue = catalogue;
         self.syncer.check()?;
         debug_assert!(self.newest.as_ref().is_none_or(|newest| newest.id <= self.syncer.durable()));
         self.manifest.sequence += 1;
@@ -432,6 +386,7 @@ impl Writer {
     /// The manifest of a store that was closed after the last commit.
     pub(crate) fn closed_manifest(&mut self) -> Manifest {
         self.move_point();
+        self.manifest.catalogue = self.opening.ledger().catalogue.for_manifest();
         Manifest { clean: true, buffered: false, ..self.manifest.clone() }
     }
 

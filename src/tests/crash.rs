@@ -38,6 +38,9 @@ use Step::{Compact, Demote, Drop, Kill, Reopen, Sync, Write};
 const BUFFERED: Durability = Durability::Buffered;
 const SYNC: Durability = Durability::Sync;
 
+/// What the policy of a store that has one keeps.
+const KEPT: usize = 3;
+
 type Contents = BTreeMap<CheckpointId, World>;
 
 /// What a store held after a step, by the number of operations before it was begun, and before it was known to be durable.
@@ -86,6 +89,9 @@ impl Played {
                     let how = CheckpointOptions::new().durability(durability);
                     let made = store.checkpoint_with(&[("state", &world)], &how).unwrap();
                     contents.insert(made.id, twin.clone());
+                    if options.keep.is_some() && contents.len() > KEPT {
+                        contents.pop_first();
+                    }
                     is_durable = durability == SYNC;
                 }
                 Sync => store.sync().unwrap(),
@@ -123,7 +129,8 @@ impl Played {
 
     /// Opens what a power cut behind so many operations left, and checks it; what was found.
     fn check(&self, image: &SimStorage, operation: u64, what: &dyn Fn() -> String) -> &Contents {
-        let options = &self.options;
+        // What a checkpoint dropped is gone for whoever opens the store.
+        let options = &Options { keep: None, ..self.options.clone() };
         let store =
             options.open_storage(Arc::new(image.clone())).unwrap_or_else(|e| panic!("{e}: {}", what()));
         let listed: Vec<_> = store.checkpoints().map(|made| made.unwrap().id).collect();
@@ -234,6 +241,43 @@ fn every_power_cut_of_short_scripts_leaves_what_was_kept() {
     }
     println!("{images} images, {compacted} segments compacted");
     assert!(images > 10_000 && compacted > 2, "{images} images, {compacted} segments compacted");
+}
+
+#[test]
+fn every_power_cut_under_a_policy_leaves_what_the_last_checkpoint_kept() {
+    let options = tiny().keep(keep_last(KEPT as u64)).compact_bytes_per_second(None);
+    let scripts: [&[Step]; 3] = [
+        &[Write(6, SYNC), Write(4, SYNC), Write(4, SYNC), Write(4, SYNC), Write(4, SYNC), Write(1, SYNC)],
+        // Nothing is known to be durable before the end: whatever a lost one dropped is there again.
+        &[
+            Write(6, SYNC),
+            Write(2, BUFFERED),
+            Write(2, BUFFERED),
+            Write(2, BUFFERED),
+            Write(1, BUFFERED),
+            Compact,
+            Write(1, BUFFERED),
+            Sync,
+        ],
+        &[
+            Write(9, SYNC),
+            Write(9, BUFFERED),
+            Write(9, SYNC),
+            Reopen,
+            Write(3, BUFFERED),
+            Write(3, BUFFERED),
+            Demote,
+            Compact,
+            Write(2, SYNC),
+        ],
+    ];
+    let mut images = 0;
+    for script in scripts {
+        let played = Played::on(SimStorage::new(), Contents::new(), &options, script, &mut Noise(13));
+        images += played.cut_everywhere(10, u64::MAX);
+    }
+    println!("{images} images");
+    assert!(images > 1_000, "{images} images");
 }
 
 /// A random script.

@@ -1,0 +1,42 @@
+//! Whether states are saved already.
+
+use super::{Checkpoint, CheckpointId, Commit, Persist, Store};
+use crate::error::Result;
+use crate::node::Backing;
+use crate::node::codec::Save;
+
+impl Store {
+    /// The newest checkpoint, if it holds exactly these states under these names, and nothing else: they were restored
+    /// from it, or written to it, and did not change since. Nothing is written.
+    ///
+    /// Identity decides: the same records, and the same bytes of what is not in collections. A state whose nodes are of
+    /// another opening, or were laid out anew when they were read, is not found. Costs what encoding the states
+    /// costs up to the first node that changed.
+    pub(crate) fn find_saved(&self, states: &[(&str, &dyn Persist)]) -> Option<Checkpoint> {
+        let commit = self.log.latest()?;
+        // What fails here fails again when it is written, and is told then.
+        let holds = |(name, state): &(&str, &dyn Persist)| self.holds(&commit, name, *state).unwrap_or(false);
+        let is_all = commit.roots.len() == states.len() && states.iter().all(holds);
+        is_all.then(|| Checkpoint::from(&*commit))
+    }
+
+    /// Whether this is the newest checkpoint.
+    pub(crate) fn is_newest(&self, id: CheckpointId) -> bool {
+        self.log.latest().is_some_and(|newest| newest.id == id.0)
+    }
+
+    /// Whether a commit holds exactly this state under this name.
+    fn holds(&self, commit: &Commit, name: &str, state: &dyn Persist) -> Result<bool> {
+        let Some(root) = commit.roots.iter().find(|root| root.name == name) else { return Ok(false) };
+        let (mut payload, mut refs) = (Vec::new(), Vec::new());
+        state.encode(&Save::reading(self.log.opening().tag()), &mut payload, &mut refs)?;
+        if payload != root.payload || refs != root.refs {
+            return Ok(false);
+        }
+        let is_known = |known: &super::Known| known.recorded.contains(&root.shape);
+        if self.types.lock().get(&state.type_of().0).is_some_and(is_known) {
+            return Ok(true);
+        }
+        Ok(self.read_shape(root.shape)? == state.shape()?)
+    }
+}
