@@ -62,6 +62,8 @@ impl Job {
 pub(super) struct Written {
     pub promise: Promise,
     pub saved: Saved,
+    /// Whether it was written for this; else nothing had changed since.
+    pub is_new: bool,
     /// See [`Pressure::capture`].
     pub mark: u64,
     pub began: Instant,
@@ -84,6 +86,8 @@ pub(super) struct Inner {
     pub last: Instant,
     /// The mark of the last one written; `None`: nothing was, and who knows what the store has.
     pub last_mark: Option<u64>,
+    /// The last one written, or found in the store; it may not be durable yet.
+    pub last_saved: Option<Saved>,
     /// About how many bytes a checkpoint writes.
     pub checkpoint_bytes: u64,
     /// The newest that is as durable as asked for.
@@ -140,6 +144,7 @@ impl Core {
             is_poisoned: false,
             last: Instant::now(),
             last_mark: None,
+            last_saved: None,
             checkpoint_bytes: 0,
             newest: None,
             stats: Stats::default(),

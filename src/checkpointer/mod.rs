@@ -103,7 +103,8 @@ impl Checkpointer {
     /// Asks for a checkpoint of the newest version; the ticket tells which version became durable, or why not.
     ///
     /// Never waits for the disk; waits for room in the queue with [`Overflow::Block`] only. The checkpoint holds the
-    /// version at the time of the call or, where requests coalesce, a newer one.
+    /// version at the time of the call or, where requests coalesce, a newer one. If the store's newest checkpoint holds
+    /// that version already, it is the answer, and nothing is written.
     pub fn request(&self) -> Ticket {
         self.core.request(None)
     }
@@ -185,7 +186,8 @@ impl Checkpointer {
 
     /// Finishes what was asked for and, if any trigger is set, saves what is unsaved; then ends the threads.
     ///
-    /// Returns the newest checkpoint that this checkpointer made as durable as asked for; `None` if it made none. With
+    /// Returns the newest checkpoint that this checkpointer made as durable as asked for, or found to hold what it was
+    /// to save; `None` if there is none. With
     /// [`Workers`] the last barrier is given its time, too: let workers that pass no more retire first.
     ///
     /// # Errors

@@ -97,9 +97,11 @@ impl Core {
 
     /// Counts a checkpoint that is as durable as asked for; its answer is to be given without the lock.
     pub(super) fn saved(&self, inner: &mut Inner, written: Written) -> (Promise, Outcome) {
-        let took = written.began.elapsed();
-        inner.stats.checkpoints += 1;
-        inner.stats.latency = took.max(inner.stats.latency / 8 * 7);
+        if written.is_new {
+            let took = written.began.elapsed();
+            inner.stats.checkpoints += 1;
+            inner.stats.latency = took.max(inner.stats.latency / 8 * 7);
+        }
         inner.newest = Some(written.saved.clone());
         self.pressure.set_durable(written.mark);
         self.is_failing.store(false, Ordering::Relaxed);

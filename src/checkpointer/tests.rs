@@ -379,6 +379,7 @@ fn the_next_checkpoint_is_encoded_while_the_one_before_is_synced() {
     let checkpointer = Checkpointer::start(&state, &store).unwrap();
     let held = disk.hooks.held.lock().unwrap();
     let before = disk.syncs();
+    put(&state, 0);
     let first = checkpointer.request();
     soon(|| disk.syncs() > before);
     put(&state, 1);
@@ -386,7 +387,7 @@ fn the_next_checkpoint_is_encoded_while_the_one_before_is_synced() {
     soon(|| checkpointer.stats().in_flight == 2);
     assert!(!first.is_done() && !second.is_done());
     drop(held);
-    assert_eq!((first.wait().unwrap().version(), second.wait().unwrap().version()), (0, 1));
+    assert_eq!((first.wait().unwrap().version(), second.wait().unwrap().version()), (1, 2));
 }
 
 // ------------------------------------------------------------------------------------------------------ failures

@@ -11,7 +11,7 @@ use super::options::Durability;
 use super::policy::{Due, Measured, Trigger};
 use super::ticket::Saved;
 use crate::error::Error;
-use crate::store::{self, Persist};
+use crate::store::{self, Checkpoint, CheckpointOptions, Persist};
 use crate::sync::{Ordering, ticks_of};
 use crate::weaken;
 
@@ -193,7 +193,7 @@ impl Core {
     /// Encodes and writes one checkpoint.
     fn write(&self, job: Job, began: Instant) {
         let Version { states, mark } = job.version.unwrap_or_else(|| self.capture());
-        let how = job.how.unwrap_or_default().durability(store::Durability::Buffered);
+        let versions: Vec<u64> = states.iter().map(|captured| captured.version).collect();
         let result = guarded(|| {
             let roots: Vec<(&str, &dyn Persist)> = self
                 .sources
@@ -201,9 +201,16 @@ impl Core {
                 .zip(&states)
                 .map(|(source, captured)| (source.name.as_str(), captured.value()))
                 .collect();
-            self.store.checkpoint_with(&roots, &how)
+            let how = match job.how {
+                Some(how) => how,
+                None => match self.find_saved(&roots, &versions) {
+                    Some(checkpoint) => return Ok((checkpoint, false)),
+                    None => CheckpointOptions::new(),
+                },
+            };
+            let made = self.store.checkpoint_with(&roots, &how.durability(store::Durability::Buffered))?;
+            Ok((made, true))
         });
-        let versions = states.iter().map(|captured| captured.version).collect();
         // Nobody waits for this thread, so it frees what it alone holds itself.
         for captured in states {
             let dropped = guarded(|| {
@@ -215,11 +222,27 @@ impl Core {
             }
         }
         match result {
-            Ok(checkpoint) => {
+            Ok((checkpoint, is_new)) => {
                 let saved = Saved { checkpoint, versions };
-                self.wrote(Written { promise: job.promise, saved, mark, began, written: Instant::now() });
+                let written = Instant::now();
+                self.wrote(Written { promise: job.promise, saved, is_new, mark, began, written });
             }
             Err(error) => self.fail(job.promise, error),
+        }
+    }
+
+    /// The newest checkpoint of the store, if it holds exactly these states: nothing is to be written then.
+    ///
+    /// Versions are compared with the last ones written. Before there are any, the states may be what the store gave
+    /// back; looking costs as much as encoding what is not in their collections.
+    fn find_saved(&self, states: &[(&str, &dyn Persist)], versions: &[u64]) -> Option<Checkpoint> {
+        let last = self.inner.lock().last_saved.clone();
+        match last {
+            None => self.store.find_saved(states),
+            Some(last) => {
+                let is_unchanged = last.versions == versions && self.store.is_newest(last.checkpoint.id);
+                is_unchanged.then_some(last.checkpoint)
+            }
         }
     }
 
@@ -227,7 +250,7 @@ impl Core {
         let mut inner = self.inner.lock();
         let (bytes, node_bytes) = (written.saved.checkpoint.bytes, written.saved.checkpoint.node_bytes);
         // The first one may be a whole state, which says nothing about updates.
-        if let Some(last_mark) = inner.last_mark {
+        if let Some(last_mark) = inner.last_mark.filter(|_| written.is_new) {
             self.pressure.learn(written.mark.saturating_sub(last_mark), node_bytes);
             inner.checkpoint_bytes = match inner.checkpoint_bytes {
                 0 => bytes,
@@ -235,8 +258,9 @@ impl Core {
             };
         }
         inner.last_mark = Some(written.mark);
+        inner.last_saved = Some(written.saved.clone());
         inner.last = written.began;
-        inner.stats.bytes += bytes;
+        inner.stats.bytes += if written.is_new { bytes } else { 0 };
         inner.is_writing = false;
         if self.options.durability == Durability::Buffered {
             let (promise, outcome) = self.saved(&mut inner, written);

@@ -14,6 +14,7 @@ mod golden;
 mod grown;
 pub(crate) mod hooked;
 mod joined;
+mod keeping;
 mod kill;
 mod letting_go;
 mod lives;
