@@ -8,7 +8,7 @@
 
 use std::sync::Arc;
 
-use super::node::{Inner, Leaf, Link, LinkRef, Order, assert_room, entries_of, fill_of, share};
+use super::node::{Inner, Leaf, Link, LinkRef, assert_room, entries_of, fill_of, share};
 use super::tree::{Tree, add_child};
 use crate::node::{Child, Node, NodeMut, NodeRef, OwnedLeaf, Source};
 
@@ -76,7 +76,7 @@ impl<K, V> Tree<K, V> {
         }
         let Some(root) = self.root.resident() else { return false };
         let mut below = at.min(self.len - 1);
-        let mut opening: Option<&Arc<Source<(K, V), Order<K>>>> = None;
+        let mut opening = None::<&Arc<Source<_, _>>>;
         // The nodes of a level that matter, in order; the one on the way is at `here`.
         let (mut level, mut here): (Vec<LinkRef<'_, K, V>>, usize) = (vec![root], 0);
         loop {
@@ -87,7 +87,7 @@ impl<K, V> Tree<K, V> {
                     return false;
                 }
                 if let Some(source) = branch.source() {
-                    if opening.is_some_and(|opening| !opening.same_opening(source)) {
+                    if opening.is_some_and(|opening| !opening.shares_pin(source)) {
                         return false;
                     }
                     opening = Some(source);

@@ -28,7 +28,11 @@ pub(crate) fn check_files(directory: &Directory, manifest: &Manifest) -> Result<
     for name in &names {
         let Some((number, generation)) = parse_segment_name(name) else { continue };
         if number >= next {
-            directory.expect_own_segment(manifest.store_id, name)?;
+            match directory.expect_own_segment(manifest.store_id, name) {
+                // It is in nobody's way yet.
+                Err(Error::Foreign { .. }) if number > next => continue,
+                own => own?,
+            }
             // Only a segment that was sealed, and named, is ever replaced.
             if generation > 0 {
                 return Err(unnamed(directory, name));

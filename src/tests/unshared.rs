@@ -338,7 +338,8 @@ fn a_hash_map_that_nobody_shares_is_changed_in_place() {
     for len in LENGTHS {
         for (name, op) in map_ops::<9>() {
             let mut map: Map<9> = (0..len).map(|n| (Key::new(n), Item::new(n))).collect();
-            (CLONES.set(0), KEY_CLONES.set(0));
+            CLONES.set(0);
+            KEY_CLONES.set(0);
             op(&mut map);
             assert_eq!((CLONES.get(), KEY_CLONES.get()), (0, 0), "{name} of {len} entries");
             map.check();
@@ -349,7 +350,8 @@ fn a_hash_map_that_nobody_shares_is_changed_in_place() {
 #[test]
 fn a_hash_set_that_nobody_shares_is_changed_in_place() {
     type Set = HashSet<Key>;
-    let ops: [(&str, fn(&mut Set)); 8] = [
+    type SetOp = (&'static str, fn(&mut Set));
+    let ops: [SetOp; 8] = [
         ("insert", |s| (0..300).for_each(|n| _ = s.insert(Key::new(n * 3)))),
         ("replace", |s| (0..300).for_each(|n| drop(s.replace(Key::new(n * 3))))),
         ("remove", |s| (0..300).for_each(|n| _ = s.remove(&Key::new(n)))),
@@ -479,7 +481,8 @@ fn an_ordered_map_that_nobody_shares_is_changed_in_place() {
                     (0..len).for_each(|n| drop(map.insert(Key::new(n * 7919 % len * 2), Item::new(n))));
                 }
                 let separators = separators(len as usize);
-                (CLONES.set(0), KEY_CLONES.set(0));
+                CLONES.set(0);
+                KEY_CLONES.set(0);
                 op(&mut map);
                 assert_eq!(CLONES.get(), 0, "{name} of {len} entries");
                 let keys = KEY_CLONES.get();
@@ -546,7 +549,7 @@ fn a_change_of_a_large_collection_allocates_little() {
     let mut map: OrdMap<u64, u64> = (0..100_000).map(|n| (n, n)).collect();
     let mut hash: HashMap<u64, u64> = (0..100_000).map(|n| (n, n)).collect();
     let allocations = |name, most, run: &mut dyn FnMut()| {
-        let info = allocation_counter::measure(|| run());
+        let info = allocation_counter::measure(&mut *run);
         assert!(info.count_total <= most, "{name}: {} allocations", info.count_total);
     };
     allocations("get_mut", 0, &mut || *vector.get_mut(50_000).unwrap() += 1);

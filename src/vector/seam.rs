@@ -33,7 +33,7 @@ impl<'a, T> Seam<'a, T> {
 
     fn meet(&mut self, branch: &'a Inner<T>) {
         match (self.source, branch.source()) {
-            (Some(mine), Some(theirs)) => self.is_mixed |= !mine.same_opening(theirs),
+            (Some(mine), Some(theirs)) => self.is_mixed |= !mine.shares_pin(theirs),
             (None, theirs) => self.source = theirs,
             (_, None) => {}
         }
