@@ -118,9 +118,9 @@ impl<'a> Pass<'a> {
     ///
     /// # Errors
     ///
-    /// [`Error::Corrupt`](crate::Error::Corrupt) if something reachable cannot be read,
-    /// [`Error::Io`](crate::Error::Io) if the system refuses: the store is as it was before the step, and not poisoned,
-    /// unless it was the manifest that could not be replaced. [`Error::Poisoned`](crate::Error::Poisoned).
+    /// [`Error::Corrupt`] if something reachable cannot be read,
+    /// [`Error::Io`] if the system refuses: the store is as it was before the step, and not poisoned,
+    /// unless it was the manifest that could not be replaced. [`Error::Poisoned`].
     pub(crate) fn step(&mut self) -> Result<bool> {
         if self.pace.is_stopped() {
             return Ok(false);
@@ -424,7 +424,7 @@ fn read_chains(
 ///
 /// # Errors
 ///
-/// [`Error::Io`](crate::Error::Io) if the system refuses.
+/// [`Error::Io`] if the system refuses.
 pub(crate) fn remove_leftovers(directory: &Directory, manifest: &Manifest) -> Result<()> {
     let Some(last) = manifest.segments.last() else { return Ok(()) };
     let names = directory.storage.list().map_err(|e| directory.io_error("list", "", e))?;
