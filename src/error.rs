@@ -46,15 +46,26 @@ pub enum Error {
 
     /// The store was written in a format that this version of the crate does not read.
     #[error(
-        "{path} has format version {found}, this build reads version {expected}; open it with the version of perennial that wrote it"
+        "{path} has format version {found}, this build reads versions 1 to {expected}; update perennial to the version that wrote it, or a later one"
     )]
     FormatVersion {
         /// The file that says so.
         path: PathBuf,
         /// The version found.
         found: u32,
-        /// The version this build reads.
+        /// The latest version that this build reads.
         expected: u32,
+    },
+
+    /// One of the two copies of the manifest is not what was written. The other one is whole, and the store does as well with it.
+    #[error(
+        "copy {slot} of the two in {path} is damaged; the other one is whole and is used, and opening the store for writing makes both whole"
+    )]
+    ManifestSlot {
+        /// The file.
+        path: PathBuf,
+        /// Which copy: 0 or 1.
+        slot: u32,
     },
 
     /// A part of the store has a field that this version of the crate does not know and must not ignore.

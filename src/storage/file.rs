@@ -119,6 +119,11 @@ impl Storage for FileStorage {
         Ok(self.file(name, file))
     }
 
+    fn open_in_place(&self, name: &str) -> io::Result<Arc<dyn StorageFile>> {
+        self.directory.expect_owner()?;
+        Ok(self.file(name, self.directory.open(name, OFlags::RDWR | OFlags::NOFOLLOW)?))
+    }
+
     fn list(&self) -> io::Result<Vec<String>> {
         self.directory.list()
     }

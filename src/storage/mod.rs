@@ -52,6 +52,17 @@ pub trait Storage: Send + Sync {
     /// As [`open`](Self::open).
     fn open_writable(&self, name: &str) -> io::Result<Arc<dyn StorageFile>>;
 
+    /// Opens the file `name` to be written in place by a caller who looks after the name itself: a later removal or
+    /// replacement of the file is no failure of other operations, as it may be for files from
+    /// [`open_writable`](Self::open_writable).
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open).
+    fn open_in_place(&self, name: &str) -> io::Result<Arc<dyn StorageFile>> {
+        self.open_writable(name)
+    }
+
     /// Lists the names of all files, in no particular order.
     ///
     /// # Errors

@@ -11,6 +11,7 @@ use super::directory::{Directory, segment_name};
 use super::log::Log;
 use super::manifest::{Manifest, SegmentEntry};
 use super::segment::Segment;
+use super::slots::Slots;
 use super::verify::{Progress, Watched};
 use crate::error::Result;
 use crate::storage::StorageFile;
@@ -49,7 +50,7 @@ pub(crate) fn backup(log: &Log, to: &Directory, tell: &mut dyn FnMut(Progress)) 
         watched.add(end.into());
     }
     to.storage.sync_dir().map_err(|e| to.io_error("sync the directory of", "", e))?;
-    manifest.write(to)?;
+    Slots::create(to, &manifest)?;
     // An earlier attempt may have made the directory and died.
     to.storage.sync_name().map_err(|e| to.io_error("sync the parent directory of", "", e))?;
     let newest = manifest.newest.map(|newest| super::CheckpointId(newest.id));

@@ -21,7 +21,7 @@ use std::sync::Arc;
 
 use super::block::RecordBlock;
 use super::compression::Compressor;
-use super::directory::{Directory, MANIFEST, parse_segment_name, segment_name};
+use super::directory::{Directory, parse_segment_name, segment_name};
 use super::log::Log;
 use super::manifest::Manifest;
 use super::mark::{Mark, Swept};
@@ -31,6 +31,7 @@ use super::reach::{AddressSet, Reach};
 use super::record;
 use super::replacement::Replacement;
 use super::segment::Segment;
+use super::slots::Slots;
 use crate::error::{Error, Result};
 use crate::node::{Address, Backing, Version, merge};
 
@@ -425,7 +426,7 @@ fn read_chains(
 /// # Errors
 ///
 /// [`Error::Io`] if the system refuses.
-pub(crate) fn remove_leftovers(directory: &Directory, manifest: &Manifest) -> Result<()> {
+pub(crate) fn remove_leftovers(directory: &Directory, manifest: &Manifest, slots: &Slots) -> Result<()> {
     let Some(last) = manifest.segments.last() else { return Ok(()) };
     let names = directory.storage.list().map_err(|e| directory.io_error("list", "", e))?;
     let mut leftovers = Vec::new();
@@ -447,7 +448,7 @@ pub(crate) fn remove_leftovers(directory: &Directory, manifest: &Manifest) -> Re
     }
     // The process that replaced the manifest may have died before that was durable: a power cut could bring the one before
     // back, which needs what is removed here.
-    directory.storage.sync_dir().map_err(|e| directory.io_error("sync the directory of", MANIFEST, e))?;
+    slots.sync(directory)?;
     for (number, generation) in leftovers {
         match directory.remove_segment(manifest.store_id, number, generation) {
             // Whoever put it there can take it away.

@@ -2,8 +2,8 @@
 
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
-/// The version of the format that this build writes, and the only one it reads.
-pub(crate) const VERSION: u32 = 1;
+/// The version of the format that this build writes. It reads all from 1 on.
+pub(crate) const VERSION: u32 = 2;
 
 /// A batch starts at a multiple of this, so that a torn batch cannot hurt the one before it.
 pub(crate) const SECTOR_BYTES: u32 = 512;
@@ -45,6 +45,11 @@ impl Place {
 /// Checksums bytes that lie at no place in particular.
 pub(crate) fn checksum(bytes: &[u8]) -> u64 {
     xxh3_64(bytes)
+}
+
+/// As [`checksum`], seeded with that of what comes before.
+pub(crate) fn checksum_seeded(bytes: &[u8], seed: u64) -> u64 {
+    xxh3_64_with_seed(bytes, seed)
 }
 
 /// Chains the checksum of one more block of a batch onto those before it; a batch starts from 0.

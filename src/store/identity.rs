@@ -9,6 +9,7 @@
 use super::directory::{Directory, MANIFEST};
 use super::manifest::Manifest;
 use super::segment;
+use super::slots::{Refused, Slots};
 use crate::error::{Error, Result};
 use crate::storage::Identity;
 
@@ -25,7 +26,7 @@ impl Directory {
         match self.identity_of_manifest()? {
             found if found == *identity => Ok(()),
             None => {
-                last.write(self)?;
+                Slots::create(self, last)?;
                 *identity = self.identity_of_manifest()?;
                 Ok(())
             }
@@ -40,10 +41,11 @@ impl Directory {
     /// # Errors
     ///
     /// [`Error::Foreign`] if it is not; [`Error::Io`] if the system refuses.
-    pub(crate) fn replace_manifest(&self, next: &Manifest) -> Result<()> {
-        self.expect_manifest_before(next)?;
-        next.write(self)?;
-        *self.manifest.lock() = Some((self.identity_of_manifest()?, next.clone()));
+    pub(crate) fn replace_manifest(&self, slots: &mut Slots, next: &Manifest) -> Result<(), Refused> {
+        self.expect_manifest_before(next).map_err(Refused::in_doubt)?;
+        slots.replace(self, next)?;
+        let identity = self.identity_of_manifest().map_err(Refused::in_doubt)?;
+        *self.manifest.lock() = Some((identity, next.clone()));
         Ok(())
     }
 

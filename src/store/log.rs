@@ -1,17 +1,17 @@
 //! The log: everything under the typed store that knows bytes but no types.
 
 use std::any::Any;
-use std::io;
 use std::ops::{Deref, DerefMut};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::beginning::{check_new, has_manifest, read_manifest};
 use super::block::corrupt;
 use super::catalogue::Listed;
 use super::commit::{Commit, Link};
 use super::compaction::{self, Compacted, Pass};
-use super::directory::{Directory, LOCK, MANIFEST, MANIFEST_TEMP, segment_name};
+use super::directory::{Directory, LOCK, segment_name};
 use super::format::random_u64;
 use super::index::Index;
 use super::manifest::{CommitRef, Manifest};
@@ -19,6 +19,7 @@ use super::opening::Opening;
 use super::options::{Compression, Options};
 use super::pacing::Pace;
 use super::recovery;
+use super::slots::Slots;
 use super::syncer::Syncer;
 use super::witness;
 use super::writer::{Resume, Writer};
@@ -91,17 +92,18 @@ impl Log {
             Lock::Held(guard) => guard,
             Lock::HeldBy(pid) => return Err(Error::Locked { path: path.into(), pid }),
         };
-        let mut manifest = match Manifest::read(&directory)? {
-            Some(manifest) => manifest,
+        let (mut manifest, mut slots) = match read_manifest(&directory)? {
+            Some(found) => found,
             None => {
                 // Looked at again under the lock: somebody may have begun a store meanwhile.
                 check_new(&directory, options)?;
                 let manifest = Manifest::of_new_store(random_u64(), random_u64());
-                manifest.write(&directory)?;
-                manifest
+                let slots = Slots::create(&directory, &manifest)?;
+                (manifest, slots)
             }
         };
         witness::check_files(&directory, &manifest)?;
+        let named = manifest.clone();
         let opening = Arc::new(Opening::new(Arc::clone(&directory), manifest.store_id, options.cache_bytes)?);
         let recovered = !manifest.clean;
         let active = match recovery::add_segments(&opening, &mut manifest) {
@@ -123,14 +125,16 @@ impl Log {
         let newest =
             recovery::find_newest(&opening, &mut manifest, active.as_ref().map(|(segment, _)| &**segment))?;
         opening.set_newest(newest.clone());
-        compaction::remove_leftovers(&directory, &manifest)?;
+        slots.settle(&directory, &named)?;
+        compaction::remove_leftovers(&directory, &named, &slots)?;
         let forgotten = recovery::forget_uncommitted(&opening, &mut manifest);
         let policy = options.keep.as_ref();
         let (thinning, owes_space) =
             policy.map_or((None, false), |policy| Self::begin_thinning(&opening, policy));
         let is_thinned = thinning.is_some();
         let syncer = Arc::new(Syncer::default());
-        let resume = Resume { manifest, forgotten, newest, active, epoch: random_u64(), recovered, thinning };
+        let resume =
+            Resume { manifest, slots, forgotten, newest, active, epoch: random_u64(), recovered, thinning };
         let writer = Writer::new(Arc::clone(&opening), Arc::clone(&syncer), options, resume);
         metrics::opened(watch, recovered);
         let mut log = Self::of(opening, syncer, options, Some((writer, lock)), None);
@@ -142,14 +146,26 @@ impl Log {
     fn open_read_only(directory: &Arc<Directory>, options: &Options) -> Result<Self> {
         let mut attempt = 1;
         loop {
-            let Some(manifest) = Manifest::read(directory)? else {
+            // A slot that is being written is not whole.
+            let manifest = match Manifest::read(directory) {
+                Err(Error::NotAStore { .. }) if attempt < READ_ATTEMPTS => {
+                    std::thread::sleep(Duration::from_millis(u64::from(attempt)));
+                    attempt += 1;
+                    continue;
+                }
+                read => read?,
+            };
+            let Some(manifest) = manifest else {
                 check_new(directory, options)?;
                 return Err(directory.not_a_store("its MANIFEST was just removed", "open it again"));
             };
             let sequence = manifest.sequence;
             let opened = Self::view(directory, options, manifest);
             // A batch that was half written at the first look is whole, or further on, at the next.
-            let changed = || Ok(Manifest::read(directory)?.is_none_or(|now| now.sequence != sequence));
+            let changed = || {
+                let now = Manifest::read(directory);
+                Ok(now?.is_none_or(|now| now.sequence != sequence))
+            };
             match opened {
                 Err(Error::Corrupt { .. }) if attempt < READ_ATTEMPTS => {
                     std::thread::sleep(Duration::from_millis(u64::from(attempt)));
@@ -559,40 +575,4 @@ fn read_link(opening: &Opening, link: Link) -> Result<Commit> {
         return Err(corrupt(place, what));
     }
     Ok(commit)
-}
-
-fn has_manifest(directory: &Directory) -> Result<bool> {
-    match directory.storage.open(MANIFEST) {
-        Ok(_) => Ok(true),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(e) => Err(directory.io_error("open", MANIFEST, e)),
-    }
-}
-
-/// Refuses a directory without a manifest, unless it is empty and a store may be begun there.
-fn check_new(directory: &Directory, options: &Options) -> Result<()> {
-    let names = directory.storage.list().map_err(|e| directory.io_error("list", "", e))?;
-    if names.iter().any(|name| name == MANIFEST) {
-        return Ok(()); // Somebody began a store since: the lock decides.
-    }
-    if names.iter().any(|name| name.ends_with(".segment")) {
-        return Err(directory.not_a_store(
-            "it holds segments, but no MANIFEST",
-            "restore MANIFEST from a backup made together with the segments; nothing was changed",
-        ));
-    }
-    // A crash while a store was begun leaves these two.
-    let foreign = names.iter().find(|name| *name != LOCK && *name != MANIFEST_TEMP);
-    let found = match (foreign, names.is_empty()) {
-        (Some(foreign), _) => format!("it holds other files, such as {foreign:?}"),
-        (None, true) => "it is an empty directory".to_owned(),
-        (None, false) => "a store was begun there and not finished".to_owned(),
-    };
-    match (options.advice_if_absent(), foreign) {
-        (Some(advice), _) => Err(directory.not_a_store(found, advice)),
-        (None, Some(_)) => {
-            Err(directory.not_a_store(found, "name a directory that is empty, or does not exist yet"))
-        }
-        (None, None) => Ok(()),
-    }
 }

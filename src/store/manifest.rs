@@ -1,49 +1,44 @@
 //! The manifest: which segments make up the store, and up to which point they are durable.
 //!
-//! It is replaced as a whole (written beside, synced, renamed over, directory synced), so there is always exactly
-//! one, the old or the new. **Everything before its point is durable**: what recovery finds damaged there is
-//! damage, not a power cut. It is replaced when an opening first writes, when a segment is begun, and at a clean
-//! close; never by a plain checkpoint.
+//! It lies in a file of two [slots](super::slots) and is replaced as a whole, so there is always a whole one, the old or the new.
+//! **Everything before its point is durable**: what recovery finds damaged there is damage, not a power cut. It is replaced
+//! when an opening first writes, when a segment is begun, when checkpoints are dropped or a segment is compacted, and at a
+//! clean close; never by a plain checkpoint.
+//!
+//! Store id and sequence stand before the body, which is
 //!
 //! | offset | bytes | what |
 //! |---|---|---|
-//! | 0 | 8 | `PRNLMANI` |
-//! | 8 | 4 | format version |
-//! | 12 | 4 | flags: 1 clean, 2 buffered, 4 some checkpoints were dropped |
-//! | 16 | 8 | store id |
-//! | 24 | 8 | sequence: one more than in the manifest before |
-//! | 32 | 8 | epoch of the blocks after the point |
-//! | 40 | 8 | next commit id |
-//! | 48 | 8 | id of the newest commit before the point, 0: none |
-//! | 56 | 8 | its address |
-//! | 64 | 4 | point: offset in the last segment |
-//! | 68 | 4 | point: ordinal |
-//! | 72 | 4 | number of segments |
-//! | 76 | 4 | length of the index of the last segment |
-//! | 80 | 20 each | segments: number, generation, length, offset of the index (the last one: 0), 0 |
+//! | 0 | 4 | flags: 1 clean, 2 buffered, 4 some checkpoints were dropped |
+//! | 4 | 8 | epoch of the blocks after the point |
+//! | 12 | 8 | next commit id |
+//! | 20 | 8 | id of the newest commit before the point, 0: none |
+//! | 28 | 8 | its address |
+//! | 36 | 4 | point: offset in the last segment |
+//! | 40 | 4 | point: ordinal |
+//! | 44 | 4 | number of segments |
+//! | 48 | 4 | length of the index of the last segment |
+//! | 52 | 20 each | segments: number, generation, length, offset of the index (the last one: 0), 0 |
 //! | | | index of the last segment up to the point |
 //! | | | with flag 4: commits up to this id (8) are kept only if listed; their number (8); id and address (16) each |
 //! | | | further [fields](super::fields) |
-//! | | 8 | checksum of all before |
-
-use std::io;
 
 use super::catalogue::Catalogue;
-use super::directory::{Directory, MANIFEST, MANIFEST_TEMP};
+use super::directory::Directory;
 use super::fields::Fields;
-use super::format::{Cursor, MAX_SEGMENT_BYTES, SECTOR_BYTES, VERSION, checksum};
+use super::format::{Cursor, MAX_SEGMENT_BYTES, SECTOR_BYTES, checksum};
 use super::index::Index;
-use crate::error::{Error, Result};
+use super::slots;
+use crate::error::Result;
 use crate::node::Address;
-use crate::weaken;
 
-const MAGIC: [u8; 8] = *b"PRNLMANI";
+pub(crate) const MAGIC: [u8; 8] = *b"PRNLMANI";
 const CLEAN: u32 = 1;
 const BUFFERED: u32 = 2;
 const DROPPED: u32 = 4;
 const ENTRY_BYTES: usize = 20;
 /// The fields that this build knows.
-const KNOWN_FIELDS: &[u64] = &[];
+pub(crate) const KNOWN_FIELDS: &[u64] = &[];
 
 /// One segment, as the manifest names it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -120,77 +115,22 @@ impl Manifest {
     ///
     /// # Errors
     ///
-    /// [`Error::NotAStore`] if it is empty or damaged, [`Error::FormatVersion`] if it is of another version,
-    /// [`Error::UnknownField`] if it has a field that must be known and is not, [`Error::Io`] if the system refuses.
+    /// Those of [`slots::read`].
     pub(crate) fn read(directory: &Directory) -> Result<Option<Self>> {
-        let Some(region) = directory.map_whole(MANIFEST)? else { return Ok(None) };
-        let bytes = region.bytes(0..region.len_bytes()).unwrap_or_default();
-        let damaged = |what: String| {
-            let advice =
-                "restore MANIFEST from a backup made together with the segments; nothing was changed";
-            Err(directory.not_a_store(what, advice))
-        };
-        if bytes.is_empty() {
-            return damaged("its MANIFEST is empty".into());
-        }
-        if !bytes.starts_with(&MAGIC) {
-            return damaged("its MANIFEST does not start as one".into());
-        }
-        match Cursor::new(&bytes[MAGIC.len()..]).u32() {
-            Some(VERSION) | None => {}
-            Some(found) => {
-                let path = directory.path.join(MANIFEST);
-                return Err(Error::FormatVersion { path, found, expected: VERSION });
-            }
-        }
-        match Self::decode(&bytes) {
-            Some(manifest) => match manifest.fields.unknown(KNOWN_FIELDS) {
-                Some(field) => Err(Error::UnknownField { what: "the MANIFEST".into(), field }),
-                None => Ok(Some(manifest)),
-            },
-            None => damaged(format!("its MANIFEST ({} bytes) is damaged", bytes.len())),
-        }
+        Ok(slots::read(directory)?.map(|found| found.manifest))
     }
 
-    /// Replaces the manifest in the directory, durably.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Io`] if the system refuses; the old manifest or the new one is then in place.
-    pub(crate) fn write(&self, directory: &Directory) -> Result<()> {
-        let storage = &*directory.storage;
-        let created = match storage.create(MANIFEST_TEMP, 0) {
-            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
-                // Left behind by a crash. Nobody reads it.
-                storage.remove(MANIFEST_TEMP).and_then(|()| storage.create(MANIFEST_TEMP, 0))
-            }
-            created => created,
-        };
-        let file = created.map_err(|e| directory.io_error("create", MANIFEST_TEMP, e))?;
-        file.write_all_at(&self.encode(), 0).map_err(|e| directory.io_error("write", MANIFEST_TEMP, e))?;
-        file.sync_data().map_err(|e| directory.io_error("sync", MANIFEST_TEMP, e))?;
-        storage
-            .rename(MANIFEST_TEMP, MANIFEST)
-            .map_err(|e| directory.io_error("rename", MANIFEST_TEMP, e))?;
-        if weaken::canary("directory_sync_skipped") {
-            return Ok(());
-        }
-        storage.sync_dir().map_err(|e| directory.io_error("sync the directory of", MANIFEST, e))
-    }
-
-    fn encode(&self) -> Vec<u8> {
+    /// Encodes the body.
+    pub(crate) fn encode(&self) -> Vec<u8> {
         let mut index = Vec::new();
         self.index.encode(&mut index);
         let mut bytes = Vec::with_capacity(96 + self.segments.len() * ENTRY_BYTES + index.len());
         let dropped = !self.catalogue.is_trivial();
         let flags = [(self.clean, CLEAN), (self.buffered, BUFFERED), (dropped, DROPPED)];
         let flags = flags.iter().filter(|(set, _)| *set).fold(0, |flags, (_, flag)| flags | flag);
-        bytes.extend_from_slice(&MAGIC);
-        for value in [VERSION, flags] {
-            bytes.extend_from_slice(&value.to_le_bytes());
-        }
+        bytes.extend_from_slice(&flags.to_le_bytes());
         let newest = self.newest.map_or([0, 0], |newest| [newest.id, newest.address.to_bits()]);
-        for value in [self.store_id, self.sequence, self.epoch, self.next_commit_id, newest[0], newest[1]] {
+        for value in [self.epoch, self.next_commit_id, newest[0], newest[1]] {
             bytes.extend_from_slice(&value.to_le_bytes());
         }
         let counts = [self.segments.len() as u32, index.len() as u32];
@@ -207,23 +147,34 @@ impl Manifest {
             self.catalogue.encode(&mut bytes);
         }
         self.fields.encode(&mut bytes);
-        let checksum = checksum(&bytes);
-        bytes.extend_from_slice(&checksum.to_le_bytes());
         bytes
     }
 
-    fn decode(bytes: &[u8]) -> Option<Self> {
+    /// Decodes a body.
+    pub(crate) fn decode(store_id: u64, sequence: u64, body: &[u8]) -> Option<Self> {
+        let mut cursor = Cursor::new(body);
+        let flags = cursor.u32()?;
+        Self::decode_rest(store_id, sequence, flags, cursor)
+    }
+
+    /// Decodes a file of format version 1, which is one manifest: magic, version, flags, store id, sequence, what a body has
+    /// after its flags, the checksum of all that.
+    pub(crate) fn decode_version_1(bytes: &[u8]) -> Option<Self> {
         let (bytes, stored) = bytes.split_last_chunk::<8>()?;
         if u64::from_le_bytes(*stored) != checksum(bytes) {
             return None;
         }
         let mut cursor = Cursor::new(bytes);
-        if cursor.take(MAGIC.len())? != MAGIC || cursor.u32()? != VERSION {
+        if cursor.take(MAGIC.len())? != MAGIC || cursor.u32()? != 1 {
             return None;
         }
         let flags = cursor.u32()?;
-        let (store_id, sequence, epoch) = (cursor.u64()?, cursor.u64()?, cursor.u64()?);
-        let next_commit_id = cursor.u64()?;
+        let (store_id, sequence) = (cursor.u64()?, cursor.u64()?);
+        Self::decode_rest(store_id, sequence, flags, cursor)
+    }
+
+    fn decode_rest(store_id: u64, sequence: u64, flags: u32, mut cursor: Cursor<'_>) -> Option<Self> {
+        let (epoch, next_commit_id) = (cursor.u64()?, cursor.u64()?);
         let (newest_id, newest_address) = (cursor.u64()?, cursor.u64()?);
         if newest_address >> Address::BITS != 0
             || newest_id >= next_commit_id
@@ -287,20 +238,18 @@ impl Manifest {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::path::Path;
-    use std::sync::Arc;
-
+pub(super) mod tests {
     use super::*;
-    use crate::storage::MemoryStorage;
     use crate::store::index::BlockEntry;
 
-    fn manifest() -> Manifest {
+    pub(in crate::store) fn manifest() -> Manifest {
         let mut index = Index::default();
         index.push(BlockEntry { offset: 512, first_ordinal: 0, is_commit: false }, 3);
         index.push(BlockEntry { offset: 900, first_ordinal: 8, is_commit: true }, 3);
         let entry =
             |number, index_offset| SegmentEntry { number, generation: 0, len_bytes: 8192, index_offset };
+        let mut fields = Fields::default();
+        fields.set(5, vec![1, 2]);
         Manifest {
             sequence: 6,
             clean: false,
@@ -311,59 +260,55 @@ mod tests {
             point: Point { offset: 1024, ordinal: 9 },
             index,
             catalogue: Catalogue::up_to(8, [CommitRef { id: 3, address: Address::new(1, 2) }]),
+            fields,
             ..Manifest::of_new_store(77, 3)
         }
     }
 
-    fn directory() -> Directory {
-        Directory::new(Arc::new(MemoryStorage::new()), Path::new("store"))
+    /// The file that version 1 of the format made of a manifest.
+    pub(in crate::store) fn version_1(manifest: &Manifest) -> Vec<u8> {
+        let body = Manifest { fields: Fields::default(), ..manifest.clone() }.encode();
+        let mut bytes = [&MAGIC[..], &1u32.to_le_bytes(), &body[..4]].concat();
+        bytes.extend_from_slice(&manifest.store_id.to_le_bytes());
+        bytes.extend_from_slice(&manifest.sequence.to_le_bytes());
+        bytes.extend_from_slice(&body[4..]);
+        let checksum = checksum(&bytes);
+        bytes.extend_from_slice(&checksum.to_le_bytes());
+        bytes
     }
 
     #[test]
-    fn comes_back_and_replaces_the_one_before() {
-        let directory = directory();
-        assert_eq!(Manifest::read(&directory).unwrap(), None);
-        for manifest in [Manifest::of_new_store(1, 2), manifest(), Manifest::of_new_store(1, 2)] {
-            manifest.write(&directory).unwrap();
-            assert_eq!(Manifest::read(&directory).unwrap(), Some(manifest));
-        }
-        directory.storage.create(MANIFEST_TEMP, 5).unwrap();
-        manifest().write(&directory).unwrap();
-        assert_eq!(Manifest::read(&directory).unwrap(), Some(manifest()));
-    }
-
-    #[test]
-    fn any_damage_is_an_error() {
-        let whole = manifest().encode();
-        for at in 0..whole.len() {
-            for damaged in [whole[..at].to_vec(), {
-                let mut bytes = whole.clone();
-                bytes[at] ^= 0x10;
-                bytes
-            }] {
-                let directory = directory();
-                directory.storage.create(MANIFEST, 0).unwrap().write_all_at(&damaged, 0).unwrap();
-                assert!(Manifest::read(&directory).is_err(), "byte {at}");
-            }
+    fn comes_back_whole_or_not_at_all() {
+        for manifest in [Manifest::of_new_store(1, 2), manifest()] {
+            let body = manifest.encode();
+            let decode = |body: &[u8]| Manifest::decode(manifest.store_id, manifest.sequence, body);
+            assert_eq!(decode(&body), Some(manifest.clone()));
+            // Without its fields it is a manifest again.
+            let end = Manifest { fields: Fields::default(), ..manifest.clone() }.encode().len();
+            assert!((0..body.len()).all(|len| len == end || decode(&body[..len]).is_none()));
         }
     }
 
     #[test]
     fn a_point_that_is_not_behind_the_index_is_an_error() {
         let of = |offset, ordinal| Manifest { point: Point { offset, ordinal }, ..manifest() }.encode();
-        assert_eq!(Manifest::decode(&of(1024, 9)), Some(manifest()));
+        let decode = |body: Vec<u8>| Manifest::decode(77, 6, &body);
+        assert_eq!(decode(of(1024, 9)), Some(manifest()));
         for (offset, ordinal) in [(1024, 8), (512, 9), (0, 0)] {
-            assert_eq!(Manifest::decode(&of(offset, ordinal)), None, "{offset}, {ordinal}");
+            assert_eq!(decode(of(offset, ordinal)), None, "{offset}, {ordinal}");
         }
     }
 
     #[test]
-    fn another_version_is_named() {
-        let directory = directory();
-        let mut bytes = manifest().encode();
-        bytes[8] = 9;
-        directory.storage.create(MANIFEST, 0).unwrap().write_all_at(&bytes, 0).unwrap();
-        let error = Manifest::read(&directory).unwrap_err();
-        assert!(matches!(error, Error::FormatVersion { found: 9, expected: VERSION, .. }), "{error}");
+    fn that_of_version_1_comes_back_and_no_damage_to_it_goes_unnoticed() {
+        let expected = Manifest { fields: Fields::default(), ..manifest() };
+        let whole = version_1(&expected);
+        assert_eq!(Manifest::decode_version_1(&whole), Some(expected));
+        for at in 0..whole.len() {
+            let mut damaged = whole.clone();
+            damaged[at] ^= 0x10;
+            assert_eq!(Manifest::decode_version_1(&damaged), None, "byte {at}");
+            assert_eq!(Manifest::decode_version_1(&whole[..at]), None, "{at} bytes");
+        }
     }
 }

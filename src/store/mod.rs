@@ -3,6 +3,7 @@
 mod active;
 mod aging;
 mod backup;
+mod beginning;
 mod block;
 mod block_cache;
 mod catalogue;
@@ -37,6 +38,7 @@ mod replacement;
 mod salvage;
 mod saved;
 mod segment;
+mod slots;
 mod stats;
 mod syncer;
 mod tools;

@@ -25,6 +25,7 @@ use super::manifest::{Manifest, SegmentEntry};
 use super::opening::Opening;
 use super::options::{Durability, Options};
 use super::segment::{self, FIRST_BATCH, Segment};
+use super::slots;
 use super::verify::{Progress, Wanted, Watched, no_beginning};
 use super::witness;
 use super::{CheckpointId, aging};
@@ -99,8 +100,11 @@ struct Found {
 
 impl Found {
     fn look(directory: &Arc<Directory>, salvaged: &mut Salvaged) -> Result<Self> {
-        let manifest = match Manifest::read(directory) {
-            Ok(Some(manifest)) => Some(manifest),
+        let manifest = match slots::read(directory) {
+            Ok(Some(found)) => {
+                salvaged.damage.extend(found.damage);
+                Some(found.manifest)
+            }
             Ok(None) => {
                 salvaged.damage.push(directory.not_a_store("it has no MANIFEST", "what follows is guessed"));
                 None

@@ -153,13 +153,12 @@ impl Segment {
 
     fn check_header(&self, name: &str, region: &dyn Region) -> Result<()> {
         let found = region.bytes(0..HEADER_BYTES as u64);
-        let expected = header(self.entry, self.store_id);
         let found = found.as_deref().unwrap_or_default();
-        if found == expected {
+        if (1..=VERSION).any(|version| found == header_of(version, self.entry, self.store_id)) {
             return Ok(());
         }
         let version = Cursor::new(found.get(8..).unwrap_or_default()).u32();
-        if let Some(version) = version.filter(|&version| found.starts_with(&MAGIC) && version != VERSION)
+        if let Some(version) = version.filter(|&version| found.starts_with(&MAGIC) && version > VERSION)
             && header_checksum_holds(found)
         {
             let path = self.directory.path.join(name);
@@ -254,9 +253,14 @@ impl Region for Bytes {
 
 /// The header of a segment's file.
 pub(crate) fn header(entry: SegmentEntry, store_id: u64) -> Vec<u8> {
+    header_of(VERSION, entry, store_id)
+}
+
+/// The header that a version of the format gives to a segment's file.
+pub(crate) fn header_of(version: u32, entry: SegmentEntry, store_id: u64) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(HEADER_BYTES);
     bytes.extend_from_slice(&MAGIC);
-    bytes.extend_from_slice(&VERSION.to_le_bytes());
+    bytes.extend_from_slice(&version.to_le_bytes());
     bytes.extend_from_slice(&entry.number.to_le_bytes());
     bytes.extend_from_slice(&entry.generation.to_le_bytes());
     bytes.extend_from_slice(&entry.len_bytes.to_le_bytes());

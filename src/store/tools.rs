@@ -63,7 +63,7 @@ impl Store {
     }
 
     /// Reads everything and checks that it is what was written: checksums at their places, epochs, addresses that point
-    /// backwards at records of the right kind, batches against their commits. **O(bytes)**, a block of memory and a few
+    /// backwards at records of the right kind, batches against their commits, both slots of the manifest. **O(bytes)**, a block of memory and a few
     /// bytes for each record that is referred to and not yet met. Others may checkpoint meanwhile.
     ///
     /// Does not know what the records hold: see [`verify_as`](Self::verify_as).

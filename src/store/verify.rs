@@ -12,6 +12,7 @@ use super::format::{Place, chain};
 use super::index::BlockEntry;
 use super::log::Log;
 use super::segment::Segment;
+use super::slots;
 use crate::error::{Error, Result};
 use crate::node::{Address, RecordKind, needs};
 
@@ -113,6 +114,10 @@ pub(crate) fn verify(log: &Log, tell: &mut dyn FnMut(Progress)) -> Result<Verifi
         let Some(commit) = verified.note(commit)? else { break };
         verified.checkpoints += 1;
         commit.roots.iter().for_each(|root| needed.add_root(root));
+    }
+    let directory = &log.opening().directory;
+    for damage in verified.note(slots::damage(directory))?.unwrap_or_default() {
+        verified.note::<()>(Err(damage))?;
     }
     let segments = log.opening().segments();
     let total = segments.iter().map(|segment| u64::from(segment.entry.len_bytes)).sum();

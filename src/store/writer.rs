@@ -6,8 +6,8 @@
 //! names the next segment. So what lies in sealed segments is durable, and only the active one can be torn.
 
 mod committing;
+mod roll_over;
 
-use std::io;
 use std::sync::Arc;
 
 use super::active::Active;
@@ -24,6 +24,7 @@ use super::options::{Clock, Durability, Options};
 use super::reach::{Doubts, Reach};
 use super::record;
 use super::segment::{self, FIRST_BATCH, Segment};
+use super::slots::{Refused, Slots};
 use super::syncer::Syncer;
 use super::witness;
 use crate::error::{Error, Result};
@@ -46,6 +47,7 @@ pub(crate) struct Writer {
     epoch: u64,
     /// The manifest as it lies in the directory, its point moved along with each commit.
     manifest: Manifest,
+    slots: Slots,
     /// Segments whose files go with the next manifest, which does not name them.
     forgotten: Vec<SegmentEntry>,
     /// The manifest in the directory says that this opening writes.
@@ -73,6 +75,7 @@ pub(crate) struct Writer {
 /// What an opening found: where to go on writing.
 pub(crate) struct Resume {
     pub manifest: Manifest,
+    pub slots: Slots,
     /// What the manifest in the directory still names.
     pub forgotten: Vec<SegmentEntry>,
     pub newest: Option<Arc<Commit>>,
@@ -85,7 +88,7 @@ pub(crate) struct Resume {
 impl Writer {
     /// Goes on where the store ends.
     pub(crate) fn new(opening: Arc<Opening>, syncer: Arc<Syncer>, options: &Options, resume: Resume) -> Self {
-        let Resume { manifest, forgotten, newest, active, epoch, recovered, thinning } = resume;
+        let Resume { manifest, slots, forgotten, newest, active, epoch, recovered, thinning } = resume;
         let active = active.map(|(segment, file)| {
             let path = opening.directory.path.join(segment_name(segment.number(), segment.entry.generation));
             syncer.set_active(Arc::clone(&file), path);
@@ -101,6 +104,7 @@ impl Writer {
             epoch,
             next_id: manifest.next_commit_id,
             manifest,
+            slots,
             forgotten,
             begun: false,
             recovered,
@@ -205,11 +209,11 @@ impl Writer {
     ///
     /// # Errors
     ///
-    /// [`Error::Io`] if the system refuses, which poisons the writer: which commits are kept shows at the next
-    /// opening. [`Error::Poisoned`].
+    /// [`Error::Io`] if the system refuses, which poisons the writer, unless only room was missing: which commits are kept shows
+    /// at the next opening. [`Error::Poisoned`].
     pub(crate) fn set_catalogue(&mut self, catalogue: Catalogue) -> Result<()> {
         self.syncer.sync()?;
-        self.write_manifest_with(catalogue.for_manifest())?;
+        self.replace_manifest(Manifest { catalogue: catalogue.for_manifest(), ..self.manifest.clone() })?;
         if let Some(thinning) = &mut self.thinning {
             thinning.forget(|id| catalogue.look(id) != Listed::Not);
         }
@@ -227,11 +231,18 @@ impl Writer {
         let Ok(i) = self.manifest.segments.binary_search_by_key(&number, |entry| entry.number) else {
             return Err(no_segment());
         };
+        let mut next = self.next_manifest();
         match &new {
-            Some(new) => self.manifest.segments[i] = new.entry,
-            None => drop(self.manifest.segments.remove(i)),
+            Some(new) => next.segments[i] = new.entry,
+            None => drop(next.segments.remove(i)),
         }
-        self.write_manifest()?;
+        let replaced = self.replace_manifest(next);
+        if let (Err(_), Some(new), Ok(())) = (&replaced, &new, self.syncer.check()) {
+            // The manifest is what it was, and does not know the file.
+            let Opening { directory, store_id, .. } = &*self.opening;
+            let _ = directory.remove_segment(*store_id, number, new.entry.generation);
+        }
+        replaced?;
         match new {
             Some(new) => self.opening.add_segment(new),
             None => self.opening.remove_segment(number),
@@ -252,9 +263,7 @@ impl Writer {
         if !weaken::is("closed_unsynced") {
             self.syncer.sync_all()?;
         }
-        self.manifest.clean = true;
-        self.manifest.buffered = false;
-        self.write_manifest()?;
+        self.replace_manifest(Manifest { clean: true, buffered: false, ..self.next_manifest() })?;
         (self.begun, self.recovered) = (false, false);
         Ok(())
     }
@@ -341,149 +350,17 @@ impl Writer {
         if self.active.is_none() || self.begun && (self.manifest.buffered || !buffered) {
             return Ok(());
         }
-        self.manifest.clean = false;
-        self.manifest.buffered |= buffered;
-        self.write_manifest()?;
+        let buffered = self.manifest.buffered || buffered;
+        self.replace_manifest(Manifest { clean: false, buffered, ..self.next_manifest() })?;
         self.begun = true;
         Ok(())
-    }
-
-    /// Replaces the manifest, its point moved to the end of the last commit; all before it must be durable.
-    fn write_manifest(&mut self) -> Result<()> {
-        let catalogue = self.opening.ledger().catalogue.for_manifest();
-        self.write_manifest_with(catalogue)
-    }
-
-    /// The same, with another list of what is kept.
-    fn write_manifest_with(&mut self, catalogue: Catalogue) -> Result<()> {
-        self.manifest.catalogue = catalogue;
-        self.syncer.check()?;
-        debug_assert!(self.newest.as_ref().is_none_or(|newest| newest.id <= self.syncer.durable()));
-        self.manifest.sequence += 1;
-        self.move_point();
-        let directory = &self.opening.directory;
-        directory.replace_manifest(&self.manifest).map_err(|e| self.syncer.poison(e))?;
-        for entry in self.forgotten.drain(..) {
-            // What cannot be removed now is removed by the next opening.
-            let _ = directory.remove_segment(self.opening.store_id, entry.number, entry.generation);
-        }
-        Ok(())
-    }
-
-    /// Moves the point of the manifest (in memory) to the end of the last commit.
-    fn move_point(&mut self) {
-        let manifest = &mut self.manifest;
-        manifest.epoch = self.epoch;
-        manifest.next_commit_id = self.next_id;
-        manifest.newest =
-            self.newest.as_ref().map(|newest| CommitRef { id: newest.id, address: newest.address });
-        if let Some(active) = &self.active {
-            manifest.point = Point { offset: active.part.offset, ordinal: active.ordinal_before_part };
-            manifest.index = active.segment.with_index(|index| index.prefix(active.blocks_before_part));
-        }
     }
 
     /// The manifest of a store that was closed after the last commit.
-    pub(crate) fn closed_manifest(&mut self) -> Manifest {
-        self.move_point();
-        self.manifest.catalogue = self.opening.ledger().catalogue.for_manifest();
-        Manifest { clean: true, buffered: false, ..self.manifest.clone() }
-    }
-
-    /// Seals the active segment, if there is one, and begins another with room for `needed` bytes.
-    fn roll_over(&mut self, needed: u64) -> Result<()> {
-        self.syncer.check()?;
-        let number = self.active.as_ref().map_or(0, |active| active.segment.number() + 1);
-        if number >= Address::MAX_SEGMENTS {
-            let what = format!("the store has {number} segments, the most it can have; begin a new store");
-            return Err(Error::Limit { what });
-        }
-        self.close_block();
-        self.write_out(self.durability)?;
-        self.seal()?;
-        let index_bytes = u64::from(HEADER_BYTES) + Index::default().bound_bytes(3) as u64;
-        let own_bytes = u64::from(FIRST_BATCH) + needed.next_multiple_of(SECTOR_BYTES.into()) + index_bytes;
-        // A record and an index of the largest sizes are far from the end of a u32.
-        let own_bytes = sector_up(own_bytes as u32);
-        let entry = SegmentEntry {
-            number,
-            generation: 0,
-            len_bytes: sector_up(self.segment_bytes).max(own_bytes),
-            index_offset: 0,
-        };
-        let begun = self.begin_segment(entry);
-        begun.map_err(|e| self.syncer.poison(e))
-    }
-
-    /// Writes the index of the active segment behind its blocks, and makes all of it durable.
-    fn seal(&mut self) -> Result<()> {
-        let Some(active) = &self.active else { return Ok(()) };
-        let mut raw = Vec::new();
-        active.segment.with_index(|index| index.encode(&mut raw));
-        let place = active.segment.place(active.offset);
-        let facts = BlockFacts {
-            kind: BlockKind::Index,
-            records: 0,
-            first_ordinal: active.next_ordinal,
-            epoch: self.epoch,
-        };
-        let mut bytes = Vec::new();
-        block::write(&mut bytes, place, facts, &raw, &mut self.compressor);
-        debug_assert!(active.offset as usize + bytes.len() <= active.segment.entry.len_bytes as usize);
-        active.file.write_all_at(&bytes, active.offset.into()).map_err(|e| {
-            let name = segment_name(active.segment.number(), active.segment.entry.generation);
-            self.syncer.poison(self.opening.directory.io_error("write", &name, e))
-        })?;
-        self.syncer.sync_all()?;
-        if let Some(entry) = self.manifest.segments.last_mut() {
-            entry.index_offset = place.offset;
-        }
-        Ok(())
-    }
-
-    /// Makes the file of a segment, and then lets the manifest name it.
-    fn begin_segment(&mut self, entry: SegmentEntry) -> Result<()> {
-        let opening = Arc::clone(&self.opening);
-        let directory = &opening.directory;
-        let name = segment_name(entry.number, entry.generation);
-        let io_error = |action| {
-            let name = &name;
-            move |e: io::Error| directory.io_error(action, name, e)
-        };
-        let storage = &directory.storage;
-        if !self.begun {
-            // Perhaps the first segment. The process that made the store may have died before its manifest's name was
-            // durable, and a segment without a manifest would be no store at all. The same goes for the directory.
-            storage.sync_dir().map_err(io_error("sync the directory of"))?;
-            if self.manifest.segments.is_empty() {
-                storage.sync_name().map_err(io_error("sync the parent directory of"))?;
-            }
-        }
-        let created = match storage.create(&name, entry.len_bytes.into()) {
-            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
-                witness::check_unnamed(directory, opening.store_id, entry.number)?;
-                storage.remove(&name).map_err(io_error("remove"))?;
-                storage.create(&name, entry.len_bytes.into())
-            }
-            created => created,
-        };
-        let file = created.map_err(io_error("create"))?;
-        file.write_all_at(&segment::header(entry, opening.store_id), 0).map_err(io_error("write"))?;
-        file.sync_data().map_err(io_error("sync"))?;
-        storage.sync_dir().map_err(io_error("sync the directory of"))?;
-        let segment =
-            Arc::new(Segment::new(Arc::clone(directory), opening.store_id, entry, Some(Index::default())));
-        segment.map_through(&*file)?;
-        self.syncer.set_active(Arc::clone(&file), directory.path.join(&name));
-        self.active =
-            Some(Active::new(Arc::clone(&segment), file, Point { offset: FIRST_BATCH, ordinal: 0 }));
-        self.manifest.segments.push(entry);
-        self.manifest.clean = false;
-        self.manifest.buffered |= self.durability == Durability::Buffered;
-        self.write_manifest()?;
-        self.begun = true;
-        opening.add_segment(segment);
-        Ok(())
+    pub(crate) fn closed_manifest(&self) -> Manifest {
+        let mut manifest = Manifest { clean: true, buffered: false, ..self.next_manifest() };
+        self.move_point(&mut manifest, self.active.as_ref());
+        manifest
     }
 }
 

@@ -1,6 +1,6 @@
 /* Makes the failures of a disk real for one process: preloaded, it stands before the system calls that write.
  *
- * PERENNIAL_SHIM is KIND:N[:PATH]. The calls on files whose name ends in PATH (default ".segment" or "MANIFEST.tmp")
+ * PERENNIAL_SHIM is KIND:N[:PATH]. The calls on files whose name ends in PATH (default ".segment", "MANIFEST" or "MANIFEST.tmp")
  * are counted from 0.
  *   short:N   every write from the N-th on writes at most N+1 bytes at a time
  *   eintr:N   every other write is interrupted first
@@ -39,7 +39,7 @@ static int is_ours(int fd) {
     ssize_t len = readlink(link, path, sizeof path - 1);
     if (len < 0) return 0;
     path[len] = 0;
-    return ends(path, ".segment") || ends(path, "MANIFEST.tmp");
+    return ends(path, ".segment") || ends(path, "MANIFEST") || ends(path, "MANIFEST.tmp");
 }
 
 static ssize_t real_pwrite(int fd, const void *bytes, size_t len, off_t at) {

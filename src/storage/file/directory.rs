@@ -136,6 +136,10 @@ impl HeldDirectory {
         self.expect_owner()?;
         let watched = self.take_watched(from)?;
         let renamed = rustix::fs::renameat(&self.fd, from, &self.fd, to);
+        if renamed.is_ok() {
+            // The file of that name before is replaced, and by whom is known.
+            self.watched.lock().files.remove(to);
+        }
         self.give_back(from, watched, renamed)
     }
 

@@ -63,11 +63,16 @@ impl Seals {
             replace(storage, name, &bytes);
         }
         let mut manifest = contents(storage, "MANIFEST");
-        if let Some(at) = manifest.len().checked_sub(8) {
-            let sum = xxh3_64(&manifest[..at]);
-            put(&mut manifest, at, sum);
-            replace(storage, "MANIFEST", &manifest);
+        let second = manifest.len() / 2;
+        for slot in [0, second] {
+            let body_bytes =
+                manifest.get(slot + 12..slot + 16).map(|bytes| u32::from_le_bytes(bytes.try_into().unwrap()));
+            let body = body_bytes.and_then(|len| manifest.get(slot + 48..)?.get(..len as usize));
+            if let Some(sum) = body.map(|body| xxh3_64_with_seed(body, xxh3_64(&manifest[slot..slot + 40]))) {
+                put(&mut manifest, slot + 40, sum);
+            }
         }
+        replace(storage, "MANIFEST", &manifest);
     }
 }
 

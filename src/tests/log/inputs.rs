@@ -85,7 +85,10 @@ fn an_empty_manifest_is_an_error() {
 #[test]
 fn a_garbled_manifest_is_an_error() {
     let (storage, _) = store_with_commits();
+    let whole = contents(&storage, "MANIFEST");
     file(&storage, "MANIFEST").write_all_at(b"garbage", 20).unwrap();
+    assert!(open(&storage.copy(), &small()).is_ok(), "the other slot is whole");
+    file(&storage, "MANIFEST").write_all_at(b"garbage", whole.len() as u64 / 2 + 20).unwrap();
     expect_not_a_store(&storage, "damaged");
     file(&storage, "MANIFEST").write_all_at(b"garbage!", 0).unwrap();
     expect_not_a_store(&storage, "does not start as one");
@@ -109,11 +112,19 @@ fn what_a_crash_at_the_first_opening_leaves_is_a_new_store() {
 #[test]
 fn another_format_version_is_named() {
     let (storage, _) = store_with_commits();
-    file(&storage, "MANIFEST").write_all_at(&[200], 8).unwrap();
-    for options in [small(), small().read_only(true)] {
-        let error = open(&storage, &options).err().unwrap();
-        assert!(matches!(error, Error::FormatVersion { found: 200, expected: 1, .. }), "{error}");
-    }
+    let name = "0000000-0.segment";
+    let mut header = contents(&storage, name)[..40].to_vec();
+    header[8] = 200;
+    let flipped = storage.copy();
+    file(&flipped, name).write_all_at(&header, 0).unwrap();
+    let sum = xxhash_rust::xxh3::xxh3_64(&header[..32]);
+    header[32..].copy_from_slice(&sum.to_le_bytes());
+    file(&storage, name).write_all_at(&header, 0).unwrap();
+    let error = open(&storage, &small().read_only(true)).err().unwrap();
+    assert!(matches!(error, Error::FormatVersion { found: 200, expected: 2, .. }), "{error}");
+    // Where the checksum does not hold, it is damage.
+    let error = open(&flipped, &small().read_only(true)).err().unwrap();
+    assert!(matches!(error, Error::Corrupt { .. }), "{error}");
 }
 
 #[test]
