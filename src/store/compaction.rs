@@ -5,18 +5,20 @@
 //! 1. **Mark** from the kept and the held checkpoints, segment by segment ([`mark`](super::mark)).
 //! 2. **Install** what was found reachable in the writer. From then on a flush writes again whatever else it meets
 //!    (invariant 13), so that nothing more can come to refer to it.
-//! 3. **Rewrite**, the newest segment first. A victim's live records go into a [`Replacement`], each at its own ordinal;
+//! 3. **Remove** the segments of which nothing is needed: that takes no room, and gives the next step some.
+//! 4. **Rewrite** the others, the newest segment first. A victim's live records go into a [`Replacement`], each at its own ordinal;
 //!    a manifest that names the replacement makes it so; the old file is unlinked, and whoever still maps it reads on.
 //!
 //! A delta whose base is nothing but a base is written in full: the oldest kept version of every node ends up as one
 //! full record, and what lay under it dies. Bases lie below what stands upon them, so going downwards their turn comes
-//! when the last one who needed them is known.
+//! when the last one who needed them is known. A victim for whose replacement the disk has no room stays as it is, with all the
+//! bases of its deltas; the others go on.
 //!
 //! Checkpoints wait only where the writer is needed: to begin (what is buffered is written out), to install (what the
 //! last few checkpoints refer to is looked at), and once a victim (one sync and one manifest). A crash anywhere leaves
 //! the old segment or the new one named, and at most a file that is not: the next opening removes it.
 
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::{BinaryHeap, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::block::RecordBlock;
@@ -31,7 +33,7 @@ use super::reach::{AddressSet, Reach};
 use super::record;
 use super::replacement::Replacement;
 use super::segment::Segment;
-use super::slots::Slots;
+use super::slots::{Slots, is_full};
 use crate::error::{Error, Result};
 use crate::node::{Address, Backing, Version, merge};
 
@@ -121,7 +123,8 @@ impl<'a> Pass<'a> {
     ///
     /// [`Error::Corrupt`] if something reachable cannot be read,
     /// [`Error::Io`] if the system refuses: the store is as it was before the step, and not poisoned,
-    /// unless it was the manifest that could not be replaced. [`Error::Poisoned`].
+    /// unless it was the manifest that could not be replaced; want of room is an error only if none was given back by then.
+    /// [`Error::Poisoned`].
     pub(crate) fn step(&mut self) -> Result<bool> {
         if self.pace.is_stopped() {
             return Ok(false);
@@ -137,6 +140,9 @@ impl<'a> Pass<'a> {
                 self.rewrite(&mut rewriting)?;
                 self.phase = Phase::Rewriting(rewriting);
                 Ok(true)
+            }
+            Phase::Rewriting(Rewriting { refused: Some(error), .. }) if self.done.old_bytes == 0 => {
+                Err(error)
             }
             Phase::Rewriting(rewriting) => {
                 self.pace.found(rewriting.live_bytes);
@@ -193,13 +199,21 @@ impl<'a> Pass<'a> {
         let replacement = if sets.iter().all(|set| set.count(number) == 0) {
             None
         } else {
-            let written = self.copy(&segment, rewriting);
-            Some(written.inspect_err(|_| {
+            let (done, merging) = (self.done, rewriting.merged_of(number));
+            let written = self.copy(&segment, rewriting).inspect_err(|_| {
                 // Nobody knows the file; if it cannot be removed either, the next opening does.
                 let opening = self.log.opening();
                 let generation = segment.entry.generation + 1;
                 let _ = opening.directory.remove_segment(opening.store_id, number, generation);
-            })?)
+            });
+            match written {
+                Err(Error::Io { source, action, path }) if is_full(&source) => {
+                    self.done = done;
+                    rewriting.refused.get_or_insert(Error::Io { source, action, path });
+                    return self.keep(&segment, &merging, rewriting);
+                }
+                written => Some(written?),
+            }
         };
         let new_bytes = replacement.as_ref().map_or(0, |new| u64::from(new.entry.len_bytes));
         self.log.writer()?.replace_segment(number, replacement)?;
@@ -209,6 +223,15 @@ impl<'a> Pass<'a> {
         *if new_bytes == 0 { &mut self.done.removed } else { &mut self.done.rewritten } += 1;
         let opening = self.log.opening();
         opening.directory.remove_segment(opening.store_id, number, segment.entry.generation)
+    }
+
+    /// Leaves a victim as it is: its deltas stay deltas, and need all their bases.
+    fn keep(&mut self, segment: &Segment, merging: &[Address], rewriting: &mut Rewriting) -> Result<()> {
+        rewriting.merged.retain(|address, _| address.segment() != segment.number());
+        rewriting.live_bytes += u64::from(segment.entry.len_bytes);
+        read_chains(self.log.opening(), merging, &mut self.pace, |_, chain| {
+            rewriting.bases.extend(chain.iter().filter_map(Version::base));
+        })
     }
 
     /// Makes full records of the next victim's deltas; in the same sweep over the log, of those of the victims after it.
@@ -291,7 +314,7 @@ struct Rewriting {
     reach: Arc<Reach>,
     /// Records that are nothing but bases, and needed.
     bases: AddressSet,
-    /// From the oldest to the newest, whose turn is first.
+    /// From the oldest to the newest, whose turn comes first; but behind that, those of which nothing is needed.
     victims: Vec<Victim>,
     /// Deltas of victims as full records.
     merged: HashMap<Address, Vec<u8>>,
@@ -299,6 +322,8 @@ struct Rewriting {
     live_bytes: u64,
     /// Length of all segments there were.
     log_bytes: u64,
+    /// Why the first victim that had to stay did.
+    refused: Option<Error>,
 }
 
 /// A segment to rewrite.
@@ -315,6 +340,8 @@ impl Rewriting {
         let least_hops = if by_hand { 1 } else { LEAST_HOPS };
         let hops = Hops::of(&swept);
         let log_bytes = swept.iter().map(|swept| u64::from(swept.segment.entry.len_bytes)).sum();
+        let deltas = swept.iter().flat_map(|swept| &swept.deltas);
+        let stood_upon: HashSet<u32> = deltas.map(|(_, base)| base.segment()).collect();
         let (mut bases, mut victims, mut live_bytes) = (AddressSet::default(), Vec::new(), 0);
         for Swept { segment, usage, deltas } in swept {
             let (number, len_bytes) = (segment.number(), f64::from(segment.entry.len_bytes));
@@ -350,7 +377,19 @@ impl Rewriting {
             }
         }
         victims.reverse();
-        Self { reach, bases, victims, merged: HashMap::new(), live_bytes, log_bytes }
+        // Nothing stands upon what is in these: they go first.
+        let is_dead = |victim: &Victim| {
+            let number = victim.segment.number();
+            !stood_upon.contains(&number) && reach.nodes.count(number) == 0
+        };
+        let (mut victims, dead): (Vec<_>, Vec<_>) = victims.into_iter().partition(|victim| !is_dead(victim));
+        victims.extend(dead);
+        Self { reach, bases, victims, merged: HashMap::new(), live_bytes, log_bytes, refused: None }
+    }
+
+    /// The deltas of a segment that are to be written in full.
+    fn merged_of(&self, segment: u32) -> Vec<Address> {
+        self.merged.keys().copied().filter(|address| address.segment() == segment).collect()
     }
 
     /// Length of the segments that all steps go over: each victim is copied, and its deltas are made full records in sweeps

@@ -7,6 +7,7 @@ mod crash;
 mod damage;
 mod demotion;
 mod forks;
+mod full;
 mod fuzzed;
 /// (Narrow nodes are written in another geometry.)
 #[cfg(not(small_nodes))]
