@@ -314,7 +314,9 @@ impl SegmentFile {
                 index.push(entry, header.epoch);
                 ordinal = header.first_ordinal.saturating_add(header.records.into());
             }
-            at = if is_commit { sector_up(end).min(self.entry.len_bytes) } else { end };
+            // In a replacement, blocks follow each other without gaps.
+            let is_gap = is_commit && self.entry.generation == 0;
+            at = if is_gap { sector_up(end).min(self.entry.len_bytes) } else { end };
         }
     }
 

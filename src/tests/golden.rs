@@ -106,6 +106,12 @@ fn golden() -> MemoryStorage {
     storage
 }
 
+fn manifest(storage: &MemoryStorage) -> Vec<u8> {
+    let file = storage.open("MANIFEST").unwrap();
+    let len = file.len_bytes().unwrap();
+    file.map(len).unwrap().bytes(0..len).unwrap().into_owned()
+}
+
 fn check(store: &Store) {
     let verified = store.verify_as::<World>().unwrap();
     assert!(verified.is_clean(), "{:?}", verified.damage);
@@ -138,6 +144,52 @@ fn the_golden_store_of_format_version_1_opens_reads_and_goes_on() {
     assert_eq!(made.id, CheckpointId(TICKS + 1));
     assert!(made.nodes < 100, "what did not change is not written again");
     drop(store);
-    let store = Options::new().open_storage(Arc::new(storage)).unwrap();
+    // It is one of version 2 now, with segments of both.
+    let version =
+        |name: &str| storage.open(name).unwrap().map(16).unwrap().bytes(8..12).unwrap().into_owned();
+    assert_eq!(version("MANIFEST"), [2, 0, 0, 0]);
+    assert_eq!(version("0000000-1.segment"), [1, 0, 0, 0]);
+    let store = Options::new().compact_below(1.0).open_storage(Arc::new(storage.clone())).unwrap();
     assert_eq!(store.latest::<World>().unwrap(), Some(World::at(TICKS + 1)));
+    assert!(store.verify_as::<World>().unwrap().is_clean());
+    store.retain(&keep_last(12)).unwrap();
+    assert!(store.compact().unwrap().rewritten > 0);
+    store.checkpoint(&world).unwrap();
+    drop(store);
+    let store = Options::new().open_storage(Arc::new(storage)).unwrap();
+    assert!(store.verify_as::<World>().unwrap().is_clean());
+    for made in store.checkpoints().skip(1).map(|made| made.unwrap()) {
+        assert_eq!(store.restore::<World>(made.id).unwrap(), World::at(made.id.0));
+    }
+}
+
+#[test]
+fn the_golden_store_of_format_version_1_is_recovered_backed_up_and_salvaged() {
+    let storage = golden();
+    // As a killed process left it: flag 1 of version 1 says that it was closed.
+    let mut bytes = manifest(&storage);
+    bytes[12] &= !1;
+    let end = bytes.len() - 8;
+    let sum = xxhash_rust::xxh3::xxh3_64(&bytes[..end]);
+    bytes[end..].copy_from_slice(&sum.to_le_bytes());
+    storage.open_writable("MANIFEST").unwrap().write_all_at(&bytes, 0).unwrap();
+    let store = Options::new().open_storage(Arc::new(storage.clone())).unwrap();
+    check(&store);
+    let copy = MemoryStorage::new();
+    store.backup_to(Arc::new(copy.clone()), Path::new("copy"), |_| ()).unwrap();
+    check(&Options::new().open_storage(Arc::new(copy)).unwrap());
+    drop(store);
+    check(&Options::new().open_storage(Arc::new(storage)).unwrap());
+    // A flipped bit in its manifest, of which there is one copy, is damage, and no other version.
+    for (at, bit) in [(8, 1), (8, 2), (9, 0), (40, 3)] {
+        let storage = golden();
+        let byte = manifest(&storage)[at];
+        storage.open_writable("MANIFEST").unwrap().write_all_at(&[byte ^ 1 << bit], at as u64).unwrap();
+        let error = Options::new().open_storage(Arc::new(storage.clone())).err().unwrap();
+        assert!(error.to_string().contains("salvage"), "{error}");
+        let new = MemoryStorage::new();
+        let salvaged = Store::salvage_to(Arc::new(storage), Arc::new(new), Path::new("new"), |_| ()).unwrap();
+        let saved = |id: &u64| salvaged.checkpoints.contains(&CheckpointId(*id));
+        assert!(kept().iter().all(saved), "{:?}", salvaged.lost);
+    }
 }

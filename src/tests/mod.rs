@@ -22,6 +22,7 @@ mod lives;
 mod locks;
 mod log;
 mod migrate;
+mod mixed;
 mod moved;
 mod ord_map;
 mod outlived;
