@@ -1,6 +1,6 @@
 //! The manifest: which segments make up the store, and up to which point they are durable.
 //!
-//! It lies in a file of two [slots](super::slots) and is replaced as a whole, so there is always a whole one, the old or the new.
+//! It lies in a file of two [slots] and is replaced as a whole, so there is always a whole one, the old or the new.
 //! **Everything before its point is durable**: what recovery finds damaged there is damage, not a power cut. It is replaced
 //! when an opening first writes, when a segment is begun, when checkpoints are dropped or a segment is compacted, and at a
 //! clean close; never by a plain checkpoint.

@@ -339,8 +339,8 @@ fn a_full_disk_fails_a_compaction_and_nothing_else() {
     }
     store.retain(&keep_last(2)).unwrap();
     let names = disk.list().unwrap();
-    let used: u64 = names.iter().map(|name| disk.contents(name).unwrap().len() as u64).sum();
-    disk.set_capacity(Some(used + 4096));
+    // Nothing can grow, however much room the segments give back that are dead as a whole.
+    disk.set_capacity(Some(4096));
     assert!(matches!(store.compact(), Err(Error::Io { .. })));
     let mut found = disk.list().unwrap();
     found.sort();

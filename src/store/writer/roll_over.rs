@@ -105,7 +105,7 @@ impl Writer {
     fn begin_segment(&mut self, entry: SegmentEntry, index_offset: u32) -> Result<()> {
         let opening = Arc::clone(&self.opening);
         let directory = &opening.directory;
-        let made = self.make_segment(entry).and_then(|(segment, file)| {
+        let made = self.make_segment(entry).map(|(segment, file)| {
             let active = Active::new(
                 Arc::clone(&segment),
                 Arc::clone(&file),
@@ -119,7 +119,7 @@ impl Writer {
             next.clean = false;
             next.buffered |= self.durability == Durability::Buffered;
             self.move_point(&mut next, Some(&active));
-            Ok((segment, file, active, next))
+            (segment, file, active, next)
         });
         let put = match made {
             Ok((segment, file, active, next)) => self.put_manifest(next).map(|()| (segment, file, active)),
