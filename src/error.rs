@@ -96,7 +96,7 @@ pub enum Error {
     Foreign {
         /// The file that was to be replaced, removed or read.
         path: PathBuf,
-        /// What was expected and what was found.
+        /// The expectation and the finding.
         found: String,
     },
 
@@ -121,7 +121,7 @@ pub enum Error {
         segment: u32,
         /// Offset in bytes into the segment's file.
         offset: u64,
-        /// What was expected and what was found.
+        /// The expectation and the finding.
         what: String,
     },
 
@@ -243,7 +243,7 @@ pub enum Error {
     /// this very thread (`Serialize`, `Drop`, a hook, a progress callback …). Nothing was changed.
     #[error("{what}")]
     Reentrant {
-        /// What was called from within what, and what to do instead.
+        /// The call, the code that made it, and the remedy.
         what: String,
     },
 

@@ -220,7 +220,7 @@ impl<T: Serialize + DeserializeOwned + Clone> Demote for Tree<T> {
     }
 }
 
-/// What waits for the thread that drops versions.
+/// The queue of the thread that drops versions.
 #[derive(Default)]
 pub struct Garbage(Queue);
 

@@ -94,7 +94,9 @@
 //! before anything is acknowledged: `untagged`, `tag = ".."`, `flatten`, `skip_serializing_if`, and types such as
 //! `serde_json::Value`. A checkpoint records the shape of its types (names of fields and variants, in order). A type that
 //! has grown since restores: by fields with `#[serde(default)]` (or options) at any place, and by variants. Any other
-//! shape is an [error](Error::ShapeMismatch) that shows the difference, never a misreading.
+//! shape is an [error](Error::ShapeMismatch) that shows the difference. *Exceptions, which can be misread:* names are not known
+//! where `#[serde(alias)]` is used, so these fields and variants must keep their order; a variant that serde skips must come
+//! last in its enum; and what comes behind a value that `Deserialize` rejects when it is made up is not compared.
 //!
 //! **Values must not change behind a shared reference.** A checkpoint writes what was reached through `&mut` since it was last
 //! written. A `Mutex`, a `Cell` or an atomic inside a value that is changed behind `&` leaves its entry *clean*: the

@@ -169,7 +169,7 @@ impl Retention {
         self.kept_of(&moments.iter().map(version).collect::<Vec<_>>())
     }
 
-    /// Whether it keeps all there is, whatever it is.
+    /// Returns whether it keeps all there is, whatever it is.
     pub(crate) fn keeps_all(&self) -> bool {
         self.rules.contains(&Rule::All)
     }
@@ -198,7 +198,7 @@ pub(crate) struct Version {
 }
 
 impl Version {
-    /// Whether it is its predecessor again, under no name of its own: nothing changed between the two.
+    /// Returns whether it is its predecessor again, under no name of its own: nothing changed between the two.
     fn repeats(&self, before: &Self) -> bool {
         self.name.is_none() && self.contents.is_some() && self.contents == before.contents
     }
@@ -269,7 +269,7 @@ impl Rule {
         }
     }
 
-    /// Whether it keeps this version whatever comes after it.
+    /// Returns whether it keeps this version whatever comes after it.
     fn keeps_for_ever(&self, version: &Version) -> bool {
         match self {
             Self::All => true,
@@ -282,7 +282,7 @@ impl Rule {
     }
 }
 
-/// What a rule that looks at times knows of a version.
+/// The times of a version, for rules that look at them.
 #[derive(Clone, Copy, Debug)]
 struct Mark {
     /// It keeps the version while that is within its reach.

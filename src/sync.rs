@@ -50,7 +50,7 @@ pub(crate) fn caught<R>(call: impl FnOnce() -> R) -> Result<R, String> {
     catch_unwind(AssertUnwindSafe(call)).map_err(message_of)
 }
 
-/// What a panic said, of which nothing is dropped. See [`caught`].
+/// Returns the message of a panic, of which nothing is dropped. See [`caught`].
 pub(crate) fn message_of(panic: Box<dyn Any + Send>) -> String {
     let text = panic.downcast_ref::<&str>().copied();
     let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
@@ -145,7 +145,7 @@ mod real {
         }
     }
 
-    /// How many ticks a thread waits that would wait for so many.
+    /// Returns the number of ticks that a thread waits, given those it would wait.
     pub(crate) const fn ticks_of(ticks: u32) -> u32 {
         ticks
     }

@@ -20,7 +20,7 @@ impl AtWork {
         Self(std::ptr::from_ref(core).addr())
     }
 
-    /// Whether the running thread works for it.
+    /// Returns whether the running thread works for it.
     pub(super) fn is_here(self) -> bool {
         HERE.with(|here| here.get().contains(&self.0))
     }

@@ -185,7 +185,7 @@ struct Inner {
     workers: Vec<Place>,
 }
 
-/// What a worker said to the barrier that is being gathered: a version, or why it failed.
+/// A worker's answer to the barrier that is being gathered: a version, or the reason why it failed.
 type Answer = Result<Captured, String>;
 
 /// What the gate knows of a worker.

@@ -62,7 +62,7 @@ impl Job {
 pub(super) struct Written {
     pub promise: Promise,
     pub saved: Saved,
-    /// Whether it was written for this; else nothing had changed since.
+    /// True if it was written for this; else nothing had changed since.
     pub is_new: bool,
     /// See [`Pressure::capture`].
     pub mark: u64,

@@ -92,7 +92,7 @@ struct Progress {
     outcome: Option<Outcome>,
     /// One for each ticket that is awaited, by its number: of the task that looked last.
     wakers: Vec<(u64, Waker)>,
-    /// How many tickets were awaited.
+    /// Number of tickets that were awaited.
     numbers: u64,
 }
 

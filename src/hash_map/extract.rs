@@ -50,9 +50,9 @@ where
 /// was merged from before them is not looked at again.
 pub struct ExtractIf<'a, K, V, S, F> {
     map: &'a mut HashMap<K, V, S>,
-    /// Where the next leaf begins; `None` when there is none.
+    /// Start of the next leaf; `None` when there is none.
     from: Option<u64>,
-    /// Where the leaf at hand began when it was found.
+    /// Start of the leaf at hand when it was found.
     place: u64,
     /// Hashes and positions of its entries that were not looked at, the next one last.
     pending: Vec<(u64, usize)>,

@@ -163,7 +163,7 @@ pub struct IntoIter<K, V> {
     leaves: IntoLeaves<(K, V), Prefix>,
     /// The leaf at hand. One that is owned lies in reverse order.
     leaf: Option<TakenLeaf<(K, V), Prefix>>,
-    /// What is to come of a leaf that others hold too.
+    /// The entries to come of a leaf that others hold too.
     order: LeafOrder,
     ties: Ties<K>,
     left: usize,

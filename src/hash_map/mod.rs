@@ -344,7 +344,7 @@ where
         self.get(key).is_some()
     }
 
-    /// What changed from this map to `newer`, in an order that the two decide. **O(d log n)** for d differences: what the two share is
+    /// Iterates over the changes from this map to `newer`, in an order that the two decide. **O(d log n)** for d differences: what the two share is
     /// passed over, also what neither has loaded.
     ///
     /// Maps of different seeds have no nodes in common and are compared key by key, **O(n)**.

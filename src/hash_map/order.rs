@@ -1,6 +1,6 @@
 //! The order in which a leaf's entries are met: a function of them, and not of where earlier changes left them.
 //!
-//! Where an entry lies in its leaf depends on history: it is appended, and the last one moves to where one was removed.
+//! The place of an entry in its leaf depends on history: it is appended, and the last one moves to where one was removed.
 //! Keeping leaves sorted would move, and so write, half of them with every insertion. Instead a leaf is sorted when it is
 //! iterated over: by the tags of its entries, which are a byte of their hashes; entries of equal tags by a hash of their
 //! keys that every map has in common. That one is made where `K: Hash` is known ([`KeyHash`]), so iteration asks for no
@@ -33,7 +33,7 @@ impl Hasher for TieHasher {
     }
 }
 
-/// How entries of equal tags are ordered; `None` in a map that never had a key.
+/// The order of entries of equal tags; `None` in a map that never had a key.
 pub(super) type Ties<K> = Option<KeyHash<K>>;
 
 /// The hash that orders keys of equal tags.

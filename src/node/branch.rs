@@ -465,17 +465,17 @@ impl<T, X: Shape> Branch<T, X> {
         Ok(())
     }
 
-    /// Whether the child at `slot` is an address.
+    /// Returns whether the child at `slot` is an address.
     fn is_lazy(&self, slot: usize) -> bool {
         self.word(slot).is_address()
     }
 
-    /// Whether any child is an address.
+    /// Returns whether any child is an address.
     fn has_lazy(&self) -> bool {
         self.ranges().any(|start| self.is_lazy(start))
     }
 
-    /// Whether one pin holds the records of both branches' lazy links.
+    /// Returns whether one pin holds the records of both branches' lazy links.
     fn shares_pin(&self, other: &Self) -> bool {
         matches!((&self.source, &other.source), (Some(mine), Some(theirs)) if mine.shares_pin(theirs))
     }

@@ -59,7 +59,7 @@ pub(super) const STARTS_FOLLOW: u64 = 1 << 16;
 /// the middle loses nothing: what was appended goes out with the next commit.
 ///
 /// # Errors
-/// What encoding an item or appending a record answered; [`Error::Encode`](crate::Error::Encode) where an item was changed behind `&` and a look
+/// Passes on the answer of encoding an item or appending a record; [`Error::Encode`](crate::Error::Encode) where an item was changed behind `&` and a look
 /// at it found that; what loading answered, where a lazy part belongs to another
 /// opening, or is no longer there, and must be written again.
 pub(crate) fn flush<T: Serialize, X: Shape<Key: Serialize>>(
@@ -233,7 +233,7 @@ impl<'a, T: Serialize, X: Shape<Key: Serialize>> Flush<'a, T, X> {
         }
     }
 
-    /// Whether a lazy link of a branch is the address of a record of this opening that stays.
+    /// Returns whether a lazy link of a branch is the address of a record of this opening that stays.
     fn is_there(&self, branch: &Branch<T, X>, address: Address) -> bool {
         self.save.trusts(address)
             && branch.source().is_some_and(|source| source.backing.tag() == self.save.tag())

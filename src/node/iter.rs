@@ -173,7 +173,7 @@ impl<'a, T: Clone, X: Shape + Clone> Iterator for LeavesMut<'a, T, X> {
 
 /// All leaves under a node in slot order, taken out: owned where the tree was the only holder.
 pub(crate) struct IntoLeaves<T, X: Shape> {
-    /// What is left, the next one last.
+    /// The leaves that are left, the next one last.
     nodes: Vec<Node<T, X>>,
 }
 

@@ -79,7 +79,7 @@ impl<K> Keys<K> {
         }
     }
 
-    /// Whether no copy shares these keys, so that `own` clones none.
+    /// Returns whether no copy shares these keys, so that `own` clones none.
     pub(crate) fn are_own(&self) -> bool {
         // SAFETY: as in `array`. There are no weak references.
         !Self::SHARED || Arc::strong_count(unsafe { &self.shared }) == 1

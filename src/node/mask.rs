@@ -3,7 +3,7 @@
 /// Bits of the changed-items mask; items share a bit when a leaf can hold more of them.
 pub(crate) const MASK_BITS: u32 = 32;
 
-/// How many items (as a power of two) share one bit of the mask in leaves of up to `capacity` items.
+/// Returns the number of items (as a power of two) that share one bit of the mask in leaves of up to `capacity` items.
 pub(crate) const fn mask_shift(capacity: usize) -> u32 {
     let mut shift = 0;
     while capacity > (MASK_BITS as usize) << shift {

@@ -28,7 +28,7 @@ use super::{Address, Shape};
 use crate::error::{Error, Result};
 use crate::sync::{AtomicU64, Mutex, Ordering};
 
-/// Whether this build looks. A model has enough to look at.
+/// True if this build looks. A model has enough to look at.
 pub(crate) const RECHECKED: bool = cfg!(all(debug_assertions, not(loom)));
 /// Leaves that an opening remembers.
 const REMEMBERED: usize = 2048;
@@ -39,7 +39,7 @@ const NODES: u32 = 128;
 /// Bytes that it encodes.
 const BYTES: usize = 64 << 10;
 
-/// What an opening remembers of leaves that were encoded.
+/// An opening's memory of leaves that were encoded.
 #[derive(Default)]
 pub(crate) struct Rechecks {
     /// By a hash of the address: what comes later takes the place of what was there.
@@ -48,7 +48,7 @@ pub(crate) struct Rechecks {
     turns: AtomicU64,
 }
 
-/// What was written of a leaf.
+/// A leaf as it was written.
 struct Encoded {
     address: Address,
     node: usize,
@@ -116,7 +116,7 @@ impl Rechecks {
     }
 }
 
-/// What is left to do of one look at a collection, and those in it.
+/// The rest of one look at a collection, and those in it.
 pub(crate) struct Look {
     rechecks: Arc<Rechecks>,
     noise: Cell<u64>,

@@ -76,7 +76,7 @@ pub(crate) trait Sink {
         None
     }
 
-    /// What this opening remembers of leaves that were encoded, if anything; see [`recheck`](mod@super::recheck).
+    /// Returns this opening's memory of leaves that were encoded, if it has one; see [`recheck`](mod@super::recheck).
     fn rechecks(&self) -> Option<Arc<Rechecks>> {
         None
     }
@@ -90,7 +90,7 @@ pub(crate) trait Trust: Send + Sync {
     /// Whether the node at `address`, and all below it, stays.
     fn holds(&self, address: Address) -> bool;
 
-    /// Whether the record at `address` will also do for a node that is in memory and could be written again. Not where
+    /// Returns whether the record at `address` will also do for a node that is in memory and could be written again. Not where
     /// damage was found that may lie in it, or below.
     fn suffices(&self, address: Address) -> bool {
         self.holds(address)

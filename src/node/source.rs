@@ -59,13 +59,13 @@ impl<T, X: Shape> Source<T, X> {
         Ok(node)
     }
 
-    /// Whether addresses of both mean the same records. That says nothing about who holds these records: see
+    /// Returns whether addresses of both mean the same records. That says nothing about who holds these records: see
     /// [`shares_pin`](Self::shares_pin).
     pub(crate) fn same_opening(&self, other: &Self) -> bool {
         self.backing.tag() == other.backing.tag()
     }
 
-    /// Whether both read through the same reader: as long as one of them lives, so do the records that the other needs.
+    /// Returns whether both read through the same reader: as long as one of them lives, so do the records that the other needs.
     pub(crate) fn shares_pin(&self, other: &Self) -> bool {
         std::ptr::addr_eq(Arc::as_ptr(&self.backing), Arc::as_ptr(&other.backing))
     }

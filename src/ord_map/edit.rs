@@ -438,7 +438,7 @@ fn move_above<K: Clone, V: Clone>(from: &mut Tree<K, V>, at: usize, into: &mut T
     };
 }
 
-/// Whether two maps are versions of one, as far as a short walk shows.
+/// Returns whether two maps are versions of one, as far as a short walk shows.
 fn share_nodes<K: Ord, V>(one: &Tree<K, V>, two: &Tree<K, V>) -> bool {
     Walk::new(one, two).take(1000).any(|step| matches!(step, Step::Shared(_)))
 }

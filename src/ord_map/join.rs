@@ -68,7 +68,7 @@ fn first_key<K, V>(
 }
 
 impl<K, V> Tree<K, V> {
-    /// Whether all nodes that a cut before the entry at `at`, or a join there, may touch are in memory, of one opening,
+    /// Returns whether all nodes that a cut before the entry at `at`, or a join there, may touch are in memory, of one opening,
     /// and not shared.
     pub(super) fn is_own_around(&self, at: usize) -> bool {
         if self.len == 0 {

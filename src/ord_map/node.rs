@@ -221,7 +221,7 @@ impl<K, V> Branch<(K, V), Order<K>> {
         self.extra.keys.own();
     }
 
-    /// Whether nobody else holds this branch or its separators.
+    /// Returns whether nobody else holds this branch or its separators.
     pub(super) fn is_own(&self) -> bool {
         !self.header().is_shared() && self.extra.keys.are_own()
     }

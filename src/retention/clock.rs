@@ -24,7 +24,7 @@ pub(crate) type Nanos = i128;
 /// Versions that are no further apart were written in one go: 60 s.
 pub(crate) const IN_USE: Nanos = 60 * 1_000_000_000;
 
-/// How many settings of the clock are remembered, the present one included.
+/// Number of settings of the clock that are remembered, the present one included.
 const MAX_SETTINGS: usize = 8;
 
 /// The clocks of one version.
@@ -41,7 +41,7 @@ pub(crate) struct Reading {
 pub(crate) struct Step {
     /// Never negative.
     pub in_use: Nanos,
-    /// What the clock shows beyond that.
+    /// The time that the clock shows beyond that.
     pub pause: Nanos,
 }
 
@@ -59,13 +59,13 @@ impl Step {
 /// One setting of the machine's clock.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 struct Setting {
-    /// How far the clock is ahead of time in use and all pauses that were counted.
+    /// Lead of the clock over time in use and all pauses that were counted.
     skew: Nanos,
     /// The last version that was chosen by it; see [`Clock::choose`].
     chosen: Moment,
 }
 
-/// When a version was written: by the clock, and by time in use.
+/// The time of a version: by the clock, and by time in use.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Moment {
     pub time: Nanos,
@@ -85,7 +85,7 @@ impl Pauses {
         self.count += 1;
     }
 
-    /// What is usual: longer than one of the last five, or than none of three. So it takes more than two wrong clocks
+    /// Returns the usual pause: longer than one of the last five, or than none of three. So it takes more than two wrong clocks
     /// to shift it. 0 where fewer are known.
     fn usual(&self) -> Nanos {
         let known = self.count.min(5);
@@ -102,7 +102,7 @@ pub(crate) struct Clock {
     in_use: Nanos,
     /// The pauses that were counted.
     paused: Nanos,
-    /// How much of them a step back may take back.
+    /// The part of them that a step back may take back.
     credit: Nanos,
     /// The sum of all steps' pauses, as the clock showed them.
     offset: Nanos,

@@ -19,7 +19,7 @@ pub(crate) struct Thinning {
     windows: Vec<Window>,
     /// By id.
     entries: BTreeMap<u64, Entry>,
-    /// What is no longer kept and was not dropped yet.
+    /// The versions that are no longer kept and were not dropped yet.
     owed: Vec<u64>,
 }
 
@@ -32,7 +32,7 @@ struct Entry {
     marks: Box<[Mark]>,
 }
 
-/// What a rule keeps of the newest versions: those from the id `from` on, as far as the rule chooses them.
+/// The newest versions that a rule keeps: those from the id `from` on, as far as the rule chooses them.
 #[derive(Clone, Debug)]
 struct Window {
     from: u64,
@@ -42,13 +42,13 @@ struct Window {
     timed: Option<(usize, Clock)>,
 }
 
-/// What a new version does.
+/// The effect of a new version.
 #[derive(Debug)]
 pub(crate) struct Next {
     id: u64,
     entry: Entry,
     windows: Vec<Window>,
-    /// Whether the newest version so far still counts.
+    /// True if the newest version so far still counts.
     newest_counts: bool,
     /// The versions that are dropped with it, ascending.
     pub dropped: Vec<u64>,
@@ -162,7 +162,7 @@ impl Thinning {
         }
     }
 
-    /// Whether a rule keeps an entry once the version of `next` is there.
+    /// Returns whether a rule keeps an entry once the version of `next` is there.
     fn is_kept(&self, id: u64, entry: &Entry, next: &Next) -> bool {
         let is_newest = self.entries.last_key_value().is_some_and(|(&newest, _)| newest == id);
         let counts = if is_newest { next.newest_counts } else { entry.counts };

@@ -36,7 +36,7 @@ pub(super) fn reclaim<T: Send + 'static>(value: T) {
     drop(value);
 }
 
-/// What waits for the thread. Checked by `loom-tests`, where the thread is the model's.
+/// The queue of the thread. Checked by `loom-tests`, where the thread is the model's.
 #[cfg(not(miri))]
 #[derive(Default)]
 pub(crate) struct Queue {
@@ -44,7 +44,7 @@ pub(crate) struct Queue {
     filled: Condvar,
 }
 
-/// What is to be dropped.
+/// Something to be dropped.
 #[cfg(not(miri))]
 pub(crate) type Garbage = Box<dyn Send>;
 

@@ -12,12 +12,12 @@ use crate::storage::StorageFile;
 pub(super) struct Active {
     pub segment: Arc<Segment>,
     pub file: Arc<dyn StorageFile>,
-    /// Where the next write goes.
+    /// Offset of the next write.
     pub offset: u32,
     pub next_ordinal: u32,
     /// The part of the batch in progress that lies here.
     pub part: BatchPart,
-    /// How many blocks the segment had when that part began.
+    /// Number of blocks that the segment had when that part began.
     pub blocks_before_part: usize,
     pub ordinal_before_part: u32,
 }

@@ -1,4 +1,4 @@
-//! What a commit says of ages, and of the checkpoints that go with it.
+//! The fields of a commit: ages, and the checkpoints that go with it.
 //!
 //! | field | bytes |
 //! |---|---|
@@ -30,7 +30,7 @@ pub(crate) fn set_in_use(fields: &mut Fields, time_micros: u64, in_use_micros: u
     fields.set(IN_USE_FIELD, bytes);
 }
 
-/// What that field says.
+/// The content of that field.
 pub(crate) fn in_use_of(fields: &Fields, time_micros: u64) -> Option<u64> {
     let less = Cursor::new(fields.get(IN_USE_FIELD)?).varint()?;
     let less = (less >> 1) as i64 ^ -((less & 1) as i64);
@@ -50,7 +50,7 @@ pub(crate) fn set_dropped(fields: &mut Fields, dropped: &[u64]) {
     }
 }
 
-/// What a copy of the commit says as well.
+/// The fields that a copy of the commit takes over.
 pub(crate) fn copied(commit: &Commit) -> Fields {
     let mut fields = Fields::default();
     if let Some(in_use) = commit.in_use_micros() {
@@ -59,7 +59,7 @@ pub(crate) fn copied(commit: &Commit) -> Fields {
     fields
 }
 
-/// Whether the fields of a commit of this id decode.
+/// Returns whether the fields of a commit of this id decode.
 pub(crate) fn is_sound(fields: &Fields, id: u64) -> bool {
     let in_use = fields.get(IN_USE_FIELD).is_none_or(|bytes| {
         let mut cursor = Cursor::new(bytes);
@@ -81,7 +81,7 @@ fn dropped(fields: &Fields) -> Option<Vec<u64>> {
     Some(ids)
 }
 
-/// What a policy is asked about a commit.
+/// Returns a commit as a policy is asked about it.
 pub(crate) fn version_of(commit: &Commit) -> Version {
     let in_use = commit.in_use_micros();
     version(commit.depth, commit.time_micros, in_use, commit.label.as_deref(), &commit.roots)

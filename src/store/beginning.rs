@@ -1,4 +1,4 @@
-//! What an opening finds before it looks at the log: a manifest, or a place where a store can be begun.
+//! The beginning of an opening: it finds a manifest, or a place where a store can be begun.
 
 use std::io;
 
@@ -20,7 +20,7 @@ pub(super) fn read_manifest(directory: &Directory) -> Result<Option<(Manifest, S
     Ok(Some((found.manifest, found.slots)))
 }
 
-/// Whether there is a manifest.
+/// Returns whether there is a manifest.
 pub(super) fn has_manifest(directory: &Directory) -> Result<bool> {
     match directory.storage.open(MANIFEST) {
         Ok(_) => Ok(true),

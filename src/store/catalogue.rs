@@ -25,7 +25,7 @@ pub(crate) struct Catalogue {
     is_complete: bool,
 }
 
-/// What a catalogue knows of an id.
+/// A catalogue's knowledge of an id.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Listed {
     /// It is kept, and lies here.
@@ -50,7 +50,7 @@ impl Catalogue {
         Self { is_complete: true, ..Self::up_to(floor, kept) }
     }
 
-    /// What is known of a commit.
+    /// Returns what is known of a commit.
     pub(crate) fn look(&self, id: u64) -> Listed {
         match self.kept.get(&id) {
             Some(&address) => Listed::Kept(CommitRef { id, address }),
@@ -74,7 +74,7 @@ impl Catalogue {
         }
     }
 
-    /// Whether all that is kept is listed.
+    /// Returns whether all that is kept is listed.
     pub(crate) fn is_complete(&self) -> bool {
         self.is_complete
     }
@@ -103,7 +103,7 @@ impl Catalogue {
         }
     }
 
-    /// What a manifest says: the commits up to the floor.
+    /// Returns the part that a manifest says: the commits up to the floor.
     pub(crate) fn for_manifest(&self) -> Self {
         let kept = self.kept.range(..=self.floor).map(|(&id, &address)| (id, address)).collect();
         Self { floor: self.floor, kept, is_complete: false }
@@ -141,12 +141,12 @@ impl Catalogue {
         self.floor
     }
 
-    /// Whether nothing was ever dropped.
+    /// Returns whether nothing was ever dropped.
     pub(crate) fn is_trivial(&self) -> bool {
         self.floor == 0
     }
 
-    /// Whether the floor lies below this id, where it has to be.
+    /// Returns whether the floor lies below this id, where it has to be.
     pub(crate) fn is_below(&self, id: u64) -> bool {
         self.floor < id
     }

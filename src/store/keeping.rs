@@ -86,7 +86,7 @@ impl Store {
 
 /// What a policy says of the commits there are.
 pub(crate) struct Plan {
-    /// How often the list of what is kept had been replaced when they were listed.
+    /// Number of times that the list of kept checkpoints had been replaced when these were listed.
     changes: u64,
     /// Ascending by id.
     commits: Vec<Commit>,
@@ -107,7 +107,7 @@ impl Plan {
         dropped.map(|(commit, _)| commit.id).collect()
     }
 
-    /// What is kept afterwards.
+    /// The checkpoints kept afterwards.
     fn catalogue(&self, before: &Catalogue) -> Catalogue {
         let floor = self.commits.last().map_or(0, |newest| newest.id);
         if before.is_complete() {

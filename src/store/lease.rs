@@ -24,7 +24,7 @@ use crate::weaken;
 #[derive(Default)]
 pub(crate) struct Ledger {
     pub catalogue: Catalogue,
-    /// How often the catalogue was replaced.
+    /// Number of times that the catalogue was replaced.
     pub changes: u64,
     /// By id, with the number of leases.
     pins: BTreeMap<u64, (Arc<Commit>, u32)>,

@@ -387,12 +387,12 @@ impl Log {
         Ok(Walk { holder: &self.walking, _guard: guard })
     }
 
-    /// Whether the policy of the options is applied with each commit.
+    /// Returns whether the policy of the options is applied with each commit.
     pub(crate) fn is_thinned(&self) -> bool {
         self.is_thinned
     }
 
-    /// Whether it dropped something when the log was opened.
+    /// Returns whether it dropped something when the log was opened.
     pub(crate) fn owes_space(&self) -> bool {
         self.owes_space
     }

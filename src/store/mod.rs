@@ -92,7 +92,7 @@ const STATE: &str = "state";
 /// as a whole or not at all. What is restored loads node by node on first touch. All methods take `&self`; the store
 /// can be shared between threads, which take turns writing.
 ///
-/// What a call runs of the application's own (`Serialize`, `Drop`, a progress callback …) may read and restore from the same
+/// Code of the application's that a call runs (`Serialize`, `Drop`, a progress callback …) may read and restore from the same
 /// store. A call from there that would wait for the one that runs it is [`Error::Reentrant`]: of whatever writes, compacts
 /// or walks the files while a checkpoint is written or a state is demoted, and of whatever compacts or walks the files in a
 /// progress callback.
@@ -161,7 +161,7 @@ fn growth<T: DeserializeOwned>(stored: &Shape, asked: &Shape) -> Result<(Arc<Pla
     Ok((Arc::new(plan), opening::next_tag()?))
 }
 
-/// Whether a trial failed for something old that cannot be read: what was written from this place on must be readable.
+/// Returns whether a trial failed for something old that cannot be read: what was written from this place on must be readable.
 fn is_unreadable(tried: &Result<()>, (segment, offset): (u32, u64)) -> bool {
     match tried {
         Err(Error::Corrupt { segment: at, offset: here, .. }) => (*at, *here) < (segment, offset),
@@ -213,7 +213,7 @@ impl Store {
     ///
     /// # Panics
     ///
-    /// When the value's own `Serialize` panics: nothing is committed, and the store goes on.
+    /// Panics if the value's own `Serialize` panics: nothing is committed, and the store goes on.
     pub fn checkpoint<T: Persist>(&self, state: &T) -> Result<Checkpoint> {
         self.checkpoint_with(&[(STATE, state)], &CheckpointOptions::new())
     }

@@ -35,7 +35,7 @@ pub(crate) struct Opening {
     demoted: AtomicU64,
     /// Segment and offset of what was found damaged.
     damaged: Mutex<BTreeSet<(u32, u64)>>,
-    /// How often something new was found.
+    /// Number of new findings.
     damages: AtomicU64,
     /// Of leaves that were encoded; see there.
     pub(crate) rechecks: Arc<Rechecks>,
@@ -155,7 +155,7 @@ impl Opening {
         }
     }
 
-    /// How many damages were met so far.
+    /// Returns the number of damages met so far.
     pub(crate) fn damages(&self) -> u64 {
         self.damages.load(Ordering::Relaxed)
     }

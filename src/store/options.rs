@@ -57,7 +57,7 @@ pub struct Options {
     pub(crate) clock: Clock,
 }
 
-/// Where the times of checkpoints come from; `None`: the system.
+/// The source of the times of checkpoints; `None`: the system.
 #[derive(Clone, Default)]
 pub(crate) struct Clock(Option<Arc<dyn Fn() -> SystemTime + Send + Sync>>);
 

@@ -103,9 +103,9 @@ impl Trust for Reach {
 /// The damage that a writer heeded.
 #[derive(Default)]
 pub(crate) struct Doubts {
-    /// How many damages these were.
+    /// Number of these damages.
     heeded: u64,
-    /// Where the log ended then.
+    /// End of the log then.
     from: Option<Address>,
 }
 
@@ -121,7 +121,7 @@ impl Doubts {
         true
     }
 
-    /// What a flush may trust.
+    /// Returns the records that a flush may trust.
     pub(crate) fn trust(&self, reach: Option<&Arc<Reach>>) -> Option<Arc<dyn Trust>> {
         match self.from {
             None => reach.map(|reach| Arc::clone(reach) as Arc<dyn Trust>),

@@ -1,4 +1,4 @@
-//! Whether states are saved already.
+//! Finding out that states are saved already.
 
 use super::{Checkpoint, CheckpointId, Commit, Persist, Store};
 use crate::error::Result;
@@ -20,12 +20,12 @@ impl Store {
         is_all.then(|| Checkpoint::from(&*commit))
     }
 
-    /// Whether this is the newest checkpoint.
+    /// Returns whether this is the newest checkpoint.
     pub(crate) fn is_newest(&self, id: CheckpointId) -> bool {
         self.log.latest().is_some_and(|newest| newest.id == id.0)
     }
 
-    /// Whether a commit holds exactly this state under this name.
+    /// Returns whether a commit holds exactly this state under this name.
     fn holds(&self, commit: &Commit, name: &str, state: &dyn Persist) -> Result<bool> {
         let Some(root) = commit.roots.iter().find(|root| root.name == name) else { return Ok(false) };
         let (mut payload, mut refs) = (Vec::new(), Vec::new());

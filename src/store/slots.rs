@@ -39,7 +39,7 @@ const LEAST_CAPACITY: u32 = 4 << 10;
 const ADVICE: &str =
     "copy what is whole with `Store::salvage`, or restore the directory from a backup; nothing was changed";
 
-/// What the file holds, as far as this process knows.
+/// The content of the file, as far as this process knows.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Slots {
     /// Length of a slot; 0: the file is of version 1, which has none.
@@ -79,12 +79,12 @@ impl Refused {
     }
 }
 
-/// Whether the system refused for want of room.
+/// Returns whether the system refused for want of room.
 pub(crate) fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
-/// What lies where a slot should.
+/// The content of the place of a slot.
 enum Slot {
     /// A manifest, and the length of a slot.
     Whole(Box<Manifest>, u32),
@@ -204,7 +204,7 @@ pub(crate) fn read(directory: &Directory) -> Result<Option<Found>> {
 ///
 /// Those of [`read`].
 pub(crate) fn damage(directory: &Directory) -> Result<Vec<Error>> {
-    /// How often it is looked at before damage is believed.
+    /// Number of looks before damage is believed.
     const ATTEMPTS: u64 = 5;
     for attempt in 1.. {
         match read(directory) {
@@ -264,7 +264,7 @@ impl Slots {
         Self::replace_file(directory, manifest, &body).map_err(|refused| refused.error)
     }
 
-    /// Whether both slots hold the manifest.
+    /// Returns whether both slots hold the manifest.
     pub(crate) fn is_settled(&self) -> bool {
         self.stale.is_none()
     }

@@ -67,7 +67,7 @@ pub(crate) struct Writer {
     /// What the last mark found reachable.
     reach: Option<Arc<Reach>>,
     doubts: Doubts,
-    /// What a policy keeps, where one is applied with each commit.
+    /// The versions that a policy keeps, where one is applied with each commit.
     thinning: Option<Thinning>,
     clock: Clock,
 }
@@ -199,7 +199,7 @@ impl Writer {
         Some(Address::from_bits(first + u64::from(active.next_ordinal)))
     }
 
-    /// Where the next block will lie: segment and offset.
+    /// Returns the place of the next block: segment and offset.
     pub(crate) fn next_place(&self) -> (u32, u64) {
         let Some(active) = &self.active else { return (0, 0) };
         (active.segment.number(), u64::from(active.offset) + self.buffer.len() as u64)

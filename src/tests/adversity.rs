@@ -13,7 +13,7 @@ thread_local! {
     /// Calls of user code until one panics, and whether those of `Drop` count.
     pub(super) static FUSE: Cell<usize> = const { Cell::new(usize::MAX) };
     pub(super) static DROPS_BURN: Cell<bool> = const { Cell::new(false) };
-    /// What is done instead of panicking.
+    /// The act instead of a panic.
     pub(super) static ACT: Cell<Option<fn()>> = const { Cell::new(None) };
     /// Items that are alive, by number.
     pub(super) static LIVE: RefCell<BTreeSet<u64>> = const { RefCell::new(BTreeSet::new()) };

@@ -38,7 +38,7 @@ use Step::{Compact, Demote, Drop, Kill, Reopen, Sync, Write};
 const BUFFERED: Durability = Durability::Buffered;
 const SYNC: Durability = Durability::Sync;
 
-/// What the policy of a store that has one keeps.
+/// The checkpoints that the policy of a store keeps, if it has one.
 const KEPT: usize = 3;
 
 type Contents = BTreeMap<CheckpointId, World>;
@@ -55,7 +55,7 @@ struct Played {
     disk: SimStorage,
     options: Options,
     epochs: Vec<Epoch>,
-    /// How many segments compaction rewrote or removed.
+    /// Number of segments that compaction rewrote or removed.
     compacted: u64,
 }
 

@@ -74,7 +74,7 @@ fn alone() -> Option<PathBuf> {
     std::env::var_os(DIR).map(PathBuf::from)
 }
 
-/// What a process that is killed now leaves, opened.
+/// Opens a copy of the files as a process that is killed now leaves them.
 fn after_a_kill(path: &Path, to: &Path) -> Store {
     std::fs::create_dir(to).unwrap();
     for entry in std::fs::read_dir(path).unwrap() {

@@ -369,7 +369,7 @@ fn idle_restarts_push_nothing_out() {
     assert_eq!(lengths(&store), [2, 3, 4, 5, 6, 7, 8, 9, 10, 0]);
 }
 
-/// What a checkpointer of this state does when it is first triggered: the id it answers with, and what was written.
+/// The first answer of a checkpointer of this state: the id, and what was written.
 fn first_saved<T>(store: &Arc<Store>, value: T) -> (u64, u64)
 where
     T: serde::Serialize + serde::de::DeserializeOwned + Clone + Send + Sync + 'static,

@@ -1,4 +1,4 @@
-//! What user code may do at every call beside panicking: let the only other holder of the nodes go, with and without a panic
+//! Acts of user code at every call beside panicking: it lets the only other holder of the nodes go, with and without a panic
 //! in whatever is called next (`Drop` above all), and use another version that shares them.
 //!
 //! This is where a reference that is given back too early shows: the nodes that a change copies are freed in its midst.

@@ -43,7 +43,7 @@ fn options() -> Options {
     Options::new().segment_bytes(4 << 10).block_bytes(256).compression(Compression::None).compact_below(0.9)
 }
 
-/// What was told to somebody.
+/// Facts that somebody was told.
 #[derive(Clone, Default)]
 struct Known {
     /// Every checkpoint that was acknowledged, and its tick.
@@ -112,7 +112,7 @@ struct Life {
     points: Vec<CrashPoint>,
     /// By the number of operations from which on it was known; ascending.
     known: Vec<(u64, Known)>,
-    /// How many segments compaction rewrote or removed.
+    /// Number of segments that compaction rewrote or removed.
     compacted: u64,
 }
 

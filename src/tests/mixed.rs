@@ -77,7 +77,7 @@ fn life() -> (Vec<Moment>, Model) {
     (moments, all)
 }
 
-/// What is found in a mixture of the files of two moments.
+/// The findings in a mixture of the files of two moments.
 #[derive(Clone, Copy, PartialEq, Debug)]
 enum Found {
     /// All that the newer moment held, and nothing that neither did.

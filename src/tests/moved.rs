@@ -43,7 +43,7 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// What a process that is killed now leaves, opened.
+/// Opens a copy of the files as a process that is killed now leaves them.
 fn after_a_kill(path: &Path, to: &Path) -> Store {
     copy(path, to);
     options().open(to).unwrap()
@@ -65,7 +65,7 @@ fn run_alone(test: &str) {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// Where the other process is to work; `None` in the first one.
+/// The directory that the other process is to work in; `None` in the first one.
 fn alone() -> Option<PathBuf> {
     std::env::var_os(DIR).map(PathBuf::from)
 }

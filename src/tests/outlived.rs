@@ -31,7 +31,7 @@ fn begun(storage: &Arc<dyn Storage>) -> (Store, World) {
     (store, world)
 }
 
-/// What others do with the store meanwhile: nothing of what was there stays where it was.
+/// Works with the store as others might meanwhile: nothing of what was there stays where it was.
 fn overturn(storage: &Arc<dyn Storage>) -> Store {
     let store = open(storage);
     let (mut other, mut noise) = (World::default(), Noise(8));

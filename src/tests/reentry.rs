@@ -34,7 +34,7 @@ fn store() -> Arc<Store> {
     Arc::new(Store::options().open_storage(Arc::new(MemoryStorage::new())).unwrap())
 }
 
-/// What user code does when it is called, and is told where.
+/// An act of user code, which is told where it is called.
 type Deed = Rc<dyn Fn(&'static str)>;
 
 thread_local! {

@@ -94,7 +94,7 @@ impl Clone for Key {
 /// Lengths of which every shape comes about: no tree, one leaf and its edges, several levels.
 const LENGTHS: [u32; 9] = [0, 1, 2, 7, 9, 40, 65, 200, 1500];
 
-/// What is done to a vector of `n` items, and how many clones it asks for.
+/// An operation on a vector of `n` items, and the number of clones it asks for.
 type VectorOp<const W: usize> = (&'static str, fn(usize) -> usize, fn(&mut Vector<Item<W>>));
 
 fn none(_: usize) -> usize {
@@ -373,7 +373,7 @@ fn a_hash_set_that_nobody_shares_is_changed_in_place() {
 
 type Sorted<const W: usize> = OrdMap<Key, Item<W>>;
 
-/// What is done to an ordered map of keys `0, 2 .. 2 n`, and how many separators it may make.
+/// An operation on an ordered map of keys `0, 2 .. 2 n`, and the number of separators it may make.
 type OrdOp<const W: usize> = (&'static str, fn(usize) -> usize, fn(&mut Sorted<W>));
 
 fn pairs<const W: usize>(keys: impl Iterator<Item = u32>) -> Sorted<W> {

@@ -209,7 +209,7 @@ impl<T: fmt::Debug> fmt::Debug for Iter<'_, T> {
     }
 }
 
-/// What an iterator hands out, as a list.
+/// The items that an iterator hands out, as a list.
 struct Listed<F>(F);
 
 impl<I: Iterator<Item: fmt::Debug>, F: Fn() -> I> fmt::Debug for Listed<F> {

@@ -22,7 +22,7 @@ const BESIDE: usize = 2;
 /// The openings that the branches at a seam belong to.
 pub(super) struct Seam<'a, T> {
     source: Option<&'a Arc<Source<T, Counts>>>,
-    /// Whether they are more than one: then moving children between branches may have to load them.
+    /// True if they are more than one: then moving children between branches may have to load them.
     pub(super) is_mixed: bool,
 }
 

@@ -106,7 +106,7 @@ pub(crate) struct Save {
     /// Does not change while the sink is borrowed for this flush.
     trust: Option<Arc<dyn Trust>>,
     rechecks: Option<Arc<Rechecks>>,
-    /// How many collections around each other are being flushed.
+    /// Number of collections, one in another, that are being flushed.
     flushing: Cell<u32>,
     pool: RefCell<Vec<Buffers>>,
     /// Collections load and encode their items instead of flushing.
@@ -170,7 +170,7 @@ impl Save {
         Self { sink, trust, rechecks, flushing, pool: RefCell::default(), trial, depth }
     }
 
-    /// What is remembered of leaves that were encoded. Nothing without debug assertions.
+    /// Returns the memory of leaves that were encoded; `None` without debug assertions.
     #[inline]
     pub(crate) fn rechecks(&self) -> Option<&Arc<Rechecks>> {
         if RECHECKED { self.rechecks.as_ref() } else { None }
@@ -200,7 +200,7 @@ impl Save {
         self.trust.as_ref().is_none_or(|trust| trust.holds(address))
     }
 
-    /// Whether that record will also do for a node that is in memory; see [`Trust::suffices`].
+    /// Returns whether that record will also do for a node that is in memory; see [`Trust::suffices`].
     #[inline]
     pub(crate) fn suffices(&self, address: Address) -> bool {
         self.trust.as_ref().is_none_or(|trust| trust.suffices(address))

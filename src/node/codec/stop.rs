@@ -47,7 +47,7 @@ per_thread!(
 /// Calls what makes values, and tells the fields that they could not be made without: serde tells it where it asks for an
 /// error, and nobody afterwards.
 pub(super) fn missed_during<R>(call: impl FnOnce() -> R) -> (R, Vec<&'static str>) {
-    /// What a call that this one is part of has missed. Put back also when the call panics.
+    /// The fields that an outer call has missed. Put back also when the call panics.
     struct Outer(Vec<&'static str>);
     impl Drop for Outer {
         fn drop(&mut self) {

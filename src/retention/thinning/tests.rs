@@ -66,7 +66,7 @@ fn kept(policy: &Retention, versions: &[Version]) -> Vec<u64> {
     versions.iter().zip(kept).filter(|(_, kept)| *kept).map(|(version, _)| version.number).collect()
 }
 
-/// What `keep_within(reach)` would keep if its reach were `reach`, by clocks that are right.
+/// The versions that `keep_within(reach)` would keep by clocks that are right.
 fn within(times: &[Nanos], reach: Nanos) -> Vec<u64> {
     let newest = times[times.len() - 1];
     (0..times.len() as u64).filter(|&n| times[n as usize] >= newest - reach).collect()

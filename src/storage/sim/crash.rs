@@ -38,7 +38,7 @@ impl Part {
         }
     }
 
-    /// Whether a sync of the directory lands it.
+    /// Returns whether a sync of the directory lands it.
     pub fn is_entry(&self) -> bool {
         matches!(self, Self::Names { .. })
     }
@@ -107,7 +107,7 @@ impl CrashPoint {
         Self { operation, durable, names, pending }
     }
 
-    /// How many operations there had been, on this disk.
+    /// Number of operations so far on this disk.
     pub fn operation(&self) -> u64 {
         self.operation
     }

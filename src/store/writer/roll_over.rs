@@ -1,4 +1,4 @@
-//! Where the writer replaces the manifest: at its first write, at the end of a segment, and whenever others ask for it.
+//! Replacing the manifest: at the writer's first write, at the end of a segment, and whenever others ask for it.
 
 use std::io;
 

@@ -233,7 +233,7 @@ fn put(storage: &MemoryStorage, name: &str, bytes: &[u8]) {
     storage.create(name, 0).unwrap().write_all_at(bytes, 0).unwrap();
 }
 
-/// What a store holds is everything that was committed up to then, or it is refused and nothing is changed; which.
+/// Makes sure that a store holds everything that was committed up to then, or is refused with nothing changed; tells which.
 fn all_or_refused(storage: &MemoryStorage, model: &Model, what: &str) -> bool {
     let files = |storage: &MemoryStorage| {
         let names: std::collections::BTreeSet<_> = storage.list().unwrap().into_iter().collect();
