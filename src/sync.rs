@@ -43,26 +43,32 @@ pub(crate) use per_thread;
 /// his own: it takes address space, and memory only as far as it is used.
 pub(crate) const RESERVED_STACK_BYTES: usize = 64 << 20;
 
-/// Calls user code whose panic must go no further; what it said, if it did. The panic hook has reported it.
-///
-/// The payload is forgotten: it is the user's as well, and its own `Drop` may panic.
+/// Calls user code whose panic must go no further; returns what it said, if it panicked. The panic hook has reported it.
 pub(crate) fn caught<R>(call: impl FnOnce() -> R) -> Result<R, String> {
     catch_unwind(AssertUnwindSafe(call)).map_err(message_of)
 }
 
-/// Returns the message of a panic, of which nothing is dropped. See [`caught`].
+/// Returns the message of a panic.
+///
+/// A payload that is no text is forgotten, not dropped: it is the user's as well, and its own `Drop` may panic.
 pub(crate) fn message_of(panic: Box<dyn Any + Send>) -> String {
-    let text = panic.downcast_ref::<&str>().copied();
-    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    let message = text.unwrap_or("(no message)").to_owned();
-    std::mem::forget(panic);
-    message
+    let panic = match panic.downcast::<&str>() {
+        Ok(text) => return String::from(*text),
+        Err(panic) => panic,
+    };
+    match panic.downcast::<String>() {
+        Ok(text) => *text,
+        Err(panic) => {
+            std::mem::forget(panic);
+            String::from("(no message)")
+        }
+    }
 }
 
 /// Waits for a thread to end. Its panic was reported.
 pub(crate) fn join(thread: JoinHandle) {
     if let Err(panic) = thread.join() {
-        std::mem::forget(panic);
+        message_of(panic);
     }
 }
 
