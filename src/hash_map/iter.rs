@@ -4,7 +4,7 @@ use std::fmt;
 use std::iter::FusedIterator;
 
 use super::node::Prefix;
-use super::order::{LeafOrder, Ties};
+use super::order::{FEW, LeafOrder, Ties};
 use crate::error::Result;
 use crate::node::{IntoLeaves, LeafMut, Leaves, LeavesMut, NodeRef, TakenLeaf, loaded};
 
@@ -39,9 +39,24 @@ impl<'a, K, V> Entries<'a, K, V> {
             if let Some(index) = self.order.next() {
                 return Ok(self.leaf.get(index));
             }
-            let Some(leaf) = self.leaves.try_next()? else { return Ok(None) };
-            (self.leaf, self.order) = (leaf.items(true), LeafOrder::of(leaf, self.ties));
+            if !self.try_enter()? {
+                return Ok(None);
+            }
         }
+    }
+
+    /// Goes on to the next leaf, if there is one.
+    fn try_enter(&mut self) -> Result<bool> {
+        let Some(leaf) = self.leaves.try_next()? else { return Ok(false) };
+        self.leaf = leaf.items(true);
+        self.order.enter(leaf, self.ties);
+        Ok(true)
+    }
+
+    /// The next entry of the leaf at hand, where it is the ordinary case.
+    #[inline]
+    fn next_in_slot(&mut self) -> Option<&'a (K, V)> {
+        self.order.next_in_slot().and_then(|index| self.leaf.get(index))
     }
 }
 
@@ -50,8 +65,8 @@ impl<'a, K, V> Iterator for Entries<'a, K, V> {
 
     #[inline]
     fn next(&mut self) -> Option<&'a (K, V)> {
-        match self.order.next() {
-            Some(index) => self.leaf.get(index),
+        match self.next_in_slot() {
+            Some(entry) => Some(entry),
             None => loaded(self.try_next()),
         }
     }
@@ -60,13 +75,36 @@ impl<'a, K, V> Iterator for Entries<'a, K, V> {
 /// Entries of a [`HashMap`](super::HashMap), in an order that its contents and its hasher decide. See
 /// [`HashMap::iter`](super::HashMap::iter).
 pub struct Iter<'a, K, V> {
-    pub(super) entries: Entries<'a, K, V>,
-    pub(super) left: usize,
+    entries: Entries<'a, K, V>,
+    /// The number of entries behind the leaf at hand.
+    behind: usize,
+}
+
+impl<'a, K, V> Iter<'a, K, V> {
+    /// The entries of a map that has `len` of them.
+    pub(super) fn new(entries: Entries<'a, K, V>, len: usize) -> Self {
+        Self { entries, behind: len }
+    }
+
+    /// The next entry, where it is in another leaf, or in no slot of the leaf at hand.
+    #[inline(never)]
+    fn next_behind(&mut self) -> Option<(&'a K, &'a V)> {
+        loop {
+            if let Some(index) = self.entries.order.next() {
+                let (key, value) = self.entries.leaf.get(index)?;
+                return Some((key, value));
+            }
+            if !loaded(self.entries.try_enter().map(Some))? {
+                return None;
+            }
+            self.behind = self.behind.saturating_sub(self.entries.leaf.len());
+        }
+    }
 }
 
 impl<K, V> Clone for Iter<'_, K, V> {
     fn clone(&self) -> Self {
-        Self { entries: self.entries.clone(), left: self.left }
+        Self { entries: self.entries.clone(), behind: self.behind }
     }
 }
 
@@ -75,13 +113,15 @@ impl<'a, K, V> Iterator for Iter<'a, K, V> {
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        let (key, value) = self.entries.next()?;
-        self.left = self.left.saturating_sub(1);
-        Some((key, value))
+        match self.entries.next_in_slot() {
+            Some((key, value)) => Some((key, value)),
+            None => self.next_behind(),
+        }
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        (self.left, Some(self.left))
+        let left = self.behind + self.entries.order.len();
+        (left, Some(left))
     }
 }
 
@@ -124,7 +164,7 @@ impl<'a, K: Clone, V: Clone> IterMut<'a, K, V> {
     }
 
     fn enter(&mut self, leaf: LeafMut<'a, (K, V)>) {
-        self.order = LeafOrder::of(leaf.as_ref(), self.ties);
+        self.order.enter(leaf.as_ref(), self.ties);
         self.leaf.clear();
         self.leaf.extend(leaf.into_items_mut(true).iter_mut().map(Some));
     }
@@ -175,10 +215,19 @@ impl<K, V> IntoIter<K, V> {
     }
 
     fn enter(&mut self, mut leaf: TakenLeaf<(K, V), Prefix>) {
-        self.order = leaf.as_ref().map_or(LeafOrder::NONE, |leaf| LeafOrder::of(leaf, self.ties));
+        if let Some(leaf) = leaf.as_ref() {
+            self.order.enter(leaf, self.ties);
+        }
         if let TakenLeaf::Owned(leaf) = &mut leaf {
             let items = leaf.as_mut().into_items_mut(true);
-            let mut places = vec![0; items.len()];
+            let (mut few, mut many) = ([0; FEW], Vec::new());
+            let places = match few.get_mut(..items.len()) {
+                Some(places) => places,
+                None => {
+                    many.resize(items.len(), 0);
+                    &mut many[..]
+                }
+            };
             self.order.by_ref().zip((0..items.len()).rev()).for_each(|(index, place)| places[index] = place);
             for index in 0..items.len() {
                 while places[index] != index {

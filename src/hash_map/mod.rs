@@ -167,7 +167,7 @@ impl<K, V, S> HashMap<K, V, S> {
     /// assert_eq!(map.iter().map(|(key, value)| key * value).sum::<i32>(), 50);
     /// ```
     pub fn iter(&self) -> Iter<'_, K, V> {
-        Iter { entries: self.entries_below(self.root()), left: self.len }
+        Iter::new(self.entries_below(self.root()), self.len)
     }
 
     /// Walks over all entries of a map that may be only partly loaded. **O(n)** for all.

@@ -6,28 +6,42 @@
 //! keys that every map has in common. That one is made where `K: Hash` is known ([`KeyHash`]), so iteration asks for no
 //! bound, and it runs for entries of equal tags alone.
 
+use std::cmp::Reverse;
 use std::hash::{BuildHasher, Hash, Hasher};
 
 use super::hasher::{SeededHasher, SeededState};
 use crate::node::{KeyHash, LeafRef};
 
-/// Entries of an ordinary leaf; a larger one holds keys whose hashes are equal in all bits.
-const FEW: usize = 32;
+/// Entries of an ordinary leaf; a larger one holds keys whose hashes are equal in all bits, or comes from a store whose leaves
+/// were larger.
+pub(super) const FEW: usize = 32;
+
+/// Slots that a leaf's entries are sorted into, one for each bit of a word.
+const SLOTS: usize = u64::BITS as usize;
 
 /// The hash that orders entries of equal tags.
 pub(super) struct TieHasher(SeededHasher);
 
 impl Default for TieHasher {
     fn default() -> Self {
-        Self(SeededState::new(0).build_hasher())
+        const FOR_ALL: SeededState = SeededState::new(0);
+        Self(FOR_ALL.build_hasher())
     }
 }
 
-impl Hasher for TieHasher {
-    fn write(&mut self, bytes: &[u8]) {
-        self.0.write(bytes);
-    }
+macro_rules! forward {
+    ($($write:ident: $type:ty),+) => {
+        $(#[inline]
+        fn $write(&mut self, value: $type) {
+            self.0.$write(value);
+        })+
+    };
+}
 
+impl Hasher for TieHasher {
+    forward!(write: &[u8], write_u8: u8, write_u16: u16, write_u32: u32, write_u64: u64, write_u128: u128, write_usize: usize);
+
+    #[inline]
     fn finish(&self) -> u64 {
         self.0.finish()
     }
@@ -44,48 +58,148 @@ pub(super) fn ties_of<K: Hash>() -> Ties<K> {
 /// The positions of a leaf's entries in the order of iteration, as far as they are to come.
 #[derive(Clone)]
 pub(super) struct LeafOrder {
-    few: [u8; FEW],
-    /// All of them, where they are more.
+    /// The position of the entry in each slot that is in `taken`; behind the slots, of those that found no slot.
+    positions: [u8; SLOTS + FEW],
+    /// Slots with entries to come, a bit each.
+    taken: u64,
+    /// Entries to come that found no slot, a bit each.
+    overflow: u32,
+    /// Positions of a large leaf's entries to come, the next one last.
     many: Vec<u32>,
-    next: usize,
-    len: usize,
 }
 
 impl LeafOrder {
-    pub(super) const NONE: Self = Self { few: [0; FEW], many: Vec::new(), next: 0, len: 0 };
+    pub(super) const NONE: Self =
+        Self { positions: [0; SLOTS + FEW], taken: 0, overflow: 0, many: Vec::new() };
 
     /// The order of the entries of a leaf.
     pub(super) fn of<K, V>(leaf: LeafRef<'_, (K, V)>, ties: Ties<K>) -> Self {
-        let (entries, tags) = (leaf.items(true), leaf.tags());
-        let mut order = Self { len: entries.len(), ..Self::NONE };
-        let tie = |index: usize| ties.map_or(0, |ties| ties.of(&entries[index].0));
-        if entries.len() > FEW {
-            order.many = (0..entries.len() as u32).collect();
-            order.many.sort_by_cached_key(|&index| (tags[index as usize], tie(index as usize)));
-            return order;
-        }
-        // Each entry goes to the place of its rank, which is how many tags are below its own: 32 comparisons at once.
-        let mut group = [u8::MAX; FEW];
-        group[..tags.len()].copy_from_slice(tags);
-        let (mut taken, mut has_ties) = (0u32, false);
-        for (index, &tag) in tags.iter().enumerate() {
-            let mut rank = group.iter().map(|&other| u8::from(other < tag)).sum::<u8>();
-            while taken & 1 << rank != 0 {
-                (rank, has_ties) = (rank + 1, true);
-            }
-            taken |= 1 << rank;
-            order.few[usize::from(rank)] = index as u8;
-        }
-        if has_ties {
-            let places = &mut order.few[..tags.len()];
-            for tied in places.chunk_by_mut(|&one, &two| tags[usize::from(one)] == tags[usize::from(two)]) {
-                if tied.len() > 1 {
-                    tied.sort_by_cached_key(|&index| tie(usize::from(index)));
-                }
-            }
-        }
+        let mut order = Self::NONE;
+        order.enter(leaf, ties);
         order
     }
+
+    /// Goes on to another leaf. What was to come of the one before is forgotten.
+    ///
+    /// An entry's slot is the upper 6 bits of its tag, so slots are in the order of tags. Most entries are alone in theirs.
+    #[inline]
+    pub(super) fn enter<K, V>(&mut self, leaf: LeafRef<'_, (K, V)>, ties: Ties<K>) {
+        let tags = leaf.tags();
+        (self.taken, self.overflow) = (0, 0);
+        self.many.clear();
+        if tags.len() > FEW {
+            return self.enter_many(leaf, ties);
+        }
+        let (mut taken, mut homeless) = (0u64, 0u32);
+        for (position, &tag) in tags.iter().enumerate() {
+            let slot = slot_of(tag);
+            if taken & 1 << slot != 0 {
+                homeless |= 1 << position;
+            } else {
+                taken |= 1 << slot;
+                self.positions[slot] = position as u8;
+            }
+        }
+        self.taken = taken;
+        if homeless != 0 {
+            self.house(homeless, leaf, ties);
+        }
+    }
+
+    /// Places entries whose slots are taken. Where one asks for a taken slot, the lesser entry has it, and the other one asks
+    /// for the next slot: so entries end up sorted (an ordered hash table, Amble and Knuth, 1974).
+    fn house<K, V>(&mut self, mut homeless: u32, leaf: LeafRef<'_, (K, V)>, ties: Ties<K>) {
+        let tags = leaf.first_tags();
+        let mut taken = self.taken;
+        while homeless != 0 {
+            let mut position = homeless.trailing_zeros() as usize % FEW;
+            let mut tag = tags[position];
+            let mut slot = slot_of(tag);
+            while slot < SLOTS && taken & 1 << slot != 0 {
+                let there = usize::from(self.positions[slot]) % FEW;
+                let tag_there = tags[there];
+                if tag < tag_there || tag == tag_there && is_less_of_tied(leaf, ties, position, there) {
+                    self.positions[slot] = position as u8;
+                    (position, tag) = (there, tag_there);
+                }
+                slot += 1;
+            }
+            if slot < SLOTS {
+                self.positions[slot] = position as u8;
+                taken |= 1 << slot;
+            } else {
+                self.place_behind(position, leaf, ties);
+            }
+            homeless &= homeless - 1;
+        }
+        self.taken = taken;
+    }
+
+    /// Sorts an entry in among those that found no slot. They are behind all that did.
+    #[cold]
+    fn place_behind<K, V>(&mut self, position: usize, leaf: LeafRef<'_, (K, V)>, ties: Ties<K>) {
+        let tags = leaf.first_tags();
+        let is_less = |one: usize, two: usize| {
+            tags[one] < tags[two] || tags[one] == tags[two] && is_less_of_tied(leaf, ties, one, two)
+        };
+        let mut place = SLOTS + self.overflow.count_ones() as usize;
+        while place > SLOTS && is_less(position, self.positions[place - 1].into()) {
+            self.positions[place] = self.positions[place - 1];
+            place -= 1;
+        }
+        self.positions[place] = position as u8;
+        self.overflow = self.overflow << 1 | 1;
+    }
+
+    #[cold]
+    fn enter_many<K, V>(&mut self, leaf: LeafRef<'_, (K, V)>, ties: Ties<K>) {
+        let (entries, tags) = (leaf.items(true), leaf.tags());
+        let order_of = |position: u32| {
+            let position = position as usize;
+            (tags[position], ties.map_or(0, |ties| ties.of(&entries[position].0)))
+        };
+        self.many.extend(0..entries.len() as u32);
+        self.many.sort_by_cached_key(|&position| Reverse(order_of(position)));
+    }
+
+    /// The next position that is in a slot.
+    #[inline]
+    pub(super) fn next_in_slot(&mut self) -> Option<usize> {
+        let slot = self.taken.trailing_zeros() as usize;
+        if slot == SLOTS {
+            return None;
+        }
+        self.taken &= self.taken - 1;
+        Some(self.positions[slot].into())
+    }
+
+    /// The number of positions to come.
+    pub(super) fn len(&self) -> usize {
+        (self.taken.count_ones() + self.overflow.count_ones()) as usize + self.many.len()
+    }
+
+    /// The next position where no slot has one.
+    #[inline(never)]
+    fn next_of_others(&mut self) -> Option<usize> {
+        if self.overflow == 0 {
+            return self.many.pop().map(|position| position as usize);
+        }
+        let place = SLOTS + self.overflow.trailing_zeros() as usize;
+        self.overflow &= self.overflow - 1;
+        Some(self.positions[place].into())
+    }
+}
+
+#[inline]
+fn slot_of(tag: u8) -> usize {
+    usize::from(tag >> 2)
+}
+
+/// Whether the first of two entries of equal tags is to be met first.
+#[cold]
+fn is_less_of_tied<K, V>(leaf: LeafRef<'_, (K, V)>, ties: Ties<K>, one: usize, two: usize) -> bool {
+    let entries = leaf.items(true);
+    ties.is_some_and(|ties| ties.of(&entries[one].0) < ties.of(&entries[two].0))
 }
 
 impl Iterator for LeafOrder {
@@ -93,15 +207,10 @@ impl Iterator for LeafOrder {
 
     #[inline]
     fn next(&mut self) -> Option<usize> {
-        if self.next == self.len {
-            return None;
-        }
-        let index = if self.many.is_empty() {
-            usize::from(self.few[self.next % FEW])
-        } else {
-            self.many[self.next] as usize
-        };
-        self.next += 1;
-        Some(index)
+        self.next_in_slot().or_else(|| self.next_of_others())
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.len(), Some(self.len()))
     }
 }

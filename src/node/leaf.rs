@@ -129,6 +129,16 @@ impl<'a, T> LeafRef<'a, T> {
         unsafe { std::slice::from_raw_parts(tags_ptr(self.head), self.len()) }
     }
 
+    /// The tags of the first items, and behind them whatever was there before (tagged leaves).
+    #[inline]
+    pub(crate) fn first_tags(self) -> &'a [u8; GROUP] {
+        if self.capacity() == 0 {
+            return &[0; GROUP];
+        }
+        // SAFETY: the tag area follows the head, is padded to whole groups, and all of it is initialised.
+        unsafe { &*tags_ptr(self.head).cast::<[u8; GROUP]>() }
+    }
+
     /// Bytes of the allocation.
     pub(crate) fn allocated_bytes(self, tagged: bool) -> usize {
         layout::<T>(self.capacity(), tagged).size()

@@ -25,6 +25,7 @@ mod migrate;
 mod mixed;
 mod moved;
 mod ord_map;
+mod order;
 mod outlived;
 mod peers;
 mod power;
