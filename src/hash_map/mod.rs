@@ -19,7 +19,7 @@ use std::hash::{BuildHasher, Hash};
 pub use diff::{Diff, DiffItem};
 pub use entry::{Entry, OccupiedEntry, VacantEntry};
 pub use extract::ExtractIf;
-pub use hasher::{SeededHasher, SeededState, StableBuildHasher};
+pub use hasher::{SeedAccess, SeededHasher, SeededState, StableBuildHasher};
 pub use iter::{IntoIter, IntoKeys, IntoValues, Iter, IterMut, Keys, TryIter, Values, ValuesMut};
 
 pub(crate) use iter::Entries;
@@ -82,6 +82,8 @@ impl<K, V> HashMap<K, V> {
     }
 
     /// Makes an empty map with a seed of your choice, for results that are the same in every process. **O(1)**.
+    ///
+    /// Whoever knows the seed can make keys that collide.
     ///
     /// ```
     /// use perennial::HashMap;

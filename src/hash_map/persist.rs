@@ -1,7 +1,7 @@
 //! Checkpointing and serde of the hash map, and the part of it that the hash set shares.
 //!
 //! What a record holds of a map, beside the address of its root node: number of entries, leaf capacity, seed (8
-//! bytes), name of the hash algorithm.
+//! bytes), name of the hash algorithm (of the map's own: the present one or the former).
 
 use std::fmt;
 use std::hash::{BuildHasher, Hash};
@@ -14,7 +14,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::node::{self, MapNode, Prefix, ROOT, Tree};
 use super::order::ties_of;
-use super::{HashMap, StableBuildHasher};
+use super::{HashMap, SeedAccess, StableBuildHasher};
 use crate::error::{Error, Result};
 use crate::node::codec::{self, Collection, Save, varint};
 use crate::node::{Address, Backing, Chain, Demote, Demotion, Place, Source, flush, load};
@@ -30,8 +30,8 @@ where
     let mut meta = Vec::with_capacity(32);
     varint::push(&mut meta, map.len as u64);
     varint::push(&mut meta, u64::from(map.leaf_capacity));
-    meta.extend(map.hash_builder.seed().to_le_bytes());
-    meta.extend(S::ALGORITHM.as_bytes());
+    meta.extend(map.hash_builder.seed(SeedAccess::OF_STORE).to_le_bytes());
+    meta.extend(map.hash_builder.algorithm().as_bytes());
     Ok(codec::Root::of_tree(address, meta))
 }
 
@@ -103,7 +103,8 @@ where
     let (seed, algorithm) =
         meta.split_first_chunk().ok_or_else(|| bad("the root of the map is cut short"))?;
     let rebuilds = backing.rebuilds();
-    if algorithm != S::ALGORITHM.as_bytes() && !rebuilds {
+    let is_former = S::FORMER_ALGORITHM.is_some_and(|former| algorithm == former.as_bytes());
+    if algorithm != S::ALGORITHM.as_bytes() && !is_former && !rebuilds {
         let address = root.addresses[0].unwrap_or(Address::from_bits(0));
         return Err(Error::HashChanged { type_name: std::any::type_name::<K>(), address });
     }
@@ -116,11 +117,15 @@ where
     let tree = match root.addresses[0] {
         None => Tree::empty(),
         Some(address) => {
-            let decode = if rebuilds { load_anywhere::<K, V, S> } else { load_node::<K, V, S> };
+            let decode = match is_former {
+                _ if rebuilds => load_anywhere::<K, V, S>,
+                true => load_node::<K, V, S, true>,
+                false => load_node::<K, V, S, false>,
+            };
             Tree::lazy(Arc::new(Source { backing: Arc::clone(backing), context: seed, decode }), address)
         }
     };
-    let hash_builder = S::from_seed(seed);
+    let hash_builder = if is_former { S::from_former_seed(seed) } else { S::from_seed(seed) };
     let found = HashMap { tree, len: len as usize, leaf_capacity, hash_builder, ties: ties_of() };
     if !rebuilds {
         return Ok(found);
@@ -152,8 +157,8 @@ where
     load(backing, chain, place, |entry: &(K, V)| Ok(node::tag_of(hasher.hash_one(&entry.0))))
 }
 
-/// Loads a node; every key of a leaf must lie where its hash puts it (invariant 8).
-fn load_node<K, V, S>(
+/// Loads a node; every key of a leaf must lie where its hash puts it (invariant 8). `FORMER` says by which algorithm.
+fn load_node<K, V, S, const FORMER: bool>(
     backing: &Arc<dyn Backing>,
     seed: u64,
     chain: &Chain,
@@ -164,7 +169,7 @@ where
     V: DeserializeOwned,
     S: StableBuildHasher,
 {
-    let hasher = S::from_seed(seed);
+    let hasher = if FORMER { S::from_former_seed(seed) } else { S::from_seed(seed) };
     load(backing, chain, place, |entry: &(K, V)| {
         let hash = hasher.hash_one(&entry.0);
         if node::lies_under(hash, place) {
@@ -188,6 +193,10 @@ where
     S: StableBuildHasher,
 {
     fn demote(&mut self, demotion: &mut Demotion<'_>) {
-        demotion.tree(&mut self.tree, self.hash_builder.seed(), load_node::<K, V, S>);
+        let decode = match self.hash_builder.algorithm() == S::ALGORITHM {
+            true => load_node::<K, V, S, false>,
+            false => load_node::<K, V, S, true>,
+        };
+        demotion.tree(&mut self.tree, self.hash_builder.seed(SeedAccess::OF_STORE), decode);
     }
 }

@@ -30,6 +30,7 @@ mod outlived;
 mod peers;
 mod power;
 mod reentry;
+mod rehash;
 mod saving;
 mod shim;
 mod small;
