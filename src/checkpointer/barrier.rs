@@ -59,6 +59,10 @@ pub struct Workers {
     pub(super) follow: Vec<Follow>,
 }
 
+// What a panic can leave behind is behind locks.
+impl std::panic::UnwindSafe for Workers {}
+impl std::panic::RefUnwindSafe for Workers {}
+
 impl Workers {
     /// Starts without workers.
     #[must_use]
@@ -112,6 +116,10 @@ pub struct Worker<T: Persist + Send + Sync> {
     /// The last barrier that this worker passed or failed.
     passed: u64,
 }
+
+// As above; the number of the last barrier is set in one step.
+impl<T: Persist + Send + Sync> std::panic::UnwindSafe for Worker<T> {}
+impl<T: Persist + Send + Sync> std::panic::RefUnwindSafe for Worker<T> {}
 
 impl<T: Persist + Send + Sync> Worker<T> {
     /// Passes the barrier that is open, if there is one that this worker has not passed. Tells whether it did.

@@ -11,7 +11,7 @@ use crate::sync::Ordering;
 use crate::weaken;
 
 /// Lets a core follow one state, whose type it has forgotten.
-pub(super) type Follow = Box<dyn Fn(&Arc<Core>) + Send>;
+pub(super) type Follow = Box<dyn Fn(&Arc<Core>) + Send + Sync>;
 
 /// Lets a checkpointer follow a state for as long as both live.
 pub(super) fn follow<T>(state: &State<T>, core: &Arc<Core>) {

@@ -78,6 +78,10 @@ pub struct Checkpointer {
     threads: Vec<JoinHandle>,
 }
 
+// What a panic can leave behind is behind locks.
+impl std::panic::UnwindSafe for Checkpointer {}
+impl std::panic::RefUnwindSafe for Checkpointer {}
+
 impl Checkpointer {
     /// Starts with the default options: on request, coalescing, each checkpoint synced.
     ///

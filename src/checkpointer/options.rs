@@ -71,6 +71,10 @@ pub struct Options {
     pub(super) on_error: Option<Hook>,
 }
 
+// The hook is only called, by a thread that outlives its panics.
+impl std::panic::UnwindSafe for Options {}
+impl std::panic::RefUnwindSafe for Options {}
+
 impl Options {
     /// The defaults: on request, coalescing, synced.
     pub fn new() -> Self {

@@ -6,6 +6,7 @@ mod children;
 pub(crate) mod codec;
 mod demote;
 mod descend;
+mod disposable;
 mod flush;
 mod footprint;
 mod header;
@@ -33,6 +34,7 @@ pub(crate) use branch::{BITS, Branch, Child, Ranges, SLOTS, loaded};
 pub(crate) use children::ChildrenMut;
 pub use demote::{Demote, Demoted, Demotion};
 pub(crate) use descend::{Way, by_bits};
+pub(crate) use disposable::Disposable;
 #[cfg(test)]
 pub(crate) use flush::MANY;
 #[cfg(any(loom, internals))]

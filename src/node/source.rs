@@ -29,6 +29,10 @@ pub(crate) struct Source<T, X: Shape> {
     pub(crate) decode: Decode<T, X>,
 }
 
+// What a panic can leave behind in the log that it reads is behind locks.
+impl<T, X: Shape> std::panic::UnwindSafe for Source<T, X> {}
+impl<T, X: Shape> std::panic::RefUnwindSafe for Source<T, X> {}
+
 impl<T, X: Shape> Source<T, X> {
     /// Loads the node at `address`. Branches remember this source for their own children.
     pub(super) fn load(self: &Arc<Self>, address: Address, place: Place) -> Result<Node<T, X>> {

@@ -183,7 +183,7 @@ impl<T: Send + Sync + 'static> State<T> {
         // Where the value's own `Clone` panics, the closure is dropped here: after the turn.
         let mut change = Some(change);
         let published = self.publish(|current, next| {
-            let value = next.insert(current.value.clone());
+            let value = next.insert(T::clone(&current.value));
             let Some(change) = change.take() else { unreachable!("a turn runs once") };
             let result = change(value);
             if weaken::is("error_published") && result.is_err() {

@@ -164,6 +164,10 @@ pub struct History<T> {
     clock: Box<dyn Fn() -> Instant + Send + Sync>,
 }
 
+// What a panic can leave behind is a history that lacks an entry; the clock is only asked.
+impl<T: std::panic::RefUnwindSafe> std::panic::UnwindSafe for History<T> {}
+impl<T: std::panic::RefUnwindSafe> std::panic::RefUnwindSafe for History<T> {}
+
 impl<T> History<T> {
     /// Makes a history without entries.
     #[must_use]

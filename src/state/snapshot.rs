@@ -4,20 +4,20 @@ use std::fmt;
 use std::ops::Deref;
 
 use super::reclaim::reclaim;
+use crate::node::Disposable;
 use crate::sync::{self, Arc, into_inner};
 
 /// A value and the number it was published under. Never changes once it is shared.
 pub(super) struct Version<T> {
     pub(super) number: u64,
-    pub(super) value: T,
-    /// Drops a version that nobody holds any more without keeping its last holder waiting. Made where it is known
-    /// that another thread may do it.
-    reclaim: fn(Self),
+    /// With a way to drop it, once nobody holds it any more, without keeping its last holder waiting. Made where it is
+    /// known that another thread may do it.
+    pub(super) value: Disposable<T>,
 }
 
 impl<T: Send + 'static> Version<T> {
     pub(super) fn new(number: u64, value: T) -> Self {
-        Self { number, value, reclaim: reclaim::<Self> }
+        Self { number, value: Disposable::new(value, reclaim::<T>) }
     }
 }
 
@@ -80,8 +80,8 @@ impl<T> Snapshot<T> {
     {
         let Some(shared) = self.shared.take() else { unreachable!("a snapshot is taken apart by value") };
         match Arc::try_unwrap(shared) {
-            Ok(version) => version.value,
-            Err(shared) => shared.value.clone(),
+            Ok(version) => version.value.into_inner(),
+            Err(shared) => T::clone(&shared.value),
         }
     }
 
@@ -100,7 +100,7 @@ impl<T> Clone for Snapshot<T> {
 impl<T> Drop for Snapshot<T> {
     fn drop(&mut self) {
         if let Some(version) = self.shared.take().and_then(into_inner) {
-            (version.reclaim)(version);
+            version.value.dispose();
         }
     }
 }

@@ -34,6 +34,10 @@ pub struct FileStorage {
     directory: Arc<HeldDirectory>,
 }
 
+// What a panic can leave behind is behind locks.
+impl std::panic::UnwindSafe for FileStorage {}
+impl std::panic::RefUnwindSafe for FileStorage {}
+
 impl FileStorage {
     /// Opens the directory `path`. If there is none and `create` is set, it is made, in a parent that exists; its name is
     /// durable on return.

@@ -20,6 +20,10 @@ pub struct MemoryStorage {
     directory: Arc<Directory>,
 }
 
+// What a panic can leave behind is behind locks.
+impl std::panic::UnwindSafe for MemoryStorage {}
+impl std::panic::RefUnwindSafe for MemoryStorage {}
+
 #[derive(Default)]
 struct Directory {
     files: Mutex<BTreeMap<String, Arc<MemoryFile>>>,

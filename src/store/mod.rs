@@ -132,6 +132,10 @@ pub struct Store {
     written: Mutex<Written>,
 }
 
+// What a panic can leave behind is a store that is sound, or poisoned and says so: all of it is behind locks.
+impl std::panic::UnwindSafe for Store {}
+impl std::panic::RefUnwindSafe for Store {}
+
 /// What the store knows of a Rust type.
 struct Known {
     shape: Arc<Shape>,

@@ -61,6 +61,10 @@ pub struct Options {
 #[derive(Clone, Default)]
 pub(crate) struct Clock(Option<Arc<dyn Fn() -> SystemTime + Send + Sync>>);
 
+// The clock is only asked, and nothing here is left half changed by its panic.
+impl std::panic::UnwindSafe for Clock {}
+impl std::panic::RefUnwindSafe for Clock {}
+
 impl Clock {
     /// Microseconds since 1970; before 1970: 0.
     pub(crate) fn now_micros(&self) -> u64 {

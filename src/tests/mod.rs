@@ -1,6 +1,8 @@
 //! Tests that need more than one module, or the source tree itself.
 
 mod adversity;
+mod as_std;
+mod auto_traits;
 mod compaction;
 mod corpus;
 mod crash;

@@ -83,6 +83,10 @@ pub struct SimStorage {
     disk: Arc<Mutex<Disk>>,
 }
 
+// What a panic can leave behind is behind locks.
+impl std::panic::UnwindSafe for SimStorage {}
+impl std::panic::RefUnwindSafe for SimStorage {}
+
 struct Disk {
     /// Every file that ever was; names refer to them by index.
     files: Vec<File>,
