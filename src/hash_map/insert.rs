@@ -178,7 +178,8 @@ fn split<K, V>(
 ) {
     let level = u32::from(branch.level());
     let fill = |mut leaf: OwnedLeaf<(K, V)>, entry| {
-        leaf.push(entry, Some(tag_of(hash)));
+        // Marked changed: a leaf whose keys share all bits moves down as it is, with the record that lacks this entry.
+        leaf.as_mut().push(entry, Some(tag_of(hash)), SHIFT);
         Some(Node::from_leaf(leaf))
     };
     loop {

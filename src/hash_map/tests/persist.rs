@@ -170,3 +170,51 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_leaf_that_grows_past_its_capacity_at_the_end_of_all_bits_is_written() {
+    /// Every key collides in all 64 bits.
+    #[derive(Clone, Copy, Default)]
+    struct Constant;
+    impl std::hash::Hasher for Constant {
+        fn write(&mut self, _: &[u8]) {}
+        fn finish(&self) -> u64 {
+            0x1234_5678_9abc_def0
+        }
+    }
+    impl BuildHasher for Constant {
+        type Hasher = Self;
+        fn build_hasher(&self) -> Self {
+            *self
+        }
+    }
+    impl StableBuildHasher for Constant {
+        const ALGORITHM: &'static str = "constant";
+        fn from_seed(_: u64) -> Self {
+            Self
+        }
+        fn seed(&self) -> u64 {
+            0
+        }
+    }
+    // Not by `==`, which takes nodes of one record for equal.
+    let entries = |map: &HashMap<u64, u64, Constant>| {
+        map.iter().map(|(&key, &value)| (key, value)).collect::<std::collections::BTreeMap<_, _>>()
+    };
+    for shared in [false, true] {
+        let log = Log::new();
+        let mut map: HashMap<u64, u64, Constant> = HashMap::default();
+        let mut versions = Vec::new();
+        for key in 0..100 {
+            map.insert(key, key);
+            let saved = save(&log, &map);
+            versions.extend(shared.then(|| map.clone()));
+            assert_eq!(entries(&restore(&log, &saved)), entries(&map), "{key}, shared: {shared}");
+        }
+        for key in (0..100).rev() {
+            assert_eq!(map.remove(&key), Some(key));
+            let saved = save(&log, &map);
+            assert_eq!(entries(&restore(&log, &saved)), entries(&map), "{key}, shared: {shared}");
+        }
+    }
+}
