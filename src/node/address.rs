@@ -95,6 +95,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "arithmetic")]
     fn an_address_is_its_segment_and_ordinal_and_sorts_as_they_do() {
         let mut before = None;
         for segment in edges(Address::MAX_SEGMENTS) {

@@ -457,6 +457,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[cfg_attr(miri, ignore = "arithmetic")]
     fn a_word_of_an_address_is_nothing_else() {
         for segment in (0..23).map(|bit| (1u32 << bit) - 1).chain([Address::MAX_SEGMENTS - 1]) {
             for ordinal in (0..19).map(|bit| (1u32 << bit) - 1).chain([Address::MAX_ORDINALS - 1]) {

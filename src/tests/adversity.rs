@@ -21,7 +21,7 @@ thread_local! {
     pub(super) static DROPPED_TWICE: Cell<bool> = const { Cell::new(false) };
 }
 
-fn burn() {
+pub(super) fn burn() {
     match FUSE.get() {
         0 => {
             // One panic is enough: what is dropped while it unwinds may clone.
@@ -98,9 +98,9 @@ impl Hash for Touchy {
     }
 }
 
-type Pairs = Vec<(Touchy, Touchy)>;
+pub(super) type Pairs = Vec<(Touchy, Touchy)>;
 
-#[derive(Clone)]
+#[derive(Clone, serde::Serialize, serde::Deserialize)]
 pub(super) struct World {
     pub(super) hash: HashMap<Touchy, Touchy>,
     pub(super) ord: OrdMap<Touchy, Touchy>,
@@ -132,7 +132,7 @@ impl World {
     }
 
     /// All numbers, of every collection.
-    fn numbers(&self) -> [Vec<u32>; 5] {
+    pub(super) fn numbers(&self) -> Contents {
         let mut numbers = [
             self.hash.iter().map(|(key, value)| key.number * 1000 + value.number).collect(),
             self.ord.iter().map(|(key, value)| key.number * 1000 + value.number).collect(),
@@ -146,7 +146,7 @@ impl World {
     }
 }
 
-fn pairs(numbers: std::ops::Range<u32>) -> Pairs {
+pub(super) fn pairs(numbers: std::ops::Range<u32>) -> Pairs {
     numbers.map(|number| (touchy(number), touchy(number))).collect()
 }
 
@@ -259,7 +259,7 @@ pub(super) const OPS: &[Op] = &[
 ];
 
 /// What is in every collection.
-type Contents = [Vec<u32>; 5];
+pub(super) type Contents = [Vec<u32>; 5];
 
 /// Runs an operation on a world, shared with another version or not. How many calls of user code it made, unless one of
 /// them panicked; and what is in the world then.
