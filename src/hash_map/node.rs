@@ -274,3 +274,47 @@ pub(super) fn check<K: Hash, V>(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[cfg_attr(miri, ignore = "arithmetic")]
+    fn every_slot_of_every_level_has_the_hashes_of_its_prefix() {
+        for level in 0..LEVELS {
+            // Whatever lies above and below these bits.
+            for rest in [0, u64::MAX, 0x5555_5555_5555_5555, 0x0123_4567_89ab_cdef] {
+                let mut before: Option<u64> = None;
+                for slot in 0..SLOTS {
+                    let (prefix, bits) = (prefix_of(slot, level), prefix_of(SLOTS - 1, level));
+                    let hash = rest & !bits | prefix;
+                    assert_eq!((slot_of(hash, level), slot_of(prefix, level)), (slot, slot));
+                    assert!(before.replace(prefix).is_none_or(|before| before < prefix));
+                    let depth = BITS * (level + 1);
+                    let above = if depth == 64 { u64::MAX } else { !(u64::MAX >> depth) };
+                    let place = Place { what: hash & above, depth };
+                    assert!(lies_under(hash, place) && lies_under(hash, ROOT));
+                    for bit in 0..64 {
+                        assert_eq!(lies_under(hash ^ 1 << bit, place), 64 - bit > depth, "{bit}, {depth}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    #[cfg_attr(miri, ignore = "arithmetic")]
+    fn room_holds_what_it_is_for_and_little_more() {
+        for capacity in 1..=64 {
+            for len in 1..400 {
+                let room = room_for(len, capacity);
+                assert!(
+                    room >= len && (room < 2 * len || room <= (capacity / 8).max(1)),
+                    "{len} of {capacity}: {room}"
+                );
+                assert!(room <= capacity || len > capacity);
+            }
+        }
+    }
+}

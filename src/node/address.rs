@@ -79,6 +79,13 @@ impl Tag {
     pub(crate) fn to_bits(self) -> u64 {
         u64::from(self.0)
     }
+
+    /// The tag of these bits.
+    #[cfg(test)]
+    pub(crate) fn of_test(bits: u32) -> Self {
+        assert!(bits >> Self::BITS == 0);
+        Self(bits)
+    }
 }
 
 #[cfg(test)]

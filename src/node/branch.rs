@@ -601,8 +601,9 @@ mod tests {
 
     #[test]
     fn every_slot_of_every_pattern_of_ranges_lies_in_one_range() {
-        let patterns = (1..1u32 << SLOTS).step_by(2);
-        for starts in patterns.step_by(if cfg!(miri) { 9001 } else { 1 }) {
+        // The first slot starts a range always.
+        for rest in (0..1u32 << (SLOTS - 1)).step_by(if cfg!(miri) { 4567 } else { 1 }) {
+            let starts = rest << 1 | 1;
             let branch = Branch::<u8, Bare>::new(1, starts as u16, Bare);
             let naive: Vec<usize> = (0..SLOTS).filter(|slot| starts & 1 << slot != 0).collect();
             assert_eq!(branch.ranges().collect::<Vec<_>>(), naive);

@@ -279,6 +279,56 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "arithmetic")]
+    fn every_identity_word_says_what_it_was_made_of() {
+        let edges = |bits: u32| {
+            (0..=bits).flat_map(|bit| [(1u32 << bit) - 1, (1 << bit) >> 1, 0x5555_5555 >> (32 - bit.max(1))])
+        };
+        for bits in edges(Tag::BITS) {
+            let tag = Tag::of_test(bits);
+            for segment in edges(Address::BITS - Address::ORDINAL_BITS) {
+                for ordinal in edges(Address::ORDINAL_BITS) {
+                    let address = Address::new(segment, ordinal);
+                    let mut header = Header::fresh();
+                    assert_eq!((header.identity(), header.clean_word()), (Identity::Fresh, None));
+                    header.touch(1);
+                    assert_eq!((header.identity(), header.mask()), (Identity::Fresh, 0));
+                    header.set_clean(tag, address, 0);
+                    assert_eq!(header.identity(), Identity::Clean(bits, address));
+                    assert_eq!(header.clean_word(), Some(clean_word(tag, address)));
+                    let dirty = Identity::Dirty(bits, address);
+                    assert_eq!((header.copied().identity(), header.copied().mask()), (dirty, 0));
+                    header.touch(1 << 31);
+                    header.touch(1);
+                    assert_eq!((header.identity(), header.mask()), (dirty, 1 << 31 | 1));
+                    assert_eq!((header.clean_word(), header.copied().identity()), (None, dirty));
+                }
+            }
+        }
+    }
+
+    #[test]
+    #[cfg_attr(miri, ignore = "arithmetic")]
+    fn hops_of_base_and_record_are_kept_apart() {
+        let (tag, address) = (Tag::of_test(1), Address::new(0, 1));
+        for base in 0..=u8::MAX {
+            for record in 0..=u8::MAX {
+                let mut header = Header::fresh();
+                header.set_clean(tag, address, base);
+                header.touch(1);
+                let base = base.min(Header::MOST_HOPS);
+                assert_eq!(header.hops(), base);
+                header.set_clean(tag, address, record);
+                assert_eq!(header.hops(), base, "{record}");
+                let record = record.min(Header::MOST_HOPS);
+                assert_eq!(header.copied().hops(), record, "{base}");
+                header.touch(1);
+                assert_eq!(header.hops(), record, "{base}");
+            }
+        }
+    }
+
+    #[test]
     fn of_two_records_published_at_once_the_longer_chain_counts() {
         let tags = [(); 2].map(|()| Tag::next().unwrap());
         let header = Header::fresh();

@@ -585,11 +585,18 @@ impl<T> Drop for OwnedLeaf<T> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::address::{Address, Tag};
     use super::super::mask::{MASK_BITS, mask_shift};
     use super::*;
 
     #[repr(align(64))]
     struct Wide(#[expect(dead_code, reason = "for its size")] [u8; 64]);
+
+    #[repr(align(64))]
+    struct WideNothing;
+
+    #[repr(align(4096))]
+    struct Page(#[expect(dead_code, reason = "for its size")] u8);
 
     fn lies_within<T>() {
         for capacity in (0..=600).chain([4095, 4096, 1 << 20, u32::MAX as usize]) {
@@ -618,6 +625,39 @@ mod tests {
         lies_within::<(u64, u8)>();
         lies_within::<u128>();
         lies_within::<Wide>();
+        lies_within::<WideNothing>();
+        lies_within::<Page>();
+        lies_within::<[Page; 3]>();
+        lies_within::<[u8; 1000]>();
+    }
+
+    /// Of every capacity into every other: items, tags and identity stay.
+    fn moves_whole<T: PartialEq + std::fmt::Debug>(tagged: bool, item: impl Fn(usize) -> T) {
+        let capacities = [1usize, 2, 31, 32, 33, 64, 65];
+        for (old, new) in capacities.iter().flat_map(|&old| capacities.map(|new| (old, new))) {
+            let len = if cfg!(miri) { old.min(new).min(3) } else { old.min(new) };
+            let mut leaf = OwnedLeaf::with_capacity(old, tagged);
+            (0..len).for_each(|n| leaf.push(item(n), tagged.then_some(n as u8)));
+            let (tag, address) = (Tag::of_test(7), Address::new(1, 2));
+            leaf.as_ref().header().set_clean(tag, address, 3);
+            let leaf = leaf.resized(new);
+            assert_eq!((leaf.as_ref().len(), leaf.as_ref().capacity()), (len, new));
+            assert_eq!(leaf.as_ref().header().identity(), Identity::Clean(7, address));
+            assert!(leaf.as_ref().items(tagged).iter().enumerate().all(|(n, found)| *found == item(n)));
+            assert!(!tagged || leaf.as_ref().tags().iter().enumerate().all(|(n, &tag)| tag == n as u8));
+            // Every group of tags can be looked at, also past the last item.
+            assert!(!tagged || leaf.as_ref().find(200, |_| true).is_none());
+        }
+    }
+
+    #[test]
+    fn a_leaf_moves_whole_from_any_capacity_to_any_other() {
+        for tagged in [false, true] {
+            moves_whole(tagged, |_| ());
+            moves_whole(tagged, |n| n as u8);
+            moves_whole(tagged, |n| n.to_string());
+            moves_whole(tagged, |n| (n as u128, n as u8));
+        }
     }
 
     #[test]

@@ -100,8 +100,8 @@ fn attempt(op: &Op, fuse: usize, act: fn(), then: usize) -> bool {
 fn act_at_every_call(act: fn()) {
     let mut acts = 0;
     // Miri is a thousand times slower: some calls of some. Of many calls in a row most are alike.
-    let step = if cfg!(miri) { 29 } else { 1 };
-    for op in OPS.iter().step_by(if cfg!(miri) { 4 } else { 1 }) {
+    let step = if cfg!(miri) { 61 } else { 1 };
+    for op in OPS.iter().step_by(if cfg!(miri) { 13 } else { 1 }) {
         for then in [usize::MAX, 0, 2].into_iter().take(if cfg!(miri) { 2 } else { 3 }) {
             for fuse in (0..40 * step).step_by(step).chain((40 * step..).step_by(11 * step)) {
                 if !attempt(op, fuse, act, then) {
@@ -115,7 +115,7 @@ fn act_at_every_call(act: fn()) {
             assert!(leaked == 0 || then < usize::MAX, "{}: {leaked} items leaked", op.0);
         }
     }
-    assert!(acts > if cfg!(miri) { 20 } else { 3000 }, "{acts}");
+    assert!(acts > if cfg!(miri) { 8 } else { 3000 }, "{acts}");
 }
 
 #[test]
@@ -179,7 +179,7 @@ fn spite<C: Clone + 'static>(collection: C, change: impl Fn(&mut C), sum: impl F
 
 #[test]
 fn a_copy_is_in_its_slot_before_what_it_replaces_is_dropped() {
-    for len in [3u64, 200] {
+    for len in [3u64, if cfg!(miri) { 50 } else { 200 }] {
         let entries = move || (0..len).map(|n| (n, spiteful(n)));
         let sum_of_hash = |map: &HashMap<u64, Spiteful>| map.values().map(|item| *item.0).sum();
         spite(entries().collect(), |map: &mut HashMap<_, _>| _ = map.get_mut(&1), sum_of_hash);
@@ -230,7 +230,8 @@ fn a_twin_is_in_its_slot_before_what_it_replaces_is_dropped() {
     use crate::store::Store;
 
     let store = Store::options().open_storage(Arc::new(MemoryStorage::new())).unwrap();
-    let mut state: OrdMap<Key, Grudge> = (0..400).map(|n| (Key(n), Grudge(vec![n]))).collect();
+    let count = if cfg!(miri) { 50 } else { 400 };
+    let mut state: OrdMap<Key, Grudge> = (0..count).map(|n| (Key(n), Grudge(vec![n]))).collect();
     store.checkpoint(&state).unwrap();
     // Of two holders, whose branches the demotion of one copies.
     HOLDER.set(Some(Rc::new(state.clone())));
@@ -239,6 +240,6 @@ fn a_twin_is_in_its_slot_before_what_it_replaces_is_dropped() {
     assert!(state.iter().zip(0..).all(|((key, value), n)| key.0 == n && value.0 == [n]));
     store.demote(&mut state, 0).unwrap();
     assert!(state.iter().zip(0..).all(|((key, value), n)| key.0 == n && value.0 == [n]));
-    assert_eq!(state.len(), 400);
+    assert_eq!(state.len(), count as usize);
     store.checkpoint(&state).unwrap();
 }

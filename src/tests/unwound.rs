@@ -48,13 +48,13 @@ fn store() -> Store {
 
 /// The calls, of so many, that panic in turn. Of many calls in a row most are alike, and Miri is a thousand times slower.
 fn some_of(calls: usize) -> impl Iterator<Item = usize> {
-    let (dense, step) = if cfg!(miri) { (0, calls / 3 + 1) } else { (12, 11) };
+    let (dense, step) = if cfg!(miri) { (0, calls / 2 + 1) } else { (12, 11) };
     (0..dense.min(calls)).chain((dense..calls).step_by(step))
 }
 
 /// Some operations, or all.
 fn some_ops() -> impl Iterator<Item = &'static Op> {
-    OPS.iter().step_by(if cfg!(miri) { 7 } else { 1 })
+    OPS.iter().step_by(if cfg!(miri) { 17 } else { 1 })
 }
 
 /// Runs a call of which user code number `fuse` panics: its result unless it did, and how many calls it made.
@@ -135,7 +135,7 @@ fn load_at_every_call(drops_burn: bool) {
         DROPS_BURN.set(false);
         assert_eq!(store.restore::<World>(id).unwrap().numbers(), World::new(op.0).numbers());
     }
-    assert!(panics > if cfg!(miri) { 30 } else { 1500 }, "{panics}");
+    assert!(panics > if cfg!(miri) { 10 } else { 1500 }, "{panics}");
 }
 
 #[test]
@@ -184,7 +184,7 @@ fn drops_may_panic_at_every_call_of_an_eviction() {
                     break;
                 }
                 panics += 1;
-                fuse += if cfg!(miri) { 31 } else { 1 };
+                fuse += if cfg!(miri) { 47 } else { 1 };
             }
             // An item whose drop panics may leave others behind.
             DROPS_BURN.set(true);
@@ -192,7 +192,7 @@ fn drops_may_panic_at_every_call_of_an_eviction() {
             DROPS_BURN.set(false);
         }
     }
-    assert!(panics > if cfg!(miri) { 3 } else { 100 }, "{panics}");
+    assert!(panics > if cfg!(miri) { 2 } else { 100 }, "{panics}");
 }
 
 #[test]
@@ -228,7 +228,7 @@ fn a_checkpoint_may_panic_at_every_call_and_the_next_one_holds_all() {
             if done == Some(true) && calls < fuse {
                 break;
             }
-            fuse += if cfg!(miri) { 9 } else { 1 };
+            fuse += if cfg!(miri) { 23 } else { 1 };
         }
         assert_eq!(store.restore::<World>(first).unwrap().numbers(), before);
         drop(world);
@@ -273,7 +273,7 @@ fn updates_rollbacks_and_histories_may_panic_at_every_call() {
     let mut panics = 0;
     for op in some_ops().step_by(if cfg!(miri) { 2 } else { 3 }) {
         for drops_burn in [false, true] {
-            for fuse in (0..).step_by(if cfg!(miri) { 83 } else { 3 }).take(if cfg!(miri) { 3 } else { 60 }) {
+            for fuse in (0..).step_by(if cfg!(miri) { 83 } else { 3 }).take(if cfg!(miri) { 2 } else { 60 }) {
                 if publish(op, fuse, drops_burn) {
                     break;
                 }
@@ -284,7 +284,7 @@ fn updates_rollbacks_and_histories_may_panic_at_every_call() {
             DROPS_BURN.set(false);
         }
     }
-    assert!(panics > if cfg!(miri) { 10 } else { 1000 }, "{panics}");
+    assert!(panics > if cfg!(miri) { 3 } else { 1000 }, "{panics}");
 }
 
 /// Numbers whose iterator panics as user code does.
@@ -386,7 +386,7 @@ const CLOSURES: &[Op] = &[
 #[test]
 fn closures_and_iterators_may_panic_at_every_call() {
     let mut panics = 0;
-    for op in CLOSURES.iter().step_by(if cfg!(miri) { 5 } else { 1 }) {
+    for op in CLOSURES.iter().step_by(if cfg!(miri) { 11 } else { 1 }) {
         for (shared, drops_burn) in [(false, false), (true, false), (false, true), (true, true)] {
             let attempt = |fuse| {
                 let mut world = World::new(op.0);
@@ -415,6 +415,6 @@ fn closures_and_iterators_may_panic_at_every_call() {
             DROPS_BURN.set(false);
         }
     }
-    assert!(ACT.take().is_none() && panics > if cfg!(miri) { 20 } else { 800 }, "{panics}");
+    assert!(ACT.take().is_none() && panics > if cfg!(miri) { 10 } else { 800 }, "{panics}");
     drop(pairs(0..0));
 }
