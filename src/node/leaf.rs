@@ -609,13 +609,14 @@ mod tests {
                 assert_eq!(layout.size(), offset + capacity * size_of::<T>());
                 assert!(layout.align() >= align_of::<T>().max(align_of::<LeafHead>()).max(8));
                 // A group of tags that begins at an item lies within the tags.
-                assert!(!tagged || (0..capacity).step_by(GROUP).all(|first| first + GROUP <= tags));
+                let last_group = capacity.saturating_sub(1) / GROUP * GROUP;
+                assert!(!tagged || capacity == 0 || last_group + GROUP <= tags);
             }
         }
     }
 
     #[test]
-    #[cfg_attr(miri, ignore = "arithmetic, which takes hours there")]
+    #[cfg_attr(miri, ignore = "arithmetic")]
     fn items_and_tags_of_every_capacity_lie_within_the_allocation() {
         lies_within::<()>();
         lies_within::<u8>();
