@@ -213,6 +213,35 @@ fn no_public_type_is_left_out() {
     assert!(looked_at > 70, "{looked_at} types");
 }
 
+/// Asserts while the tests are compiled that what holds items or borrows for longer may stand where less is asked for.
+macro_rules! covariant {
+    ($(map $($map:ident)::+;)* $(of $($of:ident)::+;)* $(map_iter $($map_iter:ident)::+;)* $(iter $($iter:ident)::+;)*) => {
+        $(const _: for<'a> fn(&'a (), $($map)::+<&'static str, &'static str>) -> $($map)::+<&'a str, &'a str> = |_, long| long;)*
+        $(const _: for<'a> fn(&'a (), $($of)::+<&'static str>) -> $($of)::+<&'a str> = |_, long| long;)*
+        $(const _: for<'a> fn(
+            &'a (),
+            $($map_iter)::+<'static, &'static str, &'static str>,
+        ) -> $($map_iter)::+<'a, &'a str, &'a str> = |_, long| long;)*
+        $(const _: for<'a> fn(&'a (), $($iter)::+<'static, &'static str>) -> $($iter)::+<'a, &'a str> = |_, long| long;)*
+    };
+}
+
+type HashDiff<'a, K, V> = hash_map::Diff<'a, K, V, S>;
+
+covariant! {
+    map HashMap; map OrdMap;
+    map hash_map::IntoIter; map hash_map::IntoKeys; map hash_map::IntoValues;
+    map ord_map::IntoIter; map ord_map::IntoKeys; map ord_map::IntoValues;
+    of HashSet; of OrdSet; of Vector; of Snapshot; of state::Entry; of History;
+    of hash_set::IntoIter; of ord_set::IntoIter; of vector::IntoIter;
+    map_iter hash_map::Iter; map_iter hash_map::Keys; map_iter hash_map::Values; map_iter hash_map::TryIter;
+    map_iter hash_map::DiffItem; map_iter HashDiff;
+    map_iter ord_map::Iter; map_iter ord_map::Keys; map_iter ord_map::Values; map_iter ord_map::TryIter;
+    map_iter ord_map::Range; map_iter ord_map::Diff;
+    iter hash_set::Iter; iter ord_set::Iter; iter ord_set::Range;
+    iter vector::Iter; iter vector::Chunks; iter vector::TryIter; iter vector::Diff; iter vector::Edit;
+}
+
 /// Values that live longer go where shorter ones are asked for.
 #[test]
 fn what_std_lets_be_shortened_can_be() {
