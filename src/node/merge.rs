@@ -10,6 +10,7 @@ use super::mask::MASK_BITS;
 use super::record::{Record, RecordHead, RecordKind};
 
 /// One record of a chain, apart from the block it was read from.
+#[derive(Clone)]
 pub(crate) struct Version {
     head: RecordHead,
     refs: Vec<Address>,
@@ -30,6 +31,11 @@ impl Version {
     pub(crate) fn of(record: Record) -> Self {
         let payload = record.payload().to_vec();
         Self { head: record.head, refs: record.refs, payload }
+    }
+
+    /// Bytes of memory that it takes, about.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.payload.len() + self.refs.len() * size_of::<Address>() + size_of::<Self>()
     }
 
     /// The record that this one is a delta of.

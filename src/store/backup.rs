@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use super::block::{Block, corrupt};
+use super::block::{self, Block, corrupt};
 use super::directory::{Directory, segment_name};
 use super::log::Log;
 use super::manifest::{Manifest, SegmentEntry};
@@ -68,12 +68,13 @@ fn end_of(entry: SegmentEntry, manifest: &Manifest) -> u32 {
 /// Checks what is about to be copied: a backup of damage is none.
 fn check(segment: &Segment, entry: SegmentEntry, manifest: &Manifest) -> Result<()> {
     let region = &**segment.region()?;
-    let index = match entry.index_offset {
-        0 => manifest.index.clone(),
-        _ => segment.blocks()?,
+    let (index, end) = match entry.index_offset {
+        0 => (manifest.index.clone(), manifest.point.offset),
+        index_offset => (segment.blocks()?, index_offset),
     };
     for (entry, epoch, _) in index.iter() {
         let place = segment.place(entry.offset);
+        block::expect_end(region, place, index.limit(entry.offset, end))?;
         let block = Block::read(region, place)?;
         if block.header.epoch != epoch || block.header.first_ordinal != entry.first_ordinal {
             return Err(corrupt(

@@ -2,10 +2,11 @@
 
 use std::io;
 
-use super::directory::{Directory, LOCK, MANIFEST, MANIFEST_TEMP};
+use super::directory::{Directory, LOCK, LOST_AND_FOUND, MANIFEST, MANIFEST_TEMP};
 use super::manifest::Manifest;
 use super::options::Options;
 use super::slots::{self, Slots};
+use super::unfinished;
 use crate::error::Result;
 
 /// Reads the manifest for an opening that is to write; `None` if there is none.
@@ -35,6 +36,12 @@ pub(super) fn check_new(directory: &Directory, options: &Options) -> Result<()> 
     if names.iter().any(|name| name == MANIFEST) {
         return Ok(()); // Somebody began a store since: the lock decides.
     }
+    if unfinished::is_unfinished(&names) {
+        return Err(directory.not_a_store(
+            "it holds a copy that a salvage or a migration did not complete",
+            "remove the directory, or salvage or migrate into it once more",
+        ));
+    }
     if names.iter().any(|name| name.ends_with(".segment")) {
         return Err(directory.not_a_store(
             "it holds segments, but no MANIFEST",
@@ -42,8 +49,10 @@ pub(super) fn check_new(directory: &Directory, options: &Options) -> Result<()> 
         ));
     }
     // A crash while a store was begun leaves these two.
-    let foreign = names.iter().find(|name| *name != LOCK && *name != MANIFEST_TEMP);
-    let found = match (foreign, names.is_empty()) {
+    let mut own = names.iter().filter(|name| *name != LOST_AND_FOUND).peekable();
+    let is_empty = own.peek().is_none();
+    let foreign = own.find(|name| *name != LOCK && *name != MANIFEST_TEMP);
+    let found = match (foreign, is_empty) {
         (Some(foreign), _) => format!("it holds other files, such as {foreign:?}"),
         (None, true) => "it is an empty directory".to_owned(),
         (None, false) => "a store was begun there and not finished".to_owned(),

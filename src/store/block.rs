@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 use super::compression::{Codec, Compressor, decompress};
 use super::format::{Cursor, MAX_RECORD_BYTES, Place, VARINT_BYTES, put_varint};
-use super::record;
+use super::{record, work};
 use crate::error::{Error, Result};
 use crate::node::{Address, Record, RecordHead, RecordKind};
 use crate::storage::Region;
@@ -29,6 +29,8 @@ use crate::weaken;
 pub(crate) const HEADER_BYTES: u32 = 32;
 /// The checksum covers the block from here on.
 const CHECKED_FROM: usize = 8;
+/// Where in the header the kind lies.
+pub(crate) const KIND_AT: usize = 8;
 /// Where in the header the epoch lies.
 pub(crate) const EPOCH_AT: usize = 24;
 
@@ -52,7 +54,7 @@ impl BlockKind {
             .find(|kind| kind.to_byte() == byte)
     }
 
-    fn to_byte(self) -> u8 {
+    pub(crate) fn to_byte(self) -> u8 {
         match self {
             Self::Records => 1,
             Self::Commit => 2,
@@ -76,7 +78,8 @@ pub(crate) struct BlockHeader {
 }
 
 impl BlockHeader {
-    fn parse(bytes: &[u8]) -> Option<Self> {
+    /// Reads a header; `None` if it is not one of a block that a writer can have made.
+    pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
         let mut cursor = Cursor::new(bytes);
         let checksum = cursor.u64()?;
         let kind = BlockKind::from_byte(cursor.u8()?)?;
@@ -91,9 +94,24 @@ impl BlockHeader {
             first_ordinal: cursor.u32()?,
             epoch: cursor.u64()?,
         };
-        // No codec makes more of a byte: whoever is told so does not ask for the memory.
-        let most_bytes = MAX_BLOCK_BYTES.min(u64::from(header.stored_bytes) << MOST_EXPANSION_SHIFT);
-        (u64::from(header.raw_bytes) <= most_bytes).then_some(header)
+        (u64::from(header.raw_bytes) <= header.most_raw_bytes()).then_some(header)
+    }
+
+    /// Most bytes that a block of such a header can hold. A header that claims more is refused before the memory is asked
+    /// for.
+    fn most_raw_bytes(&self) -> u64 {
+        let stored_bytes = u64::from(self.stored_bytes);
+        let of_codec = match self.codec {
+            Codec::Raw => stored_bytes,
+            Codec::Lz4 => stored_bytes << LZ4_EXPANSION_SHIFT,
+            Codec::Zstd => stored_bytes << ZSTD_EXPANSION_SHIFT,
+        };
+        let of_kind = match self.kind {
+            BlockKind::Records if self.records > 1 => MAX_SHARED_BYTES,
+            BlockKind::Index => MAX_INDEX_BYTES,
+            _ => MAX_BLOCK_BYTES,
+        };
+        of_codec.min(of_kind)
     }
 
     /// Length of the whole block.
@@ -102,8 +120,16 @@ impl BlockHeader {
     }
 }
 
-/// At most 2 to this many bytes are made of one stored byte.
-const MOST_EXPANSION_SHIFT: u32 = 16;
+/// No LZ4 block makes 2 to this many bytes of one stored byte.
+const LZ4_EXPANSION_SHIFT: u32 = 8;
+/// No Zstandard frame makes more than 2 to this many bytes of one stored byte.
+const ZSTD_EXPANSION_SHIFT: u32 = 16;
+/// Most raw bytes of a block of several records. A writer closes it before it is twice the largest target size long, so a
+/// longer one is not unpacked again and again for each of its records. (Compaction once put small records before a large
+/// one, so sparse blocks have no such bound.)
+const MAX_SHARED_BYTES: u64 = 4 << 20;
+/// Most raw bytes of an index: as many entries as a segment has ordinals, and an epoch for each.
+const MAX_INDEX_BYTES: u64 = 16 << 20;
 /// Most raw bytes a block may hold: one record of the largest size, and its length.
 const MAX_BLOCK_BYTES: u64 = MAX_RECORD_BYTES + VARINT_BYTES as u64;
 
@@ -167,8 +193,33 @@ fn stored<'a>(region: &'a dyn Region, place: Place) -> Option<(BlockHeader, Cow<
 /// Returns the header of the block at `place` if there is a whole one, its checksum right.
 pub(crate) fn check(region: &dyn Region, place: Place) -> Option<BlockHeader> {
     let (header, bytes) = stored(region, place)?;
-    let whole = place.checksum(&bytes[CHECKED_FROM..]) == header.checksum;
-    (whole || weaken::canary("checksum_ignored")).then_some(header)
+    is_whole(&bytes, place, &header).then_some(header)
+}
+
+/// Whether these bytes are the whole block of this header, as it was written to `place`.
+pub(crate) fn is_whole(block: &[u8], place: Place, header: &BlockHeader) -> bool {
+    work::hashed(block.len());
+    let whole = place.checksum(&block[CHECKED_FROM..]) == header.checksum;
+    whole || weaken::canary("checksum_ignored")
+}
+
+/// Makes sure that the block at `place` ends at `limit` at the latest: where the next one begins, or the segment ends.
+///
+/// Blocks do not overlap. Without this check, *n* headers one behind the other could each claim the rest of the segment,
+/// and looking at each of their blocks would take a time quadratic in its length.
+///
+/// # Errors
+///
+/// [`Error::Corrupt`] if it does not, or there is no header of a block.
+pub(crate) fn expect_end(region: &dyn Region, place: Place, limit: u32) -> Result<()> {
+    let end = u64::from(place.offset) + len_bytes(region, place)?;
+    if end <= u64::from(limit) {
+        return Ok(());
+    }
+    let what = format!(
+        "the block's header claims the bytes up to {end}, but the next part of the segment begins at {limit}"
+    );
+    Err(corrupt(place, what))
 }
 
 /// Length of the block at `place`, as its header says.
@@ -208,6 +259,7 @@ impl Block {
             }
             return Ok(Self { header, bytes: copy, start: HEADER_BYTES });
         }
+        work::unpacked(header.raw_bytes as usize);
         let mut bytes: Arc<[u8]> = std::iter::repeat_n(0, header.raw_bytes as usize).collect();
         let whole = Arc::get_mut(&mut bytes)
             .is_some_and(|raw| decompress(header.codec, &copy[HEADER_BYTES as usize..], raw));
@@ -223,8 +275,7 @@ impl Block {
             .ok_or_else(|| corrupt(place, "a block was expected, but this is no block's header"))?;
         let copy: Arc<[u8]> = Arc::from(mapped.as_ref());
         let copied = BlockHeader::parse(&copy).filter(|copied| *copied == header);
-        let whole = place.checksum(&copy[CHECKED_FROM..]) == header.checksum;
-        if copied.is_none() || !(whole || weaken::canary("checksum_ignored")) {
+        if copied.is_none() || !is_whole(&copy, place, &header) {
             return Err(corrupt(place, "the checksum of the block does not match its bytes"));
         }
         Ok((header, copy))
@@ -270,6 +321,11 @@ impl RecordBlock {
         self.bytes.len() + words * size_of::<u32>() + size_of::<Self>()
     }
 
+    /// Number of records.
+    pub(crate) fn len(&self) -> usize {
+        self.bounds.len() - 1
+    }
+
     /// Whether the record at `address` is one of this block.
     pub(crate) fn holds(&self, address: Address) -> bool {
         self.place.segment == address.segment() && self.position(address.ordinal()).is_some()
@@ -285,7 +341,7 @@ impl RecordBlock {
     }
 
     /// The ordinals and lengths of the records, the last one first.
-    pub(crate) fn lengths(&self) -> impl Iterator<Item = (u32, u32)> {
+    pub(crate) fn lengths(&self) -> impl DoubleEndedIterator<Item = (u32, u32)> {
         (0..self.bounds.len() - 1).rev().map(|i| {
             let step = self.steps.as_ref().map_or(i as u32, |steps| steps[i]);
             (self.first_ordinal + step, self.bounds[i + 1] - self.bounds[i])

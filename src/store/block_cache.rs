@@ -65,17 +65,17 @@ impl BlockCache {
         Some(Arc::clone(&slot.block))
     }
 
-    /// Keeps a block, unless it is larger than a shard. Others make room for it.
-    pub(crate) fn insert(&self, segment: SegmentEntry, offset: u32, block: Arc<RecordBlock>) {
+    /// Keeps a block, for which others make room; false: it is larger than a shard, and was not kept.
+    pub(crate) fn insert(&self, segment: SegmentEntry, offset: u32, block: Arc<RecordBlock>) -> bool {
         let bytes = block.memory_bytes();
         if bytes > self.shard_bytes {
-            return;
+            return false;
         }
         let key = Self::key(segment, offset);
         let mut evicted = Vec::new();
         let mut shard = self.shard(key).lock();
         if shard.slots.contains_key(&key) {
-            return;
+            return true;
         }
         while shard.bytes + bytes > self.shard_bytes {
             evicted.push(shard.evict());
@@ -86,6 +86,7 @@ impl BlockCache {
         shard.bytes += bytes;
         drop(shard);
         drop(evicted);
+        true
     }
 }
 
@@ -161,7 +162,7 @@ mod tests {
     #[test]
     fn what_is_larger_than_a_shard_is_not_kept() {
         let cache = BlockCache::new(100);
-        cache.insert(segment(0, 0), 512, block());
+        assert!(!cache.insert(segment(0, 0), 512, block()));
         assert!(cache.get(segment(0, 0), 512).is_none());
     }
 }

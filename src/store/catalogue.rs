@@ -59,6 +59,11 @@ impl Catalogue {
         }
     }
 
+    /// The commits that are listed, ascending.
+    pub(crate) fn listed(&self) -> impl Iterator<Item = CommitRef> {
+        self.kept.iter().map(|(&id, &address)| CommitRef { id, address })
+    }
+
     /// The newest listed commit before `id`.
     pub(crate) fn before(&self, id: u64) -> Option<CommitRef> {
         self.kept.range(..id).next_back().map(|(&id, &address)| CommitRef { id, address })
@@ -196,7 +201,7 @@ mod tests {
     }
 
     fn listed(catalogue: &Catalogue) -> Vec<u64> {
-        catalogue.kept.keys().copied().collect()
+        catalogue.listed().map(|kept| kept.id).collect()
     }
 
     #[test]

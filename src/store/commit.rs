@@ -7,6 +7,8 @@
 //! stored bytes of the whole batch without the commit; number of roots, each: name (length, bytes), address of
 //! its shape, number of addresses, the addresses, payload (length, bytes); further [fields](super::fields).
 
+use std::collections::HashSet;
+
 use super::aging;
 use super::block::{Block, BlockKind, HEADER_BYTES, corrupt};
 use super::fields::Fields;
@@ -218,7 +220,8 @@ impl Commit {
 
     fn decode(address: Address, bytes: &[u8]) -> Option<Self> {
         let mut cursor = Cursor::new(bytes);
-        let id = cursor.varint().filter(|&id| id > 0)?;
+        // There must be room for an id after it.
+        let id = cursor.varint().filter(|&id| id > 0 && id < u64::MAX)?;
         let time_micros = cursor.varint()?;
         let parent = Some(cursor.varint()?).filter(|&parent| parent > 0);
         let label = match cursor.varint()? {
@@ -241,8 +244,14 @@ impl Commit {
         };
         let count = usize::try_from(cursor.varint()?).ok().filter(|&count| count <= cursor.remaining())?;
         let mut roots = Vec::new();
+        // A name of its own for each: in few bytes there are no millions of roots.
+        let mut names = HashSet::new();
         for _ in 0..count {
-            let name = text(cursor.counted()?)?;
+            let name = cursor.counted()?;
+            if !names.insert(name) {
+                return None;
+            }
+            let name = text(name)?;
             let shape = get_address(&mut cursor, address)?;
             let refs = usize::try_from(cursor.varint()?).ok().filter(|&refs| refs <= cursor.remaining())?;
             let refs = (0..refs).map(|_| get_address(&mut cursor, address)).collect::<Option<_>>()?;

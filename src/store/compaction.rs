@@ -273,7 +273,8 @@ impl<'a> Pass<'a> {
         let (compressor, pace) = (&mut self.compressor, &mut self.pace);
         let mut new =
             Replacement::begin(segment, &opening.directory, epoch, log.block_bytes(), compressor, pace)?;
-        for (entry, epoch, end) in segment.blocks()?.iter() {
+        let index = segment.blocks()?;
+        for (entry, epoch, end) in index.iter() {
             let mut live = reach.nodes.ordinals(number, entry.first_ordinal, end);
             if entry.is_commit {
                 if !live.is_empty() {
@@ -294,6 +295,7 @@ impl<'a> Pass<'a> {
                     let block = match &mut block {
                         Some(block) => block,
                         none => {
+                            segment.expect_apart(&index, entry)?;
                             new.spend(segment.block_bytes(entry)?);
                             none.insert(read_block(segment, entry, epoch, address)?)
                         }

@@ -9,6 +9,10 @@ use super::commit::Root;
 use crate::error::Result;
 use crate::node::{Address, Backing, RecordHead, RecordKind, Sink, Version, merge};
 
+/// Most records of one node: no writer makes longer chains, so a longer one is damage, and is not followed again for each
+/// of its records.
+pub(super) const MAX_CHAIN: usize = 256;
+
 /// Where records went.
 #[derive(Default)]
 pub(super) struct Copied {
@@ -16,11 +20,6 @@ pub(super) struct Copied {
 }
 
 impl Copied {
-    /// Number of records copied.
-    pub(super) fn len(&self) -> usize {
-        self.moved.len()
-    }
-
     /// Copies a record and all that it reaches, as far as that was not copied before; where the record went.
     pub(super) fn copy(
         &mut self,
@@ -61,7 +60,7 @@ pub(super) fn read(from: &dyn Backing, address: Address) -> Result<(RecordHead, 
     let (head, refs, payload) = (record.head, record.refs.clone(), record.payload().to_vec());
     if head.kind == RecordKind::Branch && head.delta {
         let mut chain = vec![Version::of(record)];
-        while let Some(base) = chain.last().and_then(Version::base) {
+        while let Some(base) = chain.last().and_then(Version::base).filter(|_| chain.len() < MAX_CHAIN) {
             chain.push(Version::of(from.read(base)?));
         }
         if let Some(full) = merge(&chain) {

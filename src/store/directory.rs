@@ -17,6 +17,9 @@ pub(crate) const MANIFEST: &str = "MANIFEST";
 /// The next manifest, until it is renamed.
 pub(crate) const MANIFEST_TEMP: &str = "MANIFEST.tmp";
 
+/// The directory that a fresh ext file system has in its root. It is none of ours, and in nobody's way.
+pub(crate) const LOST_AND_FOUND: &str = "lost+found";
+
 /// Name of the file of a segment. Compaction replaces a segment by one of the next generation.
 pub(crate) fn segment_name(number: u32, generation: u32) -> String {
     format!("{number:07}-{generation}.segment")
@@ -67,7 +70,7 @@ impl Directory {
     /// Makes sure that nothing is there yet.
     pub(crate) fn expect_empty(&self) -> Result<()> {
         let names = self.storage.list().map_err(|e| self.io_error("list", "", e))?;
-        let Some(name) = names.first() else { return Ok(()) };
+        let Some(name) = names.iter().find(|name| *name != LOST_AND_FOUND) else { return Ok(()) };
         let found = format!("it holds {name:?} already");
         Err(self.not_a_store(found, "name a directory that is empty, or does not exist yet"))
     }

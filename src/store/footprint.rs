@@ -226,6 +226,7 @@ impl<'a> Sweep<'a> {
                 self.usage.commit_bytes += bytes;
                 self.count(owner, bytes);
             } else {
+                segment.expect_apart(&blocks, entry)?;
                 self.block(segment, entry, epoch)?;
             }
         }

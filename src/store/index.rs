@@ -64,6 +64,12 @@ impl Index {
         })
     }
 
+    /// Where the block at this offset must end: where the next one begins; behind the last one `end`.
+    pub(crate) fn limit(&self, offset: u32, end: u32) -> u32 {
+        let next = self.entries.partition_point(|entry| entry.offset <= offset);
+        self.entries.get(next).map_or(end, |next| next.offset)
+    }
+
     /// The first `len` blocks.
     pub(crate) fn prefix(&self, len: usize) -> Self {
         let entries = self.entries[..len].to_vec();
@@ -98,8 +104,10 @@ impl Index {
         let mut cursor = Cursor::new(bytes);
         let count = cursor.varint_u32()? as usize;
         let epoch_count = cursor.varint_u32()? as usize;
-        // Each takes two bytes or more: what is allocated is bounded by what is there.
-        if count.checked_add(epoch_count)? > cursor.remaining() / 2 {
+        // Each takes two bytes or more, and each block an ordinal of its own: what is allocated is bounded by what is there,
+        // and by what a segment can hold.
+        let too_many = count > Address::MAX_ORDINALS as usize || epoch_count > count;
+        if too_many || count.checked_add(epoch_count)? > cursor.remaining() / 2 {
             return None;
         }
         let mut epochs: Vec<(u32, u64)> = Vec::with_capacity(epoch_count);

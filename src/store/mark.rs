@@ -103,7 +103,8 @@ impl Mark {
         pace.begin_step(segment.entry.len_bytes.into());
         let mut swept = Swept { segment, usage: Usage::default(), deltas: Vec::new() };
         let segment = Arc::clone(&swept.segment);
-        for (entry, epoch, end) in segment.blocks()?.iter().rev() {
+        let index = segment.blocks()?;
+        for (entry, epoch, end) in index.iter().rev() {
             let end = end.min(if number == self.position.segment() { self.position.ordinal() } else { end });
             let nodes = self.nodes.ordinals(number, entry.first_ordinal, end);
             let bases = self.bases.ordinals(number, entry.first_ordinal, end);
@@ -115,6 +116,7 @@ impl Mark {
                 swept.usage.node_bytes += segment.block_bytes(entry)?;
                 continue;
             }
+            segment.expect_apart(&index, entry)?;
             let block = read_block(&segment, entry, epoch, Address::new(number, entry.first_ordinal))?;
             pace.spend(segment.block_bytes(entry)?);
             self.sweep(&mut swept, entry, &block, end)?;
@@ -186,7 +188,8 @@ impl Mark {
         let mut seen_bytes = 0;
         for number in from.segment()..=to.segment() {
             let Ok(segment) = self.opening.segment(number) else { continue };
-            for (entry, epoch, _) in segment.blocks()?.iter() {
+            let index = segment.blocks()?;
+            for (entry, epoch, _) in index.iter() {
                 let address = Address::new(number, entry.first_ordinal);
                 if address < from || address >= to {
                     continue;
@@ -198,6 +201,7 @@ impl Mark {
                     }
                     continue;
                 }
+                segment.expect_apart(&index, entry)?;
                 let block = read_block(&segment, entry, epoch, address)?;
                 for (ordinal, _) in block.lengths() {
                     let record = block.record(Address::new(number, ordinal))?;

@@ -20,6 +20,7 @@ use super::aging;
 use super::copying::Copied;
 use super::directory::Directory;
 use super::options::{Durability, Options};
+use super::unfinished::Unfinished;
 use super::{CheckpointId, Commit, Draft, Persist, Store, Turn};
 use crate::error::{Error, Result};
 use crate::node::codec::{Save, decode};
@@ -129,7 +130,8 @@ impl Store {
     /// read twice, the first time to [verify](Self::verify_as) it, and is not changed.
     ///
     /// The new store is made beside the directory, under its name with `.part` added, and is moved there when it is complete
-    /// and durable. What a migration that was interrupted leaves there can be removed.
+    /// and durable. What a migration that was interrupted leaves there cannot be opened and can be removed; the next one to
+    /// the same place removes it.
     ///
     /// ```
     /// # use perennial::{HashMap, Vector, store::Store};
@@ -188,8 +190,8 @@ impl Store {
         Ok(migrated)
     }
 
-    /// As [`migrate`](Self::migrate), into a storage of your choice (which messages call `path`). An interruption leaves a
-    /// store there that has the first of the checkpoints.
+    /// As [`migrate`](Self::migrate), into a storage of your choice (which messages call `path`). What an interruption leaves
+    /// there cannot be opened; the next migration into it removes it.
     ///
     /// # Errors
     ///
@@ -205,15 +207,16 @@ impl Store {
         New: Persist,
     {
         self.expect_owner()?;
-        let directory = Directory::new(Arc::clone(&to), path);
+        let directory = Directory::new(to, path);
         self.log.opening().directory.expect_other(&directory)?;
-        directory.expect_empty()?;
+        let unfinished = Unfinished::prepare(&directory)?;
         self.verify_as::<Old>()?.into_result()?;
+        let _large = self.log.opening().keep_large();
         let mut commits = self.log.commits().collect::<Result<Vec<_>>>()?;
         commits.reverse();
         self.expect_any::<Old>(&commits)?;
         let options = Options { read_only: false, create: true, keep: None, ..self.options.clone() };
-        let new = Store::open_with(&options, to, path)?;
+        let new = Store::open_with(&options, unfinished.storage(), path)?;
         let mut migrated = Migrated::default();
         let (mut copied, mut done) = (Copied::default(), HashMap::<u64, Rc<Pairs>>::new());
         let mut last = Rc::default();
@@ -265,8 +268,11 @@ impl Store {
             copied = migrator.copied;
             done.insert(commit.id, Rc::clone(&last));
         }
+        new.log.writer()?.skip_ids(self.log.closed_manifest()?.next_commit_id);
         new.sync()?;
+        let store_id = new.log.opening().store_id;
         new.close()?;
+        unfinished.complete(store_id)?;
         Ok(migrated)
     }
 

@@ -21,6 +21,7 @@ mod format;
 mod identity;
 mod index;
 mod keeping;
+mod large_block;
 mod lease;
 mod log;
 mod manifest;
@@ -37,13 +38,18 @@ mod recovery;
 mod replacement;
 mod salvage;
 mod saved;
+mod scan;
 mod segment;
 mod slots;
 mod stats;
 mod syncer;
+#[cfg(test)]
+mod tests;
 mod tools;
+mod unfinished;
 mod verify;
 mod witness;
+pub(crate) mod work;
 mod writer;
 
 use std::any::TypeId;

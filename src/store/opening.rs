@@ -9,13 +9,14 @@ use std::sync::Arc;
 
 use crate::sync::{AtomicU64, Mutex, MutexGuard, Ordering, RwLock};
 
-use super::block::{RecordBlock, corrupt};
+use super::block::{self, RecordBlock, corrupt};
 use super::block_cache::BlockCache;
 use super::catalogue::Catalogue;
 use super::commit::{Commit, Link};
 use super::directory::Directory;
 use super::format::Place;
 use super::index::BlockEntry;
+use super::large_block::{KeepLarge, LargeBlock};
 use super::lease::Ledger;
 use super::segment::Segment;
 use crate::error::{Error, Result};
@@ -27,6 +28,7 @@ pub(crate) struct Opening {
     pub(crate) directory: Arc<Directory>,
     pub(crate) store_id: u64,
     cache: BlockCache,
+    large: LargeBlock,
     /// By number; compaction leaves holes.
     segments: RwLock<Vec<Option<Arc<Segment>>>>,
     newest: RwLock<Option<Arc<Commit>>>,
@@ -57,6 +59,7 @@ impl Opening {
             directory,
             store_id,
             cache: BlockCache::new(cache_bytes),
+            large: LargeBlock::default(),
             segments: RwLock::new(Vec::new()),
             newest: RwLock::new(None),
             ledger: Mutex::default(),
@@ -204,6 +207,11 @@ impl Opening {
         })
     }
 
+    /// Keeps the last block that is too large for the cache while the guard lives: for what reads all of a store.
+    pub(crate) fn keep_large(&self) -> KeepLarge<'_> {
+        self.large.keep()
+    }
+
     /// Says which checkpoints are kept.
     pub(crate) fn set_catalogue(&self, catalogue: Catalogue) {
         let mut ledger = self.ledger();
@@ -220,6 +228,7 @@ impl Opening {
         self.in_segment(address, |segment| {
             let (entry, epoch) = segment.find(address.ordinal())?;
             let place = segment.place(entry.offset);
+            block::expect_end(&**segment.region()?, place, segment.limit(entry.offset))?;
             Commit::read(&**segment.region()?, place, address.ordinal(), epoch)
         })
     }
@@ -271,12 +280,15 @@ impl Backing for Opening {
 
     fn read(&self, address: Address) -> Result<Record> {
         self.in_segment(address, |segment| {
-            let (entry, epoch) = self.block_of(segment, address)?;
-            if let Some(block) = self.cache.get(segment.entry, entry.offset) {
+            let found @ (entry, _) = self.block_of(segment, address)?;
+            let cached = self.cache.get(segment.entry, entry.offset);
+            if let Some(block) = cached.or_else(|| self.large.get(segment.entry, entry.offset)) {
                 return block.record(address);
             }
-            let block = Arc::new(self.read_block(segment, (entry, epoch), address)?);
-            self.cache.insert(segment.entry, entry.offset, Arc::clone(&block));
+            let block = Arc::new(self.read_block(segment, found, address)?);
+            if !self.cache.insert(segment.entry, entry.offset, Arc::clone(&block)) {
+                self.large.offer(segment.entry, entry.offset, &block);
+            }
             block.record(address)
         })
     }
@@ -301,6 +313,7 @@ pub(crate) fn read_block(
     if entry.is_commit {
         return Err(corrupt(place, format!("the record {address} was expected, but a commit is here")));
     }
+    block::expect_end(&**segment.region()?, place, segment.limit(entry.offset))?;
     let (header, block) = RecordBlock::read(&**segment.region()?, place)?;
     if header.epoch != epoch || header.first_ordinal != entry.first_ordinal {
         return Err(corrupt(place, "a stale block of another opening lies where a newer one was written"));

@@ -15,12 +15,13 @@
 
 use std::sync::Arc;
 
-use super::block::{self, BlockKind, HEADER_BYTES, corrupt};
+use super::block::{self, BlockKind, EPOCH_AT, KIND_AT, corrupt};
 use super::commit::{BatchPart, Commit, Link};
 use super::format::{SECTOR_BYTES, chain, sector_up};
 use super::index::BlockEntry;
 use super::manifest::{CommitRef, Manifest, Point, SegmentEntry};
 use super::opening::Opening;
+use super::scan::Scan;
 use super::segment::{FIRST_BATCH, Segment};
 use super::witness;
 use crate::error::{Error, Result};
@@ -186,12 +187,11 @@ impl Walk {
         last: Option<Link>,
     ) -> Result<()> {
         let last_id = last.map_or(0, |last| last.id);
-        for commit in commits_from(segment, region, epoch, at) {
-            let commit = commit?;
+        each_commit_from(segment, region, epoch, at, |commit| {
             self.seen_id = self.seen_id.max(commit.id);
             if weaken::canary("torn_tail_kept") {
                 self.newest = Some(commit);
-                continue;
+                return Ok(());
             }
             if commit.durable_floor > last_id {
                 let what = format!(
@@ -201,32 +201,54 @@ impl Walk {
                 );
                 return Err(corrupt(segment.place(at), what));
             }
-        }
-        Ok(())
+            Ok(())
+        })
     }
 }
 
-/// All whole commits of an epoch that lie at or after `from`, wherever they start, whatever is around them.
-fn commits_from(segment: &Segment, region: &dyn Region, epoch: u64, from: u32) -> Vec<Result<Commit>> {
-    /// Where in a block's header its epoch lies.
-    const EPOCH_AT: usize = 24;
-    let Some(bytes) = region.bytes(from.into()..region.len_bytes()) else { return Vec::new() };
+/// Shows all whole commits of an epoch that lie at or after `from`, wherever they start, whatever is around them; but for
+/// what lies inside of one. **O(bytes)**, whatever the bytes are.
+///
+/// # Errors
+///
+/// What `see` answers; [`Error::UnknownField`] if a commit has a field that must be known and is not; [`Error::Corrupt`] if so many headers of commits head nothing that no torn
+/// write can have left them: not all of them were looked at then.
+fn each_commit_from(
+    segment: &Segment,
+    region: &dyn Region,
+    epoch: u64,
+    from: u32,
+    mut see: impl FnMut(Commit) -> Result<()>,
+) -> Result<()> {
+    let Some(bytes) = region.bytes(from.into()..region.len_bytes()) else { return Ok(()) };
     // Most of the segment is as it was reserved: zero.
     let zeros: usize =
         bytes.rchunks(64).take_while(|c| c.iter().fold(0, |a, b| a | b) == 0).map(<[u8]>::len).sum();
-    let bytes = &bytes[..bytes.len() - zeros];
+    let written = &bytes[..bytes.len() - zeros];
+    let mut scan = Scan::new(&bytes, segment.place(from));
     let needle = epoch.to_le_bytes();
-    let found = bytes.windows(needle.len()).enumerate().filter(|(_, window)| *window == needle);
-    found
-        .filter_map(|(i, _)| {
-            let place = segment.place(from + u32::try_from(i.checked_sub(EPOCH_AT)?).ok()?);
-            let header = block::check(region, place).filter(|header| header.kind == BlockKind::Commit)?;
-            match Commit::read(region, place, header.first_ordinal, epoch) {
-                read @ (Ok(_) | Err(Error::UnknownField { .. })) => Some(read),
-                Err(_) => None,
-            }
-        })
-        .collect()
+    let mut at = EPOCH_AT;
+    while let Some(found) = written.get(at..).and_then(|rest| rest.windows(8).position(|w| w == needle)) {
+        let start = at + found - EPOCH_AT;
+        at += found + 1;
+        if written[start + KIND_AT] != BlockKind::Commit.to_byte() {
+            continue;
+        }
+        let place = segment.place(from + start as u32);
+        let Some(header) = scan.check(place.offset) else { continue };
+        // What it holds is no commit of its own.
+        at = start + header.len_bytes() as usize + EPOCH_AT;
+        match Commit::read(region, place, header.first_ordinal, epoch) {
+            Ok(commit) => see(commit)?,
+            // Whole, and of a newer version: cutting it would destroy it.
+            Err(error @ Error::UnknownField { .. }) => return Err(error),
+            Err(_) => {}
+        }
+    }
+    if scan.is_exhausted() {
+        let what =
+            "behind the last commit that counts lie more headers of commits than there is room for commits";
+        return Err(corrupt(segment.place(from), what));
+    }
+    Ok(())
 }
-
-const _: () = assert!(HEADER_BYTES == 32, "the epoch is the last part of a block's header");

@@ -92,6 +92,10 @@ impl<'a> Replacement<'a> {
     ///
     /// [`Error::Io`] if the system refuses; [`Error::Limit`] if the segment would become too long.
     pub(crate) fn push(&mut self, ordinal: u32, record: &[u8]) -> Result<()> {
+        // A record that is a block's worth by itself does not make its neighbours dear to read.
+        if record.len() >= self.target_bytes {
+            self.close_block()?;
+        }
         self.open.push((ordinal, record.len() as u32));
         self.records.extend_from_slice(record);
         if self.records.len() >= self.target_bytes || self.open.len() == usize::from(u16::MAX) {

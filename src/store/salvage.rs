@@ -2,35 +2,43 @@
 //!
 //! Nothing of the old store is trusted further than its checksums reach. Where the manifest or a segment's index is
 //! unreadable, blocks are looked for in the segment's bytes. A checkpoint is whole if its commit and every record that
-//! it reaches can be read; records refer to each other by index into the addresses that stand before their payload, so
-//! they can be moved without knowing what they hold, and what checkpoints share stays shared.
+//! it reaches can be read ([`copy`]); records refer to each other by index into the addresses that stand before their
+//! payload, so they can be moved without knowing what they hold, and what checkpoints share stays shared.
+//!
+//! *Work.* The bytes may have been chosen by somebody who means harm. The search for blocks hashes at most 28 times the
+//! bytes of a segment in vain ([`scan`](super::scan)); every block is unpacked at most twice, every commit three times. The
+//! new store is none until it is complete ([`unfinished`](super::unfinished)).
 //!
 //! *Blocks that were cut* by an earlier recovery may still lie whole behind newer ones. They carry the epoch of an opening
 //! that had ended before the newer ones were written: in a segment, an epoch that comes again after another one is stale.
 //! Behind the point of a readable manifest, only its epoch counts.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::sync::Arc;
-use std::vec::IntoIter;
+mod copy;
 
-use super::block::{self, BlockHeader, BlockKind, HEADER_BYTES, corrupt};
-use super::commit::{Commit, Draft};
-use super::copying::{self, Copied};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::sync::Arc;
+
+use self::copy::Copy;
+use super::CheckpointId;
+use super::block::{self, BlockKind, corrupt};
+use super::catalogue::Listed;
+use super::commit::Commit;
 use super::directory::{Directory, MANIFEST, parse_segment_name, segment_name};
-use super::format::{MAX_SEGMENT_BYTES, Place, sector_up};
+use super::format::{MAX_SEGMENT_BYTES, Place, SECTOR_BYTES, sector_up};
 use super::identity::other_store;
 use super::index::{BlockEntry, Index};
 use super::log::Log;
 use super::manifest::{Manifest, SegmentEntry};
 use super::opening::Opening;
-use super::options::{Durability, Options};
+use super::options::Options;
+use super::scan::Scan;
 use super::segment::{self, FIRST_BATCH, Segment};
 use super::slots;
-use super::verify::{Progress, Wanted, Watched, no_beginning};
+use super::unfinished::Unfinished;
+use super::verify::{Progress, Watched};
 use super::witness;
-use super::{CheckpointId, aging};
 use crate::error::{Error, Result};
-use crate::node::{Address, RecordKind, needs_of};
+use crate::node::Address;
 use crate::storage::Region;
 
 /// What [`Store::salvage`](super::Store::salvage) saved, and what it could not.
@@ -39,64 +47,95 @@ use crate::storage::Region;
 pub struct Salvaged {
     /// The checkpoints that were copied, the oldest first, under their own ids.
     pub checkpoints: Vec<CheckpointId>,
-    /// The checkpoints that are known to have been and are not whole, and why.
+    /// The checkpoints that were kept, as far as is known, and are not whole; and why.
     pub lost: Vec<(CheckpointId, Error)>,
+    /// Those of `checkpoints` that were dropped, by a policy or by hand, and stand in for lost ones: before a lost checkpoint, the
+    /// nearest one that is whole.
+    pub revived: Vec<CheckpointId>,
     /// What else is wrong with the old store: its manifest, its segments.
     pub damage: Vec<Error>,
     /// Records that were copied.
     pub records: u64,
 }
 
-/// Copies what is whole of the store in `from` into a new one, which is begun when there is something to copy.
+/// Copies what is whole of the store in `from` into a new one, which is begun when there is something to copy, and is no
+/// store until all of it is there.
 ///
 /// # Errors
 ///
 /// [`Error::NotAStore`] if there is nothing to begin with, or something in `to`; [`Error::Io`] and [`Error::Poisoned`] if the system refuses.
 pub(crate) fn salvage(from: Directory, to: Directory, tell: &mut dyn FnMut(Progress)) -> Result<Salvaged> {
     from.expect_other(&to)?;
-    to.expect_empty()?;
+    let unfinished = Unfinished::prepare(&to)?;
     let mut salvaged = Salvaged::default();
     let found = Found::look(&Arc::new(from), &mut salvaged)?;
-    let to = Log::open(to.storage, &Options::new(), &to.path)?;
-    let bytes = found.opening.segments().iter().map(|segment| u64::from(segment.entry.len_bytes)).sum();
-    let mut copy = Copy {
-        from: &found.opening,
-        to: &to,
-        copied: Copied::default(),
-        whole: HashMap::new(),
-        broken: HashMap::new(),
-    };
-    let mut watched = Watched::new(bytes, tell);
-    let mut copied_bytes = 0;
-    for (id, commit) in &found.commits {
-        match copy.commit(commit) {
-            Ok(()) => salvaged.checkpoints.push(CheckpointId(*id)),
-            Err(error @ (Error::Io { .. } | Error::Poisoned { .. })) => return Err(error),
-            Err(error) => salvaged.lost.push((CheckpointId(*id), error)),
-        }
-        let done = (copied_bytes + commit.written_bytes).min(bytes);
-        watched.add(done - copied_bytes);
-        copied_bytes = done;
-    }
-    for (id, address) in found.missing {
-        let place = Place { store_id: 0, segment: address.segment(), offset: 0 };
-        let what = format!("the commit at {address} cannot be read");
-        salvaged.lost.push((CheckpointId(id), corrupt(place, what)));
-    }
-    salvaged.lost.sort_by_key(|(id, _)| *id);
-    salvaged.records = copy.copied.len() as u64;
-    to.sync()?;
-    to.close()?;
+    let new = Log::open(unfinished.storage(), &Options::new(), &to.path)?;
+    let bytes: u64 = found.opening.segments().iter().map(|segment| u64::from(segment.entry.len_bytes)).sum();
+    // Looked through, then copied.
+    let mut watched = Watched::new(2 * bytes, tell);
+    let mut copy = Copy::of(&found.opening, &mut watched)?;
+    choose(&found, &mut copy, &mut salvaged)?;
+    salvaged.records = copy.write(&new, &mut watched)?;
+    new.writer()?.skip_ids(found.next_id);
+    new.sync()?;
+    let store_id = new.opening().store_id;
+    new.close()?;
+    unfinished.complete(store_id)?;
     Ok(salvaged)
+}
+
+/// Chooses what to copy: all that is kept and whole; and where something is not, the nearest one before it that is, though
+/// it had been dropped.
+fn choose(found: &Found, copy: &mut Copy<'_>, salvaged: &mut Salvaged) -> Result<()> {
+    let mut is_wanting = false;
+    let ids: BTreeSet<u64> = found.commits.keys().chain(found.missing.keys()).copied().collect();
+    for id in ids.into_iter().rev() {
+        let is_dropped = found.dropped.contains(&id);
+        if is_dropped && !is_wanting {
+            continue;
+        }
+        let taken = match (found.commits.get(&id), found.missing.get(&id)) {
+            (Some(&address), _) => copy.take(id, address),
+            (None, address) => {
+                let segment = address.map_or(0, |address| address.segment());
+                let at = address.map_or_else(String::new, |address| format!(" at {address}"));
+                let place = Place { store_id: 0, segment, offset: 0 };
+                Err(corrupt(place, format!("the commit{at} cannot be read")))
+            }
+        };
+        match taken {
+            Ok(()) => {
+                salvaged.checkpoints.push(CheckpointId(id));
+                salvaged.revived.extend(is_dropped.then_some(CheckpointId(id)));
+            }
+            Err(error @ Error::Io { .. }) => return Err(error),
+            Err(_) if is_dropped => continue,
+            Err(error) => salvaged.lost.push((CheckpointId(id), error)),
+        }
+        is_wanting = salvaged.lost.last().is_some_and(|(lost, _)| lost.0 == id);
+    }
+    salvaged.checkpoints.reverse();
+    salvaged.revived.reverse();
+    salvaged.lost.reverse();
+    Ok(())
 }
 
 /// What can be read of a store.
 struct Found {
     opening: Arc<Opening>,
-    commits: BTreeMap<u64, Commit>,
-    /// Commits that others refer to.
+    /// Where the commits lie.
+    commits: BTreeMap<u64, Address>,
+    /// Commits that others refer to, and that cannot be read.
     missing: BTreeMap<u64, Address>,
+    /// Ids of commits that are no checkpoints any more.
+    dropped: BTreeSet<u64>,
+    /// No id from here on was ever given to a checkpoint.
+    next_id: u64,
 }
+
+/// Ids that are left out where no manifest says how far they went: as many as 64 segments of the usual length can hold, should
+/// the newest ones be lost.
+const LOST_IDS: u64 = 1 << 20;
 
 impl Found {
     fn look(directory: &Arc<Directory>, salvaged: &mut Salvaged) -> Result<Self> {
@@ -138,23 +177,45 @@ impl Found {
                 salvaged.damage.push(corrupt(Place { store_id, segment: entry.number, offset: 0 }, what));
             }
         }
-        let mut commits = BTreeMap::new();
+        let (mut commits, mut missing, mut dropped) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
         for segment in opening.segments() {
-            for (entry, epoch, _) in segment.blocks()?.iter().filter(|(entry, ..)| entry.is_commit) {
+            let index = segment.blocks()?;
+            for (entry, epoch, _) in index.iter().filter(|(entry, ..)| entry.is_commit) {
                 let place = segment.place(entry.offset);
-                match Commit::read(&**segment.region()?, place, entry.first_ordinal, epoch) {
-                    Ok(commit) => drop(commits.insert(commit.id, commit)),
+                let read = segment
+                    .expect_apart(&index, entry)
+                    .and_then(|()| Commit::read(&**segment.region()?, place, entry.first_ordinal, epoch));
+                match read {
+                    Ok(commit) => {
+                        let links = [commit.previous, commit.jump].into_iter().flatten();
+                        missing.extend(links.map(|link| (link.id, link.address)));
+                        dropped.extend(commit.dropped());
+                        commits.insert(commit.id, commit.address);
+                    }
                     Err(error @ Error::UnknownField { .. }) => salvaged.damage.push(error),
                     Err(_) => {}
                 }
             }
         }
-        let links = commits.values().flat_map(|commit| [commit.previous, commit.jump]).flatten();
-        let mut missing: BTreeMap<u64, Address> = links.map(|link| (link.id, link.address)).collect();
-        missing
-            .extend(manifest.and_then(|manifest| manifest.newest).map(|newest| (newest.id, newest.address)));
+        let newest = [commits.last_key_value(), missing.last_key_value()];
+        let newest_id = newest.into_iter().flatten().map(|(&id, _)| id).max().unwrap_or(0);
+        let mut next_id = newest_id.saturating_add(1);
+        if let Some(manifest) = &manifest {
+            let catalogue = &manifest.catalogue;
+            missing
+                .extend(manifest.newest.into_iter().chain(catalogue.listed()).map(|at| (at.id, at.address)));
+            dropped.extend(
+                commits.keys().chain(missing.keys()).filter(|&&id| catalogue.look(id) == Listed::Not),
+            );
+            // Behind the point, each commit has a sector of its own.
+            let active_bytes = manifest.segments.last().map_or(0, |active| active.len_bytes);
+            let lost = if manifest.clean { 0 } else { u64::from(active_bytes / SECTOR_BYTES) };
+            next_id = next_id.max(manifest.next_commit_id).saturating_add(lost);
+        } else {
+            next_id = next_id.saturating_add(LOST_IDS);
+        }
         missing.retain(|id, _| !commits.contains_key(id));
-        Ok(Self { opening, commits, missing })
+        Ok(Self { opening, commits, missing, dropped, next_id })
     }
 }
 
@@ -268,7 +329,8 @@ impl SegmentFile {
         if let Some(manifest) = active {
             let behind = if manifest.clean { None } else { Some(manifest.epoch) };
             let mut index = manifest.index.clone();
-            self.look(place, manifest.point.offset, manifest.point.ordinal, behind, &mut index);
+            let point = (manifest.point.offset, manifest.point.ordinal);
+            self.look(place(0), point, behind, &mut index, salvaged);
             return index;
         }
         if self.entry.index_offset != 0 {
@@ -280,32 +342,33 @@ impl SegmentFile {
             salvaged.damage.push(corrupt(place(self.entry.index_offset), "the segment's index is damaged"));
         }
         let mut index = Index::default();
-        self.look(place, FIRST_BATCH, 0, Some(0), &mut index);
+        self.look(place(0), (FIRST_BATCH, 0), Some(0), &mut index, salvaged);
         index
     }
 
-    /// Adds the blocks that lie from `at` on, of `epoch` alone (0: of any); `None`: there are none.
+    /// Adds the blocks that lie from an offset and an ordinal on, of `epoch` alone (0: of any); `None`: there are none.
     fn look(
         &self,
-        place: impl Fn(u32) -> Place,
-        at: u32,
-        mut ordinal: u32,
+        start: Place,
+        (at, mut ordinal): (u32, u32),
         epoch: Option<u64>,
         index: &mut Index,
+        salvaged: &mut Salvaged,
     ) {
         let Some(only) = epoch else { return };
+        let Some(bytes) = self.region.bytes(0..self.entry.len_bytes.into()) else { return };
+        let mut scan = Scan::new(&bytes, start);
         let (mut at, mut current, mut ended) = (at.max(FIRST_BATCH), 0, HashSet::new());
-        while let Some((offset, header)) = self.next_block(&place, at) {
+        while let Some((offset, header)) = scan.next(at) {
             if header.kind == BlockKind::Index {
-                return;
+                break;
             }
             let end = (u64::from(offset) + header.len_bytes()).min(self.entry.len_bytes.into()) as u32;
             let is_commit = header.kind == BlockKind::Commit;
             let counts = (only == 0 || header.epoch == only)
                 && !ended.contains(&header.epoch)
                 && header.first_ordinal >= ordinal
-                && header.first_ordinal < Address::MAX_ORDINALS
-                && header.records > 0;
+                && header.first_ordinal < Address::MAX_ORDINALS;
             if counts {
                 if current != header.epoch {
                     ended.insert(std::mem::replace(&mut current, header.epoch));
@@ -318,116 +381,9 @@ impl SegmentFile {
             let is_gap = is_commit && self.entry.generation == 0;
             at = if is_gap { sector_up(end).min(self.entry.len_bytes) } else { end };
         }
-    }
-
-    /// The first whole block at or behind `at`.
-    fn next_block(&self, place: &impl Fn(u32) -> Place, at: u32) -> Option<(u32, BlockHeader)> {
-        if let Some(header) = block::check(&*self.region, place(at)) {
-            return Some((at, header));
+        if scan.is_exhausted() {
+            let what = "it holds so many headers of blocks that are none that not all could be looked at";
+            salvaged.damage.push(corrupt(start, what));
         }
-        let bytes = self.region.bytes(at.into()..self.entry.len_bytes.into())?;
-        let last = bytes.len().checked_sub(HEADER_BYTES as usize)?;
-        (1..=last).find_map(|i| {
-            // Kind and codec: most places are ruled out by them.
-            if !(1..=4).contains(&bytes[i + 8]) || bytes[i + 9] > 2 {
-                return None;
-            }
-            let offset = at + i as u32;
-            block::check(&*self.region, place(offset)).map(|header| (offset, header))
-        })
-    }
-}
-
-/// Copies commits into another log, each record once.
-struct Copy<'a> {
-    from: &'a Arc<Opening>,
-    to: &'a Log,
-    copied: Copied,
-    /// Records that were found whole, with all that they reach.
-    whole: HashMap<Address, RecordKind>,
-    /// Records that are lost, or reach one that is: where that lies and what is wrong.
-    broken: HashMap<Address, (Address, String)>,
-}
-
-/// A record, and what of the records that it refers to is still to be looked at.
-struct Looked {
-    address: Address,
-    kind: RecordKind,
-    refs: IntoIter<(Address, Wanted)>,
-}
-
-impl Copy<'_> {
-    fn commit(&mut self, commit: &Commit) -> Result<()> {
-        for root in &commit.roots {
-            self.check(root.shape, Wanted::Shape)?;
-            root.refs.iter().try_for_each(|&to| self.check(to, Wanted::Node))?;
-        }
-        let mut turn = self.to.writer()?;
-        let roots = commit.roots.iter().map(|root| self.copied.root(&**self.from, root, &mut turn));
-        let draft = Draft {
-            parent: commit.parent,
-            label: commit.label.clone(),
-            roots: roots.collect::<Result<_>>()?,
-            copy_of: Some((commit.id, commit.time_micros)),
-            fields: aging::copied(commit),
-        };
-        turn.commit(draft, Durability::Buffered).map(drop)
-    }
-
-    /// Makes sure that a record, and all that it reaches, can be read and is what others take it for.
-    fn check(&mut self, address: Address, wanted: Wanted) -> Result<()> {
-        let mut open: Vec<Looked> = Vec::new();
-        let mut next = Some((address, wanted));
-        loop {
-            if let Some((address, wanted)) = next {
-                let wrong = match (self.broken.get(&address), self.whole.get(&address)) {
-                    (Some(wrong), _) => Some(wrong.clone()),
-                    (None, Some(kind)) => wanted.fits(address, *kind).err().map(|what| (address, what)),
-                    (None, None) => match self.look(address)? {
-                        Err(what) => {
-                            self.broken.insert(address, (address, what.clone()));
-                            Some((address, what))
-                        }
-                        Ok(looked) => match wanted.fits(address, looked.kind) {
-                            Err(what) => Some((address, what)),
-                            Ok(()) => {
-                                open.push(looked);
-                                None
-                            }
-                        },
-                    },
-                };
-                if let Some((at, what)) = wrong {
-                    // Whoever reaches it is broken as well.
-                    for above in &open {
-                        self.broken.insert(above.address, (at, what.clone()));
-                    }
-                    let place = Place { store_id: 0, segment: at.segment(), offset: 0 };
-                    return Err(corrupt(place, format!("the record {at} is lost: {what}")));
-                }
-            }
-            let Some(last) = open.last_mut() else { return Ok(()) };
-            next = last.refs.next();
-            if next.is_none() {
-                self.whole.insert(last.address, last.kind);
-                open.pop();
-            }
-        }
-    }
-
-    /// What a record is and refers to, or what is wrong with it.
-    fn look(&self, address: Address) -> Result<Result<Looked, String>> {
-        let (head, refs, payload) = match copying::read(&**self.from, address) {
-            Err(error @ Error::Io { .. }) => return Err(error),
-            Err(error) => return Ok(Err(error.to_string())),
-            Ok(read) => read,
-        };
-        let Some(needs) = needs_of(head, &refs, &payload, u16::MAX) else {
-            return Ok(Err(no_beginning(address)));
-        };
-        let base = needs.base.map(|(base, _)| (base, Wanted::version(head.kind)));
-        let nodes = needs.nodes.into_iter().map(|to| (to, Wanted::Node));
-        let refs: Vec<_> = nodes.chain(base).collect();
-        Ok(Ok(Looked { address, kind: head.kind, refs: refs.into_iter() }))
     }
 }

@@ -22,9 +22,10 @@ use crate::sync::{OnceLock, RwLock};
 
 use super::block::{self, Block, BlockKind, corrupt};
 use super::directory::{Directory, segment_name};
-use super::format::{Cursor, Place, SECTOR_BYTES, VERSION, checksum};
+use super::format::{Cursor, MAX_SEGMENT_BYTES, Place, SECTOR_BYTES, VERSION, checksum};
 use super::index::{BlockEntry, Index};
 use super::manifest::SegmentEntry;
+use super::scan::Scan;
 use crate::error::{Error, Result};
 use crate::storage::{Region, StorageFile};
 
@@ -202,6 +203,30 @@ impl Segment {
         known.map_or_else(|| self.read_index(), Ok)
     }
 
+    /// Where the block at this offset must end at the latest, as far as the index is in memory.
+    pub(crate) fn limit(&self, offset: u32) -> u32 {
+        let index = self.index.read();
+        index.as_ref().map_or(self.end(), |index| index.limit(offset, self.end()))
+    }
+
+    /// Where its last block must end at the latest.
+    pub(crate) fn end(&self) -> u32 {
+        match self.entry.index_offset {
+            0 => self.entry.len_bytes,
+            index_offset => index_offset,
+        }
+    }
+
+    /// Makes sure that a block ends before the one that `index` says comes next: see [`block::expect_end`].
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Corrupt`] if it does not.
+    pub(crate) fn expect_apart(&self, index: &Index, entry: BlockEntry) -> Result<()> {
+        let limit = index.limit(entry.offset, self.end());
+        block::expect_end(&**self.region()?, self.place(entry.offset), limit)
+    }
+
     /// What a block of this segment takes on disk.
     ///
     /// # Errors
@@ -284,8 +309,10 @@ fn header_checksum_holds(bytes: &[u8]) -> bool {
 ///
 /// Anything else is what a crash left of a file that was being made; on some media that need not be zeros.
 pub(crate) fn holds_batch(region: &dyn Region, store_id: u64, number: u32) -> bool {
-    let len_bytes = u32::try_from(region.len_bytes()).unwrap_or(u32::MAX);
-    (FIRST_BATCH..len_bytes)
-        .step_by(SECTOR_BYTES as usize)
-        .any(|offset| block::check(region, Place { store_id, segment: number, offset }).is_some())
+    let len_bytes = u32::try_from(region.len_bytes()).unwrap_or(u32::MAX).min(MAX_SEGMENT_BYTES);
+    let Some(bytes) = region.bytes(0..len_bytes.into()) else { return false };
+    let mut scan = Scan::new(&bytes, Place { store_id, segment: number, offset: 0 });
+    let mut sectors = (FIRST_BATCH..len_bytes).step_by(SECTOR_BYTES as usize);
+    // No crash leaves so many headers that head nothing: the file is then none that may be thrown away.
+    sectors.any(|offset| scan.check(offset).is_some()) || scan.is_exhausted()
 }

@@ -130,6 +130,7 @@ impl Store {
             last = now;
             progress(now);
         })?;
+        let _large = self.log.opening().keep_large();
         let trial = Save::on_trial(self.log.opening().tag(), Trial::Whole(RefCell::default()));
         for commit in self.log.commits() {
             // The walk that came before noted it.
@@ -196,9 +197,10 @@ impl Store {
 
     /// Copies every checkpoint that is whole out of a damaged store into a new one, and says what is lost. The old store
     /// is only read, and need not be one that opens: manifest, indexes, segments may be damaged or missing.
-    /// **O(bytes)**, and some 60 bytes of memory for each record.
+    /// **O(bytes)**, whatever the bytes are, and some 100 bytes of memory for each record and 200 for each branch.
     ///
-    /// Checkpoints keep their ids, times, labels and names. What they share stays shared.
+    /// Checkpoints keep their ids, times, labels and names. What they share stays shared. The new directory is no store until
+    /// all is copied: what an interruption leaves there cannot be opened, and the next salvage into it removes it.
     ///
     /// ```
     /// # use perennial::{HashMap, store::Store};
@@ -232,7 +234,7 @@ impl Store {
     }
 
     /// As [`salvage`](Self::salvage), between storages of your choice (messages call the new one `path`), telling how far
-    /// it has got: once for each checkpoint.
+    /// it has got: once for each segment when it was looked through, and once when it was copied.
     pub fn salvage_to(
         from: Arc<dyn Storage>,
         to: Arc<dyn Storage>,

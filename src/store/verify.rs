@@ -142,9 +142,10 @@ fn check_segment(segment: &Segment, needed: &mut Needed, verified: &mut Verified
         let mut found = Vec::with_capacity(index.len());
         for (entry, epoch, end) in index.iter().rev() {
             verified.blocks += 1;
+            let apart = segment.expect_apart(&index, entry);
             let content = match entry.is_commit {
-                true => check_commit(segment, entry, epoch, verified)?,
-                false => check_records(segment, entry, epoch, end, needed, verified)?,
+                true => check_commit(segment, entry, epoch, apart, verified)?,
+                false => check_records(segment, entry, epoch, (end, apart), needed, verified)?,
             };
             found.push((entry.offset, content));
         }
@@ -179,31 +180,35 @@ fn check_commit(
     segment: &Segment,
     entry: BlockEntry,
     epoch: u64,
+    apart: Result<()>,
     verified: &mut Verified,
 ) -> Result<Content> {
-    let commit = Commit::read(&**segment.region()?, segment.place(entry.offset), entry.first_ordinal, epoch);
+    let region = &**segment.region()?;
+    let commit =
+        apart.and_then(|()| Commit::read(region, segment.place(entry.offset), entry.first_ordinal, epoch));
     let content = |commit: Commit| Content::Commit { id: commit.id, part: commit.part };
     Ok(verified.note(commit)?.map_or(Content::Damage, content))
 }
 
-/// Checks a block of records whose ordinals lie below `end`.
+/// Checks a block of records whose ordinals lie below `end`, and which is `apart` from the block behind it.
 fn check_records(
     segment: &Segment,
     entry: BlockEntry,
     epoch: u64,
-    end: u32,
+    (end, apart): (u32, Result<()>),
     needed: &mut Needed,
     verified: &mut Verified,
 ) -> Result<Content> {
     let place = segment.place(entry.offset);
-    let read = RecordBlock::read(&**segment.region()?, place).and_then(|(header, block)| {
+    let region = &**segment.region()?;
+    let read = apart.and_then(|()| RecordBlock::read(region, place)).and_then(|(header, block)| {
         let belongs = header.epoch == epoch && header.first_ordinal == entry.first_ordinal;
         let stale = || corrupt(place, "a stale block of another opening lies where a newer one was written");
         belongs.then_some((header.checksum, block)).ok_or_else(stale)
     });
     let Some((checksum, block)) = verified.note(read)? else {
         // What it held is damaged with it: once is enough.
-        needed.segment(segment.number()).retain(|ordinal, _| !(entry.first_ordinal..end).contains(ordinal));
+        needed.forget(segment.number(), entry.first_ordinal, end);
         return Ok(Content::Damage);
     };
     for (ordinal, _) in block.lengths() {
@@ -300,6 +305,13 @@ struct Needed {
 impl Needed {
     fn segment(&mut self, number: u32) -> &mut BTreeMap<u32, (Wanted, u16)> {
         self.segments.entry(number).or_default()
+    }
+
+    /// Forgets the ordinals from `first` on and below `end`. **O(those · log n)**: a segment may hold many damaged blocks.
+    fn forget(&mut self, number: u32, first: u32, end: u32) {
+        let segment = self.segment(number);
+        let lost: Vec<u32> = segment.range(first..end.max(first)).map(|(&ordinal, _)| ordinal).collect();
+        lost.iter().for_each(|ordinal| _ = segment.remove(ordinal));
     }
 
     fn add(&mut self, address: Address, wanted: Wanted, slots: u16) {

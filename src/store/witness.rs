@@ -5,11 +5,12 @@
 //! after it: its epoch, and its next id. A recovery that cuts commits raises the next id above theirs before anything is
 //! written, so that what lies cut behind the point is never taken for a proof.
 
-use super::block::{self, BlockKind};
+use super::block::{self, BlockHeader, BlockKind};
 use super::commit::Commit;
 use super::directory::{Directory, parse_segment_name, segment_name};
 use super::format::{SECTOR_BYTES, sector_up};
 use super::manifest::Manifest;
+use super::scan::Scan;
 use super::segment::{self, FIRST_BATCH, Segment};
 use crate::error::{Error, Result};
 use crate::storage::Region;
@@ -82,13 +83,14 @@ pub(crate) fn check_end(
     region: &dyn Region,
     at: u32,
 ) -> Result<()> {
-    match batch_at(segment, region, at)? {
+    match batch_at(segment, region, at, |at| block::check(region, segment.place(at)))? {
         Some((Some(commit), epoch, _)) => check_commit(directory, manifest, segment, &commit, epoch),
         _ => Ok(()),
     }
 }
 
-/// As [`check_end`], of every batch behind the manifest's point. **O(segment)**.
+/// As [`check_end`], of every batch behind the manifest's point. **O(segment)**, whatever the bytes are: where too many
+/// headers of blocks head nothing ([`Scan::is_exhausted`]), some that follow are passed over.
 ///
 /// # Errors
 ///
@@ -100,8 +102,10 @@ pub(crate) fn check_behind(
     region: &dyn Region,
 ) -> Result<()> {
     let mut at = manifest.point.offset.max(FIRST_BATCH);
+    let Some(bytes) = region.bytes(at.into()..region.len_bytes()) else { return Ok(()) };
+    let mut scan = Scan::new(&bytes, segment.place(at));
     while u64::from(at) < region.len_bytes() {
-        at = match batch_at(segment, region, at)? {
+        at = match batch_at(segment, region, at, |at| scan.check(at))? {
             Some((commit, epoch, end)) => {
                 if let Some(commit) = commit {
                     check_commit(directory, manifest, segment, &commit, epoch)?;
@@ -137,9 +141,14 @@ fn check_commit(
 /// A run of blocks of one epoch, up to its commit if it has one; the epoch, and where it ends.
 type Run = (Option<Commit>, u64, u32);
 
-/// The run that begins at `at`; none if there is no whole block.
-fn batch_at(segment: &Segment, region: &dyn Region, at: u32) -> Result<Option<Run>> {
-    let Some(first) = block::check(region, segment.place(at)) else { return Ok(None) };
+/// The run that begins at `at`, of blocks that `check` finds whole; none if there is none.
+fn batch_at(
+    segment: &Segment,
+    region: &dyn Region,
+    at: u32,
+    mut check: impl FnMut(u32) -> Option<BlockHeader>,
+) -> Result<Option<Run>> {
+    let Some(first) = check(at) else { return Ok(None) };
     let (mut header, mut at, mut ordinal) = (first, at, first.first_ordinal);
     loop {
         // A block that was read lies within a file, whose length fits.
@@ -153,7 +162,7 @@ fn batch_at(segment: &Segment, region: &dyn Region, at: u32) -> Result<Option<Ru
             return Ok(Some((commit, header.epoch, end)));
         }
         ordinal = ordinal.saturating_add(header.records.into());
-        match block::check(region, segment.place(end)) {
+        match check(end) {
             Some(next) if next.epoch == first.epoch && next.first_ordinal == ordinal => {
                 (header, at) = (next, end);
             }

@@ -170,6 +170,15 @@ impl Writer {
         self.next_id
     }
 
+    /// Gives no id below this one any more: a store that this one is a copy of may have given it. Durable once closed.
+    pub(crate) fn skip_ids(&mut self, next_id: u64) {
+        if self.next_id < next_id {
+            self.next_id = next_id;
+            // As after a recovery, there is something for the manifest to say.
+            self.recovered = true;
+        }
+    }
+
     /// Where the next record will lie; `None` if there is no segment yet. All before it can be read.
     ///
     /// # Errors

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Writer, no_segment};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::node::Address;
 use crate::retention;
 use crate::store::aging;
@@ -27,6 +27,11 @@ impl Writer {
         let depth = previous.map_or(0, |previous| previous.depth + 1);
         let (id, time_micros) = draft.copy_of.unwrap_or_else(|| (self.next_id, self.clock.now_micros()));
         let id = id.max(self.next_id);
+        if id == u64::MAX {
+            return Err(Error::Limit {
+                what: "no id is left for another checkpoint; begin a new store".into(),
+            });
+        }
         if draft.fields.get(aging::IN_USE_FIELD).is_none() {
             let in_use = aging::in_use_after(self.newest.as_deref(), time_micros);
             aging::set_in_use(&mut draft.fields, time_micros, in_use);
