@@ -65,6 +65,13 @@ mod told {
         counter!("perennial_demoted_bytes_total").increment(bytes);
     }
 
+    /// Segments were looked at in the background: so many bytes, and what that found.
+    pub(crate) fn scrubbed(bytes: u64, passes: u64, damage: u64) {
+        counter!("perennial_scrubbed_bytes_total").increment(bytes);
+        counter!("perennial_scrub_passes_total").increment(passes);
+        counter!("perennial_scrub_damage_total").increment(damage);
+    }
+
     /// A store can no longer be written.
     pub(crate) fn poisoned() {
         counter!("perennial_poisoned_total").increment(1);
@@ -84,10 +91,12 @@ mod told {
     #[inline]
     pub(crate) fn demoted(_: u64) {}
     #[inline]
+    pub(crate) fn scrubbed(_: u64, _: u64, _: u64) {}
+    #[inline]
     pub(crate) fn poisoned() {}
 }
 
-pub(crate) use told::{checkpointed, compacted, demoted, opened, poisoned};
+pub(crate) use told::{checkpointed, compacted, demoted, opened, poisoned, scrubbed};
 
 #[cfg(feature = "metrics")]
 #[cfg(test)]
@@ -178,6 +187,7 @@ mod tests {
             store.demote(&mut state, 0).unwrap();
             store.retain(&keep_last(1)).unwrap();
             assert!(store.compact().unwrap().old_bytes > 0);
+            assert!(store.scrub_step(10_000) > 0);
             state.insert(0, 0);
             (0..9).for_each(|next| disk.plant(disk.operations() + next, Fault::Refuse));
             assert!(store.checkpoint(&state).is_err());

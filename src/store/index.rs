@@ -55,6 +55,12 @@ impl Index {
         Some((self.entries[i], self.epochs[run].1))
     }
 
+    /// The block of this number, counted from 0, and its epoch.
+    pub(crate) fn entry(&self, i: usize) -> Option<(BlockEntry, u64)> {
+        let run = self.epochs.partition_point(|&(first, _)| first as usize <= i).checked_sub(1)?;
+        Some((*self.entries.get(i)?, self.epochs[run].1))
+    }
+
     /// The blocks, each with its epoch and the ordinal below which its records lie.
     pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = (BlockEntry, u64, u32)> {
         (0..self.entries.len()).map(|i| {

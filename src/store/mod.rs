@@ -39,6 +39,7 @@ mod replacement;
 mod salvage;
 mod saved;
 mod scan;
+mod scrub;
 mod segment;
 mod slots;
 mod stats;
@@ -85,6 +86,8 @@ pub use persist::Persist;
 use persist::unreadable;
 use rebuild::Rebuilding;
 pub use salvage::Salvaged;
+use scrub::Scrub;
+pub use scrub::{Damage, Scrubbed};
 pub use stats::{Stats, Written};
 pub(crate) use verify::verify;
 pub use verify::{Progress, Verified};
@@ -131,6 +134,7 @@ pub struct Store {
     /// Before the log: it stops before the log is closed.
     compactor: Option<Compactor>,
     log: Arc<Log>,
+    scrub: Arc<Scrub>,
     path: PathBuf,
     options: Options,
     /// What is known of the types that came by.
@@ -199,9 +203,11 @@ impl Store {
 
     fn open_with(options: &Options, storage: Arc<dyn Storage>, path: &Path) -> Result<Self> {
         let log = Arc::new(Log::open(storage, options, path)?);
+        let scrub = Arc::default();
         Ok(Self {
-            compactor: Compactor::start(&log, options),
+            compactor: Compactor::start(&log, &scrub, options),
             log,
+            scrub,
             path: path.to_owned(),
             options: options.clone(),
             types: Mutex::new(HashMap::new()),

@@ -54,6 +54,7 @@ pub struct Options {
     pub(crate) compact_below: f64,
     pub(crate) compact_bytes_per_second: Option<u64>,
     pub(crate) keep: Option<Retention>,
+    pub(crate) scrub_bytes_per_second: Option<u64>,
     pub(crate) clock: Clock,
 }
 
@@ -104,6 +105,7 @@ impl Options {
             compact_below: 0.6,
             compact_bytes_per_second: Some(64 << 20),
             keep: None,
+            scrub_bytes_per_second: None,
             clock: Clock::default(),
         }
     }

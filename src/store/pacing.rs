@@ -94,6 +94,8 @@ struct Account {
     is_aside: bool,
     /// There is no thread, or it is to end.
     is_stopped: bool,
+    /// Nothing is compacted.
+    is_idle: bool,
     waiting: u32,
     waited: Duration,
     failure: Option<String>,
@@ -163,6 +165,7 @@ impl Pacing {
             is_owed: false,
             is_aside: false,
             is_stopped: false,
+            is_idle: false,
             waiting: 0,
             waited: Duration::ZERO,
             failure: None,
@@ -180,6 +183,18 @@ impl Pacing {
     /// Says that there is something to give back already.
     pub(crate) fn owe(&self) {
         self.account.lock().is_owed = true;
+    }
+
+    /// For a thread that compacts nothing: no pass is ever due, and no checkpoint waits.
+    pub(crate) fn idle(options: &Options) -> Self {
+        let pacing = Self::new(0, options);
+        pacing.account.lock().is_idle = true;
+        pacing
+    }
+
+    /// Returns whether the thread is to end.
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.account.lock().is_stopped
     }
 
     /// Waits, before a checkpoint, until compaction has done what is demanded for those before it.
@@ -209,6 +224,9 @@ impl Pacing {
     /// Counts what a checkpoint appended.
     pub(crate) fn grew(&self, bytes: u64) {
         let mut account = self.account.lock();
+        if account.is_idle {
+            return;
+        }
         account.grown_bytes += bytes;
         if account.plan.is_none() {
             // All of it is in use.
@@ -229,6 +247,21 @@ impl Pacing {
         account.began = Instant::now();
         account.is_owed = false;
         !account.is_stopped
+    }
+
+    /// As [`wait_until_due`](Self::wait_until_due), for so long at most; `None`: no pass is due by then.
+    pub(crate) fn wait_until_due_for(&self, pause: Duration) -> Option<bool> {
+        let until = Instant::now() + pause;
+        let mut account = self.account.lock();
+        while !account.is_due() && !account.is_stopped {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return None;
+            }
+            account = self.changed.wait_for(account, left);
+        }
+        account.began = Instant::now();
+        Some(!account.is_stopped)
     }
 
     /// A pass is over, and left a log of this length; or it failed.

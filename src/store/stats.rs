@@ -7,6 +7,7 @@ use super::checkpoint::Checkpoint;
 use super::compaction::Compacted;
 use super::compactor::Compactor;
 use super::pacing::Pacing;
+use super::scrub::Scrubbed;
 use crate::metrics::{self, Stopwatch};
 
 /// What a store takes on disk, as far as it costs nothing to know. See [`Store::stats`]; [`Store::usage`] looks further.
@@ -30,6 +31,9 @@ pub struct Stats {
     pub compaction_wait: Duration,
     /// Why the last compaction in the background failed.
     pub compaction_failure: Option<String>,
+    /// What scrubbing in the background looked at and found: see
+    /// [`Options::scrub_bytes_per_second`](super::Options::scrub_bytes_per_second).
+    pub scrubbed: Scrubbed,
 }
 
 impl Stats {
@@ -56,7 +60,8 @@ pub struct Written {
 }
 
 impl Store {
-    /// Tells what the store takes on disk, and what checkpoints and compaction wrote. **O(segments)**.
+    /// Tells what the store takes on disk, and what checkpoints and compaction wrote. **O(segments)**. In a fork of the
+    /// process that opened the store it says nothing of compaction and scrubbing, which go on in the other process.
     ///
     /// ```
     /// use perennial::{HashMap, store::Store};
@@ -75,7 +80,9 @@ impl Store {
     /// ```
     pub fn stats(&self) -> Stats {
         let stats = self.log.stats();
-        let pacing = self.compactor.as_ref().map(Compactor::pacing);
+        // In a fork, the thread that may hold these locks is not there to let go of them.
+        let is_here = self.expect_owner().is_ok();
+        let pacing = self.compactor.as_ref().map(Compactor::pacing).filter(|_| is_here);
         let newest = self.log.latest().map_or(0, |newest| newest.id);
         let ledger = self.log.opening().ledger();
         let pinned = ledger.pinned().len() as u64;
@@ -87,9 +94,10 @@ impl Store {
             checkpoints,
             pinned,
             written: *self.written.lock(),
-            compacted: self.log.compacted(),
+            compacted: if is_here { self.log.compacted() } else { Compacted::default() },
             compaction_wait: pacing.map_or(Duration::ZERO, Pacing::waited),
             compaction_failure: pacing.and_then(Pacing::failure),
+            scrubbed: if is_here { self.scrub.scrubbed() } else { Scrubbed::default() },
         }
     }
 

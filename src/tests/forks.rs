@@ -374,3 +374,24 @@ fn a_store_that_was_closed_can_be_opened_while_others_spawn_processes() {
         opened.unwrap();
     });
 }
+
+#[test]
+fn a_fork_may_ask_for_stats_while_a_thread_of_the_parent_notes_what_it_scrubbed() {
+    let Some(dir) = alone() else {
+        return run_alone("a_fork_may_ask_for_stats_while_a_thread_of_the_parent_notes_what_it_scrubbed");
+    };
+    let options = Options::new().scrub_bytes_per_second(Some(1 << 30)).keep(keep_last(2));
+    let store = options.open(dir.join("s")).unwrap();
+    store.checkpoint(&World::from([(1, 2)])).unwrap();
+    let held = store.hold_scrubbed();
+    let child = fork(|| {
+        let stats = store.stats();
+        assert_eq!((stats.written.checkpoints, stats.scrubbed.blocks), (1, 0));
+    });
+    expect_end(child);
+    drop(held);
+    while store.stats().scrubbed.passes == 0 {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    assert!(store.stats().scrubbed.blocks > 0);
+}

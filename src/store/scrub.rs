@@ -1,0 +1,579 @@
+//! Looking for bytes that rot, a little at a time, while the store is in use.
+//!
+//! A *pass* goes over all segments, block by block, and makes sure that each block is what was written there: its checksum,
+//! its epoch, its ordinals, that it unpacks and that its records and commits decode. That is what rot breaks.
+//! [`verify`](super::verify) looks further, at what records say of each other, but in one go, and holds up compaction.
+//!
+//! A pass is a sequence of [steps](Scrub::step) of a bounded number of bytes; the store's thread calls them between passes
+//! of compaction, at the rate that the options name. A step takes no lock that a checkpoint, a reader or compaction waits
+//! for. A segment that compaction replaces meanwhile stays mapped until it was looked at; its replacement is looked at in
+//! the next pass. A pass begins at some segment and goes round, so that a process that is often restarted looks at all of
+//! them in the long run.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::commit::Commit;
+use super::directory::segment_name;
+use super::format::random_u64;
+use super::index::{BlockEntry, Index};
+use super::opening::{Opening, read_block};
+use super::options::Options;
+use super::segment::Segment;
+use super::slots;
+use crate::error::{Error, Result};
+use crate::metrics;
+use crate::node::Address;
+use crate::sync::Mutex;
+
+/// What scrubbing looked at since the store was opened, and what it found: see
+/// [`Options::scrub_bytes_per_second`].
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
+pub struct Scrubbed {
+    /// Bytes of blocks.
+    pub bytes: u64,
+    /// Number of blocks.
+    pub blocks: u64,
+    /// Number of times that all segments were gone over.
+    pub passes: u64,
+    /// Damage, as it was found when each segment was last looked at; the first
+    /// [`MOST_REPORTED`](Self::MOST_REPORTED) of it.
+    pub damage: Vec<Damage>,
+    /// How often damage was found. The same is counted once in every pass.
+    pub damaged: u64,
+    /// Damage to one slot of the manifest, or both, at the end of the last pass. The next manifest that is written mends a slot.
+    pub manifest: Option<String>,
+    /// The system's last refusal to let a segment be looked at. That is no damage.
+    pub unreadable: Option<String>,
+}
+
+impl Scrubbed {
+    /// Most damage that is listed.
+    pub const MOST_REPORTED: usize = 1000;
+}
+
+impl Scrubbed {
+    fn note_manifest(&mut self, error: &Error) {
+        self.damaged += 1;
+        self.manifest = Some(error.to_string());
+    }
+}
+
+/// A place in the store that does not hold what was written there.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct Damage {
+    /// Number of the segment.
+    pub segment: u32,
+    /// Offset in bytes into the segment's file.
+    pub offset: u64,
+    /// What was expected and what was found.
+    pub what: String,
+}
+
+impl Options {
+    /// Looks for damage in the background, at this rate: goes over all segments again and again, and checks that each block
+    /// is what was written. `None` (the default): only reads and [`verify`](super::Store::verify) look.
+    ///
+    /// What is found is in [`Stats::scrubbed`](super::Stats::scrubbed), and is told to the facade of the crate `metrics`
+    /// behind the feature of that name. The store goes on, and whatever does not need the damaged place is as it was. As after
+    /// any damage that was met, the next checkpoint of each state writes again what the state holds in memory. What else to do is
+    /// said in [`docs::durability`](crate::docs::durability).
+    ///
+    /// The work is done in steps of up to 256 KiB on the thread of [`keep`](Self::keep), between passes of compaction; or on
+    /// a thread of its own where nothing is compacted. No checkpoint, reader or compaction waits for it; closing the store waits
+    /// until one block (4 KiB, or one larger record) was looked at. A pass begins a minute after the one before at
+    /// the earliest. A store that is opened read-only is not looked at.
+    ///
+    /// The system is asked to let go of its cached copy of a segment first. What somebody has mapped and touched it
+    /// keeps: that is looked at as it is in memory, not as it is on the medium.
+    ///
+    /// ```
+    /// use perennial::store::Store;
+    ///
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// let store = Store::options().scrub_bytes_per_second(Some(4 << 20)).open(dir.path().join("world"))?;
+    /// store.checkpoint(&7u32)?;
+    /// while store.stats().scrubbed.passes == 0 {
+    ///     std::thread::sleep(std::time::Duration::from_millis(5));
+    /// }
+    /// assert!(store.stats().scrubbed.damage.is_empty());
+    /// # Ok::<(), perennial::Error>(())
+    /// ```
+    #[must_use]
+    pub fn scrub_bytes_per_second(mut self, bytes: Option<u64>) -> Self {
+        self.scrub_bytes_per_second = bytes;
+        self
+    }
+}
+
+/// The state of scrubbing. Steps take turns.
+#[derive(Default)]
+pub(crate) struct Scrub {
+    walk: Mutex<Walk>,
+    found: Mutex<Scrubbed>,
+}
+
+/// Where a pass is.
+#[derive(Default)]
+struct Walk {
+    visit: Option<Visit>,
+    /// The segment that the pass began with, and the one it goes on with.
+    pass: Option<(u32, u32)>,
+    /// Whether it came to the last segment, and went on with the first.
+    is_round: bool,
+}
+
+/// A segment that is being looked at.
+struct Visit {
+    segment: Arc<Segment>,
+    /// The blocks that it had when the visit began.
+    index: Index,
+    /// How many of them were looked at.
+    seen: usize,
+}
+
+impl Scrub {
+    /// What was found so far.
+    pub(crate) fn scrubbed(&self) -> Scrubbed {
+        self.found.lock().clone()
+    }
+
+    /// Looks at the next blocks: so many bytes of them, or up to the end of the pass, or until it `is_stopped`, which is asked
+    /// before each block. Returns how many bytes it were.
+    pub(crate) fn step(&self, opening: &Opening, budget_bytes: u64, is_stopped: &dyn Fn() -> bool) -> u64 {
+        let before = self.counts();
+        let spent_bytes = self.step_of(&mut self.walk.lock(), opening, budget_bytes, is_stopped);
+        // Told when no lock is held any more.
+        let now = self.counts();
+        metrics::scrubbed(now[0] - before[0], now[1] - before[1], now[2] - before[2]);
+        spent_bytes
+    }
+
+    /// Bytes, passes, damage.
+    fn counts(&self) -> [u64; 3] {
+        let found = self.found.lock();
+        [found.bytes, found.passes, found.damaged]
+    }
+
+    fn step_of(
+        &self,
+        walk: &mut Walk,
+        opening: &Opening,
+        budget_bytes: u64,
+        is_stopped: &dyn Fn() -> bool,
+    ) -> u64 {
+        let mut spent_bytes = 0;
+        while spent_bytes < budget_bytes && !is_stopped() {
+            let Some(visit) = &mut walk.visit else {
+                match self.next_segment(walk, opening) {
+                    true => continue,
+                    false => break,
+                }
+            };
+            let Some((entry, epoch)) = visit.index.entry(visit.seen) else {
+                walk.visit = None;
+                continue;
+            };
+            visit.seen += 1;
+            let segment = &visit.segment;
+            let bytes = segment.block_bytes(entry).unwrap_or(0).min(segment.entry.len_bytes.into());
+            let checked = check(segment, &visit.index, entry, epoch);
+            self.note(opening, segment, checked);
+            spent_bytes += bytes.max(MIN_STEP_BYTES);
+            let mut found = self.found.lock();
+            found.bytes += bytes;
+            found.blocks += 1;
+        }
+        spent_bytes
+    }
+
+    /// Goes to the next segment. False: the pass is over, or there is none.
+    fn next_segment(&self, walk: &mut Walk, opening: &Opening) -> bool {
+        let segments = opening.segments();
+        let Some((start, next)) = walk.pass else {
+            let Some(first) = segments.get((random_u64() % segments.len().max(1) as u64) as usize) else {
+                return false;
+            };
+            walk.pass = Some((first.number(), first.number()));
+            walk.is_round = false;
+            return true;
+        };
+        let mut ahead = segments.iter().filter(|segment| segment.number() >= next);
+        match ahead.next().filter(|segment| !walk.is_round || segment.number() < start) {
+            Some(segment) => {
+                walk.pass = Some((start, segment.number() + 1));
+                walk.visit = self.visit(opening, segment);
+                true
+            }
+            None if !walk.is_round => {
+                walk.is_round = true;
+                walk.pass = Some((start, 0));
+                true
+            }
+            None => {
+                walk.pass = None;
+                let slots = slots::damage(&opening.directory);
+                let mut found = self.found.lock();
+                found.passes += 1;
+                match slots {
+                    Err(error @ Error::Io { .. }) => found.unreadable = Some(error.to_string()),
+                    Err(error) => found.note_manifest(&error),
+                    Ok(damage) => match damage.first() {
+                        Some(error) => found.note_manifest(error),
+                        None => found.manifest = None,
+                    },
+                }
+                // What compaction gave up is no damage any more.
+                found
+                    .damage
+                    .retain(|damage| segments.iter().any(|segment| segment.number() == damage.segment));
+                false
+            }
+        }
+    }
+
+    /// Begins with a segment.
+    fn visit(&self, opening: &Opening, segment: &Arc<Segment>) -> Option<Visit> {
+        let number = segment.number();
+        self.found.lock().damage.retain(|damage| damage.segment != number);
+        if segment.entry.index_offset != 0 {
+            // As far as it goes: see `Options::scrub_bytes_per_second`.
+            let name = segment_name(number, segment.entry.generation);
+            let _ = opening.directory.storage.open(&name).and_then(|file| file.drop_cached());
+        }
+        match segment.region().and_then(|_| segment.blocks()) {
+            Ok(index) => Some(Visit { segment: Arc::clone(segment), index, seen: 0 }),
+            Err(error) => {
+                // Unless compaction replaced it just now, and its file is gone.
+                if opening.segment(number).is_ok_and(|now| Arc::ptr_eq(&now, segment)) {
+                    self.note(opening, segment, Err(error));
+                }
+                None
+            }
+        }
+    }
+
+    fn note(&self, opening: &Opening, segment: &Arc<Segment>, checked: Result<()>) {
+        let Err(error) = checked else { return };
+        let number = segment.number();
+        // What compaction replaced meanwhile stands for nothing any more.
+        if opening.segment(number).is_ok_and(|now| Arc::ptr_eq(&now, segment)) {
+            opening.note_found(&error);
+        }
+        let segment = number;
+        let damage = match error {
+            Error::Corrupt { segment, offset, what } => Damage { segment, offset, what },
+            error @ Error::Io { .. } => {
+                self.found.lock().unreadable = Some(error.to_string());
+                return;
+            }
+            error => Damage { segment, offset: 0, what: error.to_string() },
+        };
+        let mut found = self.found.lock();
+        found.damaged += 1;
+        if found.damage.len() < Scrubbed::MOST_REPORTED {
+            found.damage.push(damage);
+        }
+    }
+}
+
+/// What looking at a block counts for at least: it has to be found, too.
+const MIN_STEP_BYTES: u64 = 512;
+
+/// Makes sure that a block is what was written.
+fn check(segment: &Segment, index: &Index, entry: BlockEntry, epoch: u64) -> Result<()> {
+    segment.expect_apart(index, entry)?;
+    if entry.is_commit {
+        let place = segment.place(entry.offset);
+        return Commit::read(&**segment.region()?, place, entry.first_ordinal, epoch).map(drop);
+    }
+    let first = Address::new(segment.number(), entry.first_ordinal);
+    let block = read_block(segment, entry, epoch, first)?;
+    block
+        .lengths()
+        .try_for_each(|(ordinal, _)| block.record(Address::new(segment.number(), ordinal)).map(drop))
+}
+
+/// When the next step is due, for whoever calls them.
+pub(crate) struct Rate {
+    bytes_per_second: u64,
+    /// When a pass may begin.
+    next_pass: Instant,
+    passes: u64,
+}
+
+impl Rate {
+    /// Most bytes of a step.
+    const STEP_BYTES: u64 = 256 << 10;
+    /// Least time between the beginnings of two passes.
+    const BETWEEN_PASSES: Duration = Duration::from_secs(60);
+
+    /// The rate of a store of these options; `None`: it is not scrubbed.
+    pub(crate) fn of(options: &Options) -> Option<Self> {
+        let bytes_per_second = options.scrub_bytes_per_second.filter(|&bytes| bytes > 0)?;
+        Some(Self { bytes_per_second, next_pass: Instant::now(), passes: 0 })
+    }
+
+    /// Does a step, and returns how long to wait before the next one.
+    pub(crate) fn step(
+        &mut self,
+        scrub: &Scrub,
+        opening: &Opening,
+        is_stopped: &dyn Fn() -> bool,
+    ) -> Duration {
+        // Never more than a tenth of a second's worth at a time.
+        let budget = (self.bytes_per_second / 10).clamp(1, Self::STEP_BYTES);
+        let is_first = scrub.walk.lock().pass.is_none();
+        let now = Instant::now();
+        if is_first && now < self.next_pass {
+            return self.next_pass - now;
+        }
+        if is_first {
+            self.next_pass = now + Self::BETWEEN_PASSES;
+        }
+        let bytes = scrub.step(opening, budget, is_stopped);
+        let passes = scrub.found.lock().passes;
+        if bytes == 0 && passes == self.passes {
+            // There is nothing in it yet.
+            self.next_pass = now;
+            return Duration::from_secs(1);
+        }
+        self.passes = passes;
+        Duration::from_secs_f64(bytes as f64 / self.bytes_per_second as f64)
+    }
+}
+
+#[cfg(test)]
+impl super::Store {
+    /// Does a step by hand.
+    pub(crate) fn scrub_step(&self, budget_bytes: u64) -> u64 {
+        self.scrub.step(self.log.opening(), budget_bytes, &|| false)
+    }
+
+    /// Holds what was found, as a thread that is about to change it does.
+    pub(crate) fn hold_scrubbed(&self) -> crate::sync::MutexGuard<'_, Scrubbed> {
+        self.scrub.found.lock()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::HashMap;
+    use crate::retention::keep_last;
+    use crate::storage::{MemoryStorage, Storage};
+    use crate::store::{Compression, Store};
+
+    type State = HashMap<u32, u64>;
+
+    fn options() -> Options {
+        Options::new().segment_bytes(8 << 10).block_bytes(512).compression(Compression::None)
+    }
+
+    /// A store of several segments.
+    fn store(storage: &MemoryStorage) -> (Store, State) {
+        let store = options().open_storage(Arc::new(storage.clone())).unwrap();
+        let mut state: State = (0..6000).map(|n| (n, u64::from(n) << 40)).collect();
+        for n in 0..10 {
+            state.insert(n, 0);
+            store.checkpoint(&state).unwrap();
+        }
+        assert!(store.stats().segments > 5);
+        (store, state)
+    }
+
+    fn flip(storage: &MemoryStorage, name: &str, at: usize) {
+        let file = storage.open_writable(name).unwrap();
+        let byte = file.map(at as u64 + 1).unwrap().bytes(at as u64..at as u64 + 1).unwrap()[0];
+        file.write_all_at(&[byte ^ 4], at as u64).unwrap();
+    }
+
+    /// Steps until a pass is over; how many it took.
+    fn pass(store: &Store, budget: u64) -> usize {
+        let before = store.stats().scrubbed.passes;
+        let mut steps = 0;
+        while store.stats().scrubbed.passes == before {
+            let bytes = store.scrub_step(budget);
+            assert!(bytes < budget + 2048, "{bytes} in a step of {budget}");
+            steps += 1;
+        }
+        steps
+    }
+
+    #[test]
+    fn a_pass_looks_at_every_block_in_steps_of_the_size_it_is_given() {
+        let (store, _) = store(&MemoryStorage::new());
+        let blocks = store.verify().unwrap().blocks;
+        let steps = pass(&store, 4096);
+        let scrubbed = store.stats().scrubbed;
+        assert_eq!((scrubbed.blocks, scrubbed.passes, scrubbed.damaged), (blocks, 1, 0));
+        assert!(steps as u64 >= scrubbed.bytes / (4096 + 2048), "{steps}");
+        assert_eq!(pass(&store, u64::MAX >> 1), 1);
+        assert_eq!(store.stats().scrubbed.bytes, 2 * scrubbed.bytes);
+    }
+
+    #[test]
+    fn a_flipped_bit_is_found_once_in_every_pass_and_stops_nobody() {
+        let storage = MemoryStorage::new();
+        let (store, mut state) = store(&storage);
+        pass(&store, 4096);
+        let names = storage.list().unwrap();
+        let names: Vec<_> = names.iter().filter(|name| name.ends_with(".segment")).take(3).collect();
+        names.iter().for_each(|name| flip(&storage, name, 600));
+        for round in 1..4 {
+            pass(&store, 1000);
+            let Scrubbed { damage, damaged, .. } = store.stats().scrubbed;
+            assert_eq!((damage.len(), damaged), (3, 3 * round));
+            let mut places: Vec<_> = damage.iter().map(|damage| (damage.segment, damage.offset)).collect();
+            places.sort_unstable();
+            assert_eq!(places, [(0, 512), (1, 512), (2, 512)], "{damage:?}");
+            state.insert(7, round);
+            store.checkpoint(&state).unwrap();
+        }
+        // Mended, say from a copy.
+        flip(&storage, names[1], 600);
+        pass(&store, 1000);
+        let found = store.stats().scrubbed;
+        assert_eq!((found.damage.len(), found.damaged), (2, 11));
+        assert!(found.damage.iter().all(|damage| damage.what.contains("checksum")), "{found:?}");
+    }
+
+    #[test]
+    fn a_step_that_is_called_off_ends_with_the_block_it_is_at() {
+        let (store, _) = store(&MemoryStorage::new());
+        let asked = std::cell::Cell::new(0);
+        for blocks in [0, 1, 7] {
+            let before = store.stats().scrubbed.blocks;
+            asked.set(0);
+            // Also asked on the way from one segment to the next.
+            let stop = || asked.replace(asked.get() + 1) >= blocks;
+            store.scrub.step(store.log.opening(), u64::MAX, &stop);
+            assert!(store.stats().scrubbed.blocks - before <= blocks);
+        }
+        assert!(store.stats().scrubbed.blocks > 0);
+    }
+
+    #[test]
+    fn the_next_checkpoint_writes_again_what_is_in_memory_of_what_was_found_damaged_and_does_so_once() {
+        let storage = MemoryStorage::new();
+        let (store, mut state) = store(&storage);
+        let mut nodes = |store: &Store, n: u64| {
+            state.insert(1, n);
+            store.checkpoint(&state).unwrap().nodes
+        };
+        let few = nodes(&store, 100);
+        pass(&store, 1000);
+        assert!(nodes(&store, 101) <= few + 1, "nothing was found");
+        flip(&storage, "0000000-0.segment", 600);
+        pass(&store, 1000);
+        let all = nodes(&store, 102);
+        assert!(all > 20 * few, "{all} nodes, {few} without damage");
+        let id = store.checkpoints().next().unwrap().unwrap().id;
+        pass(&store, 1000);
+        assert!(nodes(&store, 103) <= few + 1, "the same damage, found again");
+        let mut expected = state.clone();
+        expected.insert(1, 102);
+        drop(store);
+        let store = options().open_storage(Arc::new(storage)).unwrap();
+        assert_eq!(store.restore::<State>(id).unwrap(), expected);
+    }
+
+    #[test]
+    fn a_damaged_slot_of_the_manifest_is_told_of_until_the_next_one_is_written() {
+        let storage = MemoryStorage::new();
+        let (store, _) = store(&storage);
+        flip(&storage, "MANIFEST", 60);
+        pass(&store, 1000);
+        let found = store.stats().scrubbed;
+        assert!(found.manifest.as_ref().is_some_and(|what| what.contains("MANIFEST")), "{found:?}");
+        assert_eq!((found.damaged, found.damage.len()), (1, 0));
+        store.retain(&keep_last(1)).unwrap();
+        pass(&store, 1000);
+        assert_eq!(store.stats().scrubbed.manifest, None);
+    }
+
+    #[test]
+    fn every_bit_of_what_was_written_is_looked_at() {
+        let storage = MemoryStorage::new();
+        let small = Options::new().compression(Compression::Zstd).segment_bytes(4096);
+        let store = small.open_storage(Arc::new(storage.clone())).unwrap();
+        store.checkpoint(&State::from([(1, 2)])).unwrap();
+        store.checkpoint(&7u32).unwrap();
+        let index = store.log.opening().segments()[0].blocks().unwrap();
+        let mut flips = 0;
+        for (entry, ..) in index.iter() {
+            let bytes = store.log.opening().segments()[0].block_bytes(entry).unwrap();
+            for at in entry.offset as usize..entry.offset as usize + bytes as usize {
+                flip(&storage, "0000000-0.segment", at);
+                pass(&store, 4096);
+                let damage = store.stats().scrubbed.damage;
+                assert!(
+                    damage.iter().any(|found| found.offset == u64::from(entry.offset)),
+                    "{at}: {damage:?}"
+                );
+                flip(&storage, "0000000-0.segment", at);
+                flips += 1;
+            }
+        }
+        pass(&store, 4096);
+        assert!(store.stats().scrubbed.damage.is_empty() && flips > 100);
+    }
+
+    #[test]
+    fn compaction_in_the_middle_of_a_pass_is_no_damage_and_checkpoints_go_on() {
+        let storage = MemoryStorage::new();
+        let (store, mut state) = store(&storage);
+        let mut old_bytes = 0;
+        for round in 0..30u32 {
+            for key in 0..40 {
+                state.insert(round * 40 + key, round.into());
+            }
+            store.checkpoint(&state).unwrap();
+            store.scrub_step(1500);
+            if round % 3 == 2 {
+                store.retain(&keep_last(1)).unwrap();
+                store.scrub_step(700);
+                old_bytes += store.compact().unwrap().old_bytes;
+            }
+            store.scrub_step(3000);
+        }
+        pass(&store, 1000);
+        let scrubbed = store.stats().scrubbed;
+        assert_eq!((scrubbed.damaged, scrubbed.unreadable), (0, None));
+        assert!(scrubbed.passes > 0 && old_bytes > 100_000, "{old_bytes}");
+    }
+
+    #[test]
+    fn a_thread_scrubs_with_and_without_a_policy_and_keeps_to_its_rate() {
+        for policy in [None, Some(keep_last(3))] {
+            let storage = MemoryStorage::new();
+            drop(store(&storage));
+            flip(&storage, "0000001-0.segment", 600);
+            let mut options = options().scrub_bytes_per_second(Some(200_000));
+            options.keep = policy;
+            let store = options.open_storage(Arc::new(storage)).unwrap();
+            let began = Instant::now();
+            while store.stats().scrubbed.passes == 0 {
+                assert!(began.elapsed() < Duration::from_secs(60));
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            let seconds = began.elapsed().as_secs_f64();
+            let scrubbed = store.stats().scrubbed;
+            assert!(
+                scrubbed.bytes as f64 <= 200_000.0 * (seconds + 0.1) + 4096.0,
+                "{scrubbed:?} in {seconds}"
+            );
+            assert_eq!(scrubbed.damage.len(), 1);
+            store.checkpoint(&7u32).unwrap();
+            // The next pass is not due yet.
+            let bytes = store.stats().scrubbed.bytes;
+            std::thread::sleep(Duration::from_millis(30));
+            assert_eq!(store.stats().scrubbed.bytes, bytes);
+            store.close().unwrap();
+        }
+        let store = options().open_storage(Arc::new(MemoryStorage::new())).unwrap();
+        assert!(store.compactor.is_none(), "off by default");
+    }
+}
