@@ -14,6 +14,8 @@
 //! Behind the point of a readable manifest, only its epoch counts.
 
 mod copy;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;

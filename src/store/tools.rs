@@ -68,6 +68,10 @@ impl Store {
     ///
     /// Does not know what the records hold: see [`verify_as`](Self::verify_as).
     ///
+    /// Sees what the store says it has. Where the newest checkpoints are damaged altogether, and the process that made them died before
+    /// anything later recorded them, the opening took them for writes that never finished and cut them, whatever their
+    /// durability: `verify` then finds a clean store that ends earlier. See [`docs::durability`](crate::docs::durability).
+    ///
     /// ```
     /// # use perennial::{HashMap, store::Store};
     /// # let dir = tempfile::tempdir().unwrap();
@@ -199,7 +203,9 @@ impl Store {
     /// is only read, and need not be one that opens: manifest, indexes, segments may be damaged or missing.
     /// **O(bytes)**, whatever the bytes are, and some 100 bytes of memory for each record and 200 for each branch.
     ///
-    /// Checkpoints keep their ids, times, labels and names. What they share stays shared. The new directory is no store until
+    /// Checkpoints keep their ids, times, labels and names. What they share stays shared. Those that were dropped stay away, as far as
+    /// it can be told, unless they stand in for lost ones ([`Salvaged::revived`]). The new store gives no id again that
+    /// the old one may have given. The new directory is no store until
     /// all is copied: what an interruption leaves there cannot be opened, and the next salvage into it removes it.
     ///
     /// ```
