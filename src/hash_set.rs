@@ -514,6 +514,33 @@ where
     }
 }
 
+impl<T, S> HashSet<T, S> {
+    /// Tells the meter of everything in memory that this holds, and `each` of the items of nodes that the meter did not know,
+    /// so that it can tell of what these hold: see [`Footprint`](crate::footprint::Footprint). Nothing is loaded.
+    ///
+    /// ```
+    /// use perennial::footprint::{Footprint, Meter, footprint};
+    /// use perennial::{HashSet, Vector};
+    ///
+    /// struct World(HashSet<Vector<u64>>);
+    /// impl Footprint for World {
+    ///     fn measure(&self, meter: &mut Meter) {
+    ///         self.0.measure_with(meter, |meter, items| items.measure(meter));
+    ///     }
+    /// }
+    /// let items: Vector<u64> = (0..10_000).collect();
+    /// let world = World(HashSet::from([items]));
+    /// assert!(footprint(&[world]).total_bytes > 80_000);
+    /// ```
+    pub fn measure_with(
+        &self,
+        meter: &mut crate::node::Meter,
+        mut each: impl FnMut(&mut crate::node::Meter, &T),
+    ) {
+        self.map.measure_with(meter, |meter, item, ()| each(meter, item));
+    }
+}
+
 impl<T, S> crate::node::Footprint for HashSet<T, S> {
     fn measure(&self, meter: &mut crate::node::Meter) {
         self.map.measure(meter);

@@ -64,6 +64,7 @@
 //! | [`hash_map`], [`hash_set`] | [`HashMap`] and [`HashSet`], iterators, entries and hashers; [`diff`](HashMap::diff) of two versions, unions, merges |
 //! | [`ord_map`], [`ord_set`] | [`OrdMap`] and [`OrdSet`]: keys in order, ranges, ranks, splitting and joining in O(log n) |
 //! | [`vector`] | [`Vector`]: cheap at both ends, insertion, removal, splitting and joining anywhere in O(log n) |
+//! | [`value`] | [`Value`]: any JSON document, which shares what versions of it have in common |
 //! | [`state`] | [`State`], [`Snapshot`], [`History`]: versions in memory, rollback, undo |
 //! | [`store`] | [`Store`](store::Store): checkpoints on disk; [`Options`](store::Options), [`Durability`](store::Durability), [`Compression`](store::Compression) |
 //! | [`checkpointer`] | [`Checkpointer`]: checkpoints in the background, by policy; barriers over several states |
@@ -92,7 +93,7 @@
 //! Any type with derived serde traits, with the collections of this crate at any depth. The format is binary and does
 //! not describe itself, so serde's ways of looking at a value to find out what it is are refused, with an error and
 //! before anything is acknowledged: `untagged`, `tag = ".."`, `flatten`, `skip_serializing_if`, and types such as
-//! `serde_json::Value`. A checkpoint records the shape of its types (names of fields and variants, in order). A type that
+//! `serde_json::Value`, in whose place there is [`Value`]. A checkpoint records the shape of its types (names of fields and variants, in order). A type that
 //! has grown since restores: by fields with `#[serde(default)]` (or options) at any place, and by variants. Any other
 //! shape is an [error](Error::ShapeMismatch) that shows the difference. *Exceptions, which can be misread:* names are not known
 //! where `#[serde(alias)]` is used, so these fields and variants must keep their order; a variant that serde skips must come
@@ -129,6 +130,7 @@ pub mod store;
 mod sync;
 #[cfg(test)]
 mod tests;
+pub mod value;
 pub mod vector;
 mod weaken;
 
@@ -157,6 +159,7 @@ pub use hash_set::HashSet;
 pub use ord_map::OrdMap;
 pub use ord_set::OrdSet;
 pub use state::{History, Snapshot, State};
+pub use value::Value;
 pub use vector::Vector;
 
 /// The program in the README is tested like those on these pages.

@@ -3,6 +3,7 @@
 //! | feature | what it adds |
 //! |---|---|
 //! | `arbitrary` | `arbitrary::Arbitrary` for all collections: input of fuzz targets |
+//! | `json` | conversions between [`Value`](crate::Value) and `serde_json::Value` |
 //! | `proptest` | `proptest::arbitrary::Arbitrary` for all collections, and strategies with sizes of your choice |
 //! | `rayon` | `par_iter`, `par_iter_mut`, `into_par_iter`, `par_extend` and collecting for all collections |
 

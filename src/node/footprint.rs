@@ -12,26 +12,33 @@ use super::root::Root;
 /// Something whose bytes in nodes can be counted: the collections of this crate, and whatever consists of them.
 ///
 /// A collection counts the allocations of its nodes, which hold its entries. What an entry owns beyond (the bytes of a
-/// `String`, the nodes of a collection in it) is not counted, unless your type says so:
+/// `String`, the nodes of a collection in it) **is not counted**: a collection does not ask that its entries implement this
+/// trait. Where entries hold collections, say so with `measure_with`, which every collection has; a node that versions share
+/// is then counted once, at any depth.
 ///
 /// ```
 /// use perennial::footprint::{Footprint, Meter, resident_bytes};
 /// use perennial::{HashMap, Vector};
 ///
 /// struct World {
-///     players: HashMap<u64, u64>,
+///     players: HashMap<u64, Player>,
 ///     log: Vector<u32>,
+/// }
+/// struct Player {
+///     items: Vector<u64>,
 /// }
 ///
 /// impl Footprint for World {
 ///     fn measure(&self, meter: &mut Meter) {
-///         self.players.measure(meter);
+///         self.players.measure_with(meter, |meter, _, player| player.items.measure(meter));
 ///         self.log.measure(meter);
 ///     }
 /// }
 ///
-/// let world = World { players: (0..1000).map(|n| (n, n)).collect(), log: (0..1000).collect() };
-/// assert!((16_000 + 4_000..40_000).contains(&resident_bytes(&world)));
+/// let items: Vector<u64> = (0..1000).collect();
+/// let players = (0..10).map(|n| (n, Player { items: items.clone() })).collect();
+/// let world = World { players, log: (0..1000).collect() };
+/// assert!((4_000 + 8_000..25_000).contains(&resident_bytes(&world)), "all have the same items");
 /// ```
 pub trait Footprint {
     /// Tells the meter of everything in memory that this holds.
@@ -132,6 +139,15 @@ impl Meter {
 
 /// Tells the meter of the resident nodes of a tree.
 pub(crate) fn measure<T, X: Shape>(root: &Root<T, X>, meter: &mut Meter) {
+    measure_with(root, meter, &mut |_, _| ());
+}
+
+/// Tells the meter of the resident nodes of a tree, and `each` of the items of those that it did not know.
+pub(crate) fn measure_with<T, X: Shape>(
+    root: &Root<T, X>,
+    meter: &mut Meter,
+    each: &mut dyn FnMut(&mut Meter, &T),
+) {
     let mut open: Vec<NodeRef<'_, T, X>> = root.resident().into_iter().collect();
     while let Some(node) = open.pop() {
         let shared = node.shared();
@@ -142,8 +158,9 @@ pub(crate) fn measure<T, X: Shape>(root: &Root<T, X>, meter: &mut Meter) {
         if let Some((place, bytes)) = shared {
             meter.add(place, bytes);
         }
-        if let NodeRef::Branch(branch) = node {
-            open.extend(branch.residents());
+        match node {
+            NodeRef::Branch(branch) => open.extend(branch.residents()),
+            NodeRef::Leaf(leaf) => leaf.items(X::TAGGED).iter().for_each(|item| each(meter, item)),
         }
     }
 }

@@ -40,8 +40,8 @@ pub(crate) use flush::MANY;
 #[cfg(any(loom, internals))]
 pub(crate) use flush::MOST_HOPS;
 pub(crate) use flush::flush;
-pub(crate) use footprint::measure;
 pub use footprint::{Footprint, MemoryFootprint, Meter, footprint, resident_bytes};
+pub(crate) use footprint::{measure, measure_with};
 #[cfg(test)]
 pub(crate) use header::{Header, Identity};
 pub(crate) use iter::{IntoLeaves, Items, Leaves, LeavesMut, MAX_DEPTH, TakenLeaf};

@@ -159,6 +159,33 @@ where
     }
 }
 
+impl<K, V> OrdMap<K, V> {
+    /// Tells the meter of everything in memory that this holds, and `each` of the entries of nodes that the meter did not know,
+    /// so that it can tell of what these hold: see [`Footprint`](crate::footprint::Footprint). Nothing is loaded.
+    ///
+    /// ```
+    /// use perennial::footprint::{Footprint, Meter, footprint};
+    /// use perennial::{OrdMap, Vector};
+    ///
+    /// struct World(OrdMap<u32, Vector<u64>>);
+    /// impl Footprint for World {
+    ///     fn measure(&self, meter: &mut Meter) {
+    ///         self.0.measure_with(meter, |meter, _, items| items.measure(meter));
+    ///     }
+    /// }
+    /// let items: Vector<u64> = (0..10_000).collect();
+    /// let world = World(OrdMap::from([(1, items)]));
+    /// assert!(footprint(&[world]).total_bytes > 80_000);
+    /// ```
+    pub fn measure_with(
+        &self,
+        meter: &mut crate::node::Meter,
+        mut each: impl FnMut(&mut crate::node::Meter, &K, &V),
+    ) {
+        crate::node::measure_with(&self.tree.root, meter, &mut |meter, (key, value)| each(meter, key, value));
+    }
+}
+
 impl<K, V> crate::node::Footprint for OrdMap<K, V> {
     fn measure(&self, meter: &mut crate::node::Meter) {
         crate::node::measure(&self.tree.root, meter);

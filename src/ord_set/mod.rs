@@ -558,6 +558,33 @@ impl<'a, T> IntoIterator for &'a OrdSet<T> {
     }
 }
 
+impl<T> OrdSet<T> {
+    /// Tells the meter of everything in memory that this holds, and `each` of the items of nodes that the meter did not know,
+    /// so that it can tell of what these hold: see [`Footprint`](crate::footprint::Footprint). Nothing is loaded.
+    ///
+    /// ```
+    /// use perennial::footprint::{Footprint, Meter, footprint};
+    /// use perennial::{OrdSet, Vector};
+    ///
+    /// struct World(OrdSet<Vector<u64>>);
+    /// impl Footprint for World {
+    ///     fn measure(&self, meter: &mut Meter) {
+    ///         self.0.measure_with(meter, |meter, items| items.measure(meter));
+    ///     }
+    /// }
+    /// let items: Vector<u64> = (0..10_000).collect();
+    /// let world = World(OrdSet::from([items]));
+    /// assert!(footprint(&[world]).total_bytes > 80_000);
+    /// ```
+    pub fn measure_with(
+        &self,
+        meter: &mut crate::node::Meter,
+        mut each: impl FnMut(&mut crate::node::Meter, &T),
+    ) {
+        self.map.measure_with(meter, |meter, item, ()| each(meter, item));
+    }
+}
+
 impl<T> crate::node::Footprint for OrdSet<T> {
     fn measure(&self, meter: &mut crate::node::Meter) {
         self.map.measure(meter);

@@ -44,6 +44,7 @@ mod tools;
 mod unseen;
 mod unshared;
 mod unwound;
+mod value;
 mod vector;
 
 /// Cases of a model test, of up to 200 operations each. Narrow nodes, which run under a sanitizer, reach every shape in fewer.

@@ -126,6 +126,35 @@ fn load_node<T: DeserializeOwned>(
     load::<T, Counts>(backing, chain, place, |_| Ok(0))
 }
 
+impl<T> Vector<T> {
+    /// Tells the meter of everything in memory that this holds, and `each` of the items of nodes that the meter did not know,
+    /// so that it can tell of what these hold: see [`Footprint`](crate::footprint::Footprint). Nothing is loaded.
+    ///
+    /// ```
+    /// use perennial::footprint::{Footprint, Meter, footprint};
+    /// use perennial::Vector;
+    ///
+    /// struct World(Vector<Vector<u64>>);
+    /// impl Footprint for World {
+    ///     fn measure(&self, meter: &mut Meter) {
+    ///         self.0.measure_with(meter, |meter, items| items.measure(meter));
+    ///     }
+    /// }
+    /// let items: Vector<u64> = (0..10_000).collect();
+    /// let world = World(Vector::from([items]));
+    /// assert!(footprint(&[world]).total_bytes > 80_000);
+    /// ```
+    pub fn measure_with(
+        &self,
+        meter: &mut crate::node::Meter,
+        mut each: impl FnMut(&mut crate::node::Meter, &T),
+    ) {
+        for root in [&self.head, &self.tree.root, &self.tail] {
+            crate::node::measure_with(root, meter, &mut each);
+        }
+    }
+}
+
 impl<T> crate::node::Footprint for Vector<T> {
     fn measure(&self, meter: &mut crate::node::Meter) {
         crate::node::measure(&self.head, meter);
