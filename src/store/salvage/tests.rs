@@ -1,3 +1,5 @@
+//! Salvage keeps what the old store said, and is all or nothing, whenever it is interrupted.
+
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
@@ -65,7 +67,7 @@ fn damage(disk: &SimStorage, (name, offset): &(String, usize)) {
 #[test]
 fn what_was_dropped_stays_away_and_the_nearest_one_stands_in_for_what_is_lost() {
     for (by_policy, is_closed) in [(true, true), (true, false), (false, true), (false, false)] {
-        let disk = SimStorage::new();
+        let mut disk = SimStorage::new();
         let options = if by_policy { options().keep(keep_last(2)) } else { options() };
         let store = open(&options, &disk);
         let mut places = Vec::new();
@@ -79,7 +81,7 @@ fn what_was_dropped_stays_away_and_the_nearest_one_stands_in_for_what_is_lost() 
         if is_closed {
             store.close().unwrap();
         } else {
-            disk.kill();
+            disk = disk.crash_point().killed();
             drop(store);
         }
         let (salvaged, new) = salvage(&disk);
@@ -153,7 +155,7 @@ fn no_id_is_used_again_after_a_salvage_whatever_was_lost() {
     {
         for intact in [0, 5] {
             for has_manifest in [true, false] {
-                let disk = SimStorage::new();
+                let mut disk = SimStorage::new();
                 let store = open(&options().durability(durability), &disk);
                 let mut places = Vec::new();
                 for n in 1..=40 {
@@ -164,7 +166,7 @@ fn no_id_is_used_again_after_a_salvage_whatever_was_lost() {
                 if is_closed {
                     store.close().unwrap();
                 } else {
-                    disk.kill();
+                    disk = disk.crash_point().killed();
                     drop(store);
                 }
                 places[intact..].iter().for_each(|place| damage(&disk, place));
@@ -266,10 +268,10 @@ fn a_power_cut_or_a_kill_at_any_moment_leaves_no_store_or_all_of_it_and_the_next
 
 #[test]
 fn a_tail_that_is_destroyed_as_a_whole_looks_like_a_torn_one_as_the_docs_say() {
-    let disk = SimStorage::new();
+    let mut disk = SimStorage::new();
     let store = open(&options(), &disk);
     let places: Vec<_> = (1..=8u32).map(|n| place_of(&store, store.checkpoint(&n).unwrap().id.0)).collect();
-    disk.kill();
+    disk = disk.crash_point().killed();
     drop(store);
     let (name, _) = &places[0];
     let whole = disk.contents(name).unwrap();
