@@ -114,7 +114,8 @@ pub enum Error {
 
     /// Bytes that were durable are not what was written.
     #[error(
-        "damaged data in segment {segment} at offset {offset}: {what}; nothing was changed, restore the directory from a backup, go back to an older checkpoint, or copy what is whole with `Store::salvage`"
+        "{}; nothing was changed, restore the directory from a backup, go back to an older checkpoint, or copy what is whole with `Store::salvage`",
+        found_corrupt(*segment, *offset, what)
     )]
     Corrupt {
         /// Number of the segment.
@@ -253,6 +254,16 @@ pub enum Error {
         /// Which limit, its value, and what to do.
         what: String,
     },
+}
+
+/// How what is said of a file ends that is not there: nothing in it is damaged.
+pub(crate) const IS_MISSING: &str = " is missing";
+
+fn found_corrupt(segment: u32, offset: u64, what: &str) -> String {
+    match what.ends_with(IS_MISSING) {
+        true => format!("segment {segment} cannot be read: {what}"),
+        false => format!("damaged data in segment {segment} at offset {offset}: {what}"),
+    }
 }
 
 /// The process that holds a lock, for a message.

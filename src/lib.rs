@@ -123,6 +123,7 @@ mod metrics;
 mod node;
 pub mod ord_map;
 pub mod ord_set;
+mod random;
 pub mod retention;
 pub mod state;
 pub mod storage;

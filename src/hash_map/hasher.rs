@@ -27,10 +27,12 @@
 //! (it is the order of hashes), may be able to compute the seed. A seed that is known protects nothing.
 
 use std::fmt;
-use std::hash::{BuildHasher, Hasher, RandomState};
+use std::hash::{BuildHasher, Hasher};
 use std::sync::OnceLock;
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+use crate::random::random_u64;
 
 /// A `BuildHasher` whose output depends on its seed alone: not on the process, the platform or the crate's version.
 ///
@@ -164,12 +166,12 @@ impl SeededState {
 
     /// Draws a hasher from the system's randomness.
     fn draw() -> Self {
-        let mut drawn = Self::new(RandomState::new().hash_one(0));
-        for draw in 1..64 {
+        let mut drawn = Self::new(random_u64());
+        for _ in 1..64 {
             if spreads(drawn.multiplier) {
                 break;
             }
-            drawn = Self::new(RandomState::new().hash_one(draw));
+            drawn = Self::new(random_u64());
         }
         drawn
     }

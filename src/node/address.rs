@@ -1,6 +1,7 @@
 //! Where a node's record lies in the log, and which opening of which store says so.
 
 use std::fmt;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Where a record lies: a segment and the ordinal of the record in it.
 ///
@@ -55,25 +56,75 @@ impl fmt::Debug for Address {
     }
 }
 
+#[cfg(test)]
+crate::sync::per_thread!(static IS_USED_UP: std::cell::Cell<bool> = std::cell::Cell::new(false));
+
+/// Runs a test as in a process that has used up the wide tags that small stores may have.
+#[cfg(test)]
+pub(crate) fn after_many_openings<R>(test: impl FnOnce() -> R) -> R {
+    IS_USED_UP.with(|is_used_up| is_used_up.set(true));
+    let result = test();
+    IS_USED_UP.with(|is_used_up| is_used_up.set(false));
+    result
+}
+
 /// One opening of one store: an address is trusted only by the opening whose tag stands beside it.
 ///
-/// 20 bits, never 0, never reused within a process.
+/// Never 0, never reused within a process. A node's identity has room for 62 bits of tag and address: a *wide* tag has 20 of
+/// them and leaves 42 to the address, which is any; a *narrow* one has 32 and leaves 29, which is enough for
+/// [`NARROW_SEGMENTS`](Self::NARROW_SEGMENTS) segments. A process that opens many stores runs out of wide tags, so half of
+/// them are kept for stores that have that many segments, and the others go on with narrow ones.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Tag(u32);
 
 impl Tag {
-    /// Bits of a tag.
+    /// Bits of a wide tag.
     pub(crate) const BITS: u32 = 20;
+    /// Bits of an address beside a narrow tag.
+    pub(crate) const NARROW_ADDRESS_BITS: u32 = 29;
+    /// Most segments of a store whose opening has a narrow tag.
+    pub(crate) const NARROW_SEGMENTS: u32 = 1 << (Self::NARROW_ADDRESS_BITS - Address::ORDINAL_BITS);
 
     /// Takes the next tag of this process, `None` once all of them are used.
+    #[cfg(any(test, loom, internals))]
     pub(crate) fn next() -> Option<Self> {
-        use std::sync::atomic::{AtomicU32, Ordering};
-        static NEXT: AtomicU32 = AtomicU32::new(1);
-        NEXT.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |tag| {
-            (tag < 1 << Self::BITS).then_some(tag + 1)
-        })
-        .ok()
-        .map(Self)
+        Self::next_for(0)
+    }
+
+    /// Takes the next tag of this process for an opening of a store of so many segments, which may get as many again and
+    /// more; `None` once all of them are used.
+    pub(crate) fn next_for(segments: u32) -> Option<Self> {
+        static WIDE: AtomicU32 = AtomicU32::new(1);
+        static NARROW: AtomicU32 = AtomicU32::new(1 << Tag::BITS);
+        #[cfg(test)]
+        if IS_USED_UP.with(std::cell::Cell::get) {
+            // As after half a million openings.
+            let used_up = AtomicU32::new(1 << Self::BITS);
+            let is_large = segments > Self::NARROW_SEGMENTS / 2;
+            return Self::take(if is_large { &WIDE } else { &used_up }, &NARROW, segments);
+        }
+        Self::take(&WIDE, &NARROW, segments)
+    }
+
+    fn take(wide: &AtomicU32, narrow: &AtomicU32, segments: u32) -> Option<Self> {
+        let next = |counter: &AtomicU32, end: u32| {
+            let more = |tag| (tag < end).then(|| tag + 1);
+            counter.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok()
+        };
+        let is_large = segments > Self::NARROW_SEGMENTS / 2;
+        let found = next(wide, 1 << if is_large { Self::BITS } else { Self::BITS - 1 });
+        found.or_else(|| if is_large { None } else { next(narrow, u32::MAX) }).map(Self)
+    }
+
+    /// Whether it leaves less room to the address.
+    #[inline]
+    pub(crate) fn is_narrow(self) -> bool {
+        self.0 >> Self::BITS != 0
+    }
+
+    /// Most segments that the store of its opening can have.
+    pub(crate) fn max_segments(self) -> u32 {
+        if self.is_narrow() { Self::NARROW_SEGMENTS } else { Address::MAX_SEGMENTS }
     }
 
     pub(crate) fn to_bits(self) -> u64 {
@@ -116,5 +167,19 @@ mod tests {
                 before = Some(address);
             }
         }
+    }
+
+    #[test]
+    fn large_stores_keep_half_of_the_wide_tags_and_no_tag_comes_twice() {
+        let (wide, narrow) = (AtomicU32::new((1 << 19) - 1), AtomicU32::new(1 << Tag::BITS));
+        let take = |segments| Tag::take(&wide, &narrow, segments).map(|tag| tag.0);
+        assert_eq!(take(0), Some((1 << 19) - 1));
+        assert_eq!(take(Tag::NARROW_SEGMENTS / 2), Some(1 << 20));
+        assert_eq!(take(Tag::NARROW_SEGMENTS / 2 + 1), Some(1 << 19));
+        assert_eq!(take(0), Some((1 << 20) + 1));
+        wide.store((1 << 20) - 1, Ordering::Relaxed);
+        assert_eq!((take(1 << 20), take(1 << 20)), (Some((1 << 20) - 1), None));
+        narrow.store(u32::MAX - 1, Ordering::Relaxed);
+        assert_eq!((take(3), take(3)), (Some(u32::MAX - 1), None));
     }
 }

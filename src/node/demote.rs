@@ -10,7 +10,7 @@
 //! that only branches use, is set where a leaf is decoded, and costs reads and changes nothing.
 #![expect(unsafe_code, reason = "replaces tagged pointers by addresses")]
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 
@@ -21,6 +21,7 @@ use super::record::{Backing, Keeper};
 use super::root::Root;
 use super::source::{Decode, Source};
 use super::{Address, Shape};
+use crate::random::PointerSet;
 
 /// Demotions of this process so far, of all stores; wraps, and a leaf that old then passes for a young one.
 static DEMOTIONS: AtomicU16 = AtomicU16::new(0);
@@ -92,7 +93,7 @@ pub struct Demotion<'a> {
     now: u16,
     step: Step,
     /// Shared nodes that were weighed, so that what stands in several places counts once.
-    seen: HashSet<*const Header>,
+    seen: PointerSet<Header>,
     demoted: Demoted,
 }
 
@@ -119,7 +120,7 @@ impl<'a> Demotion<'a> {
             since,
             now: now(),
             step: Step::Weigh(BTreeMap::new()),
-            seen: HashSet::new(),
+            seen: PointerSet::default(),
             demoted: Demoted::default(),
         };
         state.demote(&mut demotion);

@@ -19,7 +19,6 @@
 //! them. So branches lie together, which makes the first read of a restored state cheap, and what compresses badly
 //! (addresses) does not stand between what compresses well.
 
-use std::collections::HashSet;
 use std::rc::Rc;
 
 use serde::Serialize;
@@ -35,6 +34,7 @@ use super::root::Root;
 use super::source::Source;
 use super::{Address, Place, Shape};
 use crate::error::Result;
+use crate::random::PointerSet;
 
 /// Deltas in a row after which a leaf is written in full. See `docs::design` for the measurements.
 pub(super) const LEAF_HOPS: u8 = if cfg!(loom) { 2 } else { 10 };
@@ -83,8 +83,8 @@ pub(crate) fn flush<T: Serialize, X: Shape<Key: Serialize>>(
     }
     let Some(node) = root.try_get(|| place)? else { return Ok(None) };
     save.flushing(|is_outermost| {
-        let mut flush =
-            Flush { save, tag: save.tag().to_bits() as u32, branches: Vec::new(), seen: HashSet::new() };
+        let tag = save.tag().to_bits() as u32;
+        let mut flush = Flush { save, tag, branches: Vec::new(), seen: PointerSet::default() };
         flush.visit(node)?;
         for branch in std::mem::take(&mut flush.branches) {
             if flush.clean(branch.header()).is_none() {
@@ -153,7 +153,7 @@ struct Flush<'a, T, X: Shape> {
     /// Dirty branches, children before parents.
     branches: Vec<&'a Branch<T, X>>,
     /// Dirty branches with more than one holder: a tree that holds one part many times is walked once.
-    seen: HashSet<*const Branch<T, X>>,
+    seen: PointerSet<Branch<T, X>>,
 }
 
 impl<'a, T: Serialize, X: Shape<Key: Serialize>> Flush<'a, T, X> {

@@ -3,11 +3,10 @@
 //! Nodes are walked as they are, nothing is loaded. A node that the same version was seen to hold ends the walk, and so
 //! does one that several were seen to hold: whatever is below it is theirs too.
 
-use std::collections::HashMap;
-
 use super::Shape;
 use super::link::NodeRef;
 use super::root::Root;
+use crate::random::HashMap;
 
 /// Something whose bytes in nodes can be counted: the collections of this crate, and whatever consists of them.
 ///

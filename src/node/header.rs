@@ -8,7 +8,8 @@
 //! *Reference count.* There are no weak references, so one plain load answers "is this node mine alone?" and the
 //! answer cannot change under a `&mut` path: nobody else can reach the node to clone it.
 //!
-//! *Identity* is one word, `address << 22 | tag << 2 | state`: fresh (0), clean or dirty. A *staged* address is a
+//! *Identity* is one word: fresh (0), or `address << 22 | tag << 2 | state`, clean (1) or dirty (2); beside a narrow
+//! [`Tag`] it is `address << 35 | tag << 3 | dirty << 2 | 3`. A *staged* address is a
 //! clean one above the opening's durable mark: the opening knows the mark, the node need not be visited twice.
 //!
 //! *Hops* are two numbers of four bits: of the base (low) and of the node's own record (high).
@@ -30,6 +31,12 @@ const HOPS_BITS: u32 = 4;
 const STATE_BITS: u32 = 2;
 const CLEAN: u64 = 1;
 const DIRTY: u64 = 2;
+/// Of a narrow tag: one more bit says whether it is dirty.
+const NARROW: u64 = 3;
+const NARROW_DIRTY: u64 = 4;
+const NARROW_STATE_BITS: u32 = 3;
+const NARROW_TAG_BITS: u32 = 32;
+const _: () = assert!(NARROW_STATE_BITS + NARROW_TAG_BITS + Tag::NARROW_ADDRESS_BITS == 64);
 
 /// What a node's identity word says.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -45,6 +52,14 @@ pub(crate) enum Identity {
 impl Identity {
     #[inline]
     fn from_word(word: u64) -> Self {
+        if word & NARROW == NARROW {
+            let address = Address::from_bits(word >> (NARROW_TAG_BITS + NARROW_STATE_BITS));
+            let tag = (word >> NARROW_STATE_BITS) as u32;
+            return match word & NARROW_DIRTY {
+                0 => Self::Clean(tag, address),
+                _ => Self::Dirty(tag, address),
+            };
+        }
         let address = Address::from_bits(word >> (Tag::BITS + STATE_BITS));
         let tag = (word >> STATE_BITS) as u32 & ((1 << Tag::BITS) - 1);
         match word & ((1 << STATE_BITS) - 1) {
@@ -56,7 +71,18 @@ impl Identity {
 }
 
 /// The identity word of a node whose record lies at `address`.
+///
+/// # Panics
+///
+/// Panics if the address does not fit beside the tag: an opening of a narrow tag makes none that does not.
 pub(crate) fn clean_word(tag: Tag, address: Address) -> u64 {
+    if tag.is_narrow() {
+        let address = address.to_bits();
+        assert!(address >> Tag::NARROW_ADDRESS_BITS == 0, "a log of a narrow tag has few segments");
+        return address << (NARROW_TAG_BITS + NARROW_STATE_BITS)
+            | tag.to_bits() << NARROW_STATE_BITS
+            | NARROW;
+    }
     address.to_bits() << (Tag::BITS + STATE_BITS) | tag.to_bits() << STATE_BITS | CLEAN
 }
 
@@ -102,6 +128,8 @@ impl Header {
         let (word, mask, hops) = match word & 3 {
             CLEAN => (word ^ CLEAN ^ DIRTY, 0, hops >> HOPS_BITS),
             DIRTY => (word, self.mask.load(Ordering::Relaxed), hops & Self::MOST_HOPS),
+            NARROW if word & NARROW_DIRTY == 0 => (word | NARROW_DIRTY, 0, hops >> HOPS_BITS),
+            NARROW => (word, self.mask.load(Ordering::Relaxed), hops & Self::MOST_HOPS),
             _ => (0, 0, 0),
         };
         Self {
@@ -201,7 +229,7 @@ impl Header {
     #[inline]
     pub(super) fn clean_word(&self) -> Option<u64> {
         let word = self.identity.load(Ordering::Acquire);
-        (word & 3 == CLEAN).then_some(word)
+        (word & 3 == CLEAN || word & (NARROW | NARROW_DIRTY) == NARROW).then_some(word)
     }
 
     /// Items (or slots) that changed since the base; meaningful after `identity()` answered `Dirty`.
@@ -236,13 +264,19 @@ impl Header {
     pub(super) fn touch(&mut self, bits: u32) {
         // Plain loads and stores: `&mut` means that nobody else can reach the node.
         let identity = self.identity.load(Ordering::Relaxed);
+        let dirty = match identity & 3 {
+            CLEAN => Some(identity ^ CLEAN ^ DIRTY),
+            NARROW if identity & NARROW_DIRTY == 0 => Some(identity | NARROW_DIRTY),
+            _ => None,
+        };
+        if let Some(dirty) = dirty {
+            self.identity.store(dirty, Ordering::Relaxed);
+            self.mask.store(bits, Ordering::Relaxed);
+            self.hops.store(self.hops.load(Ordering::Relaxed) >> HOPS_BITS, Ordering::Relaxed);
+            return;
+        }
         match identity & 3 {
-            CLEAN => {
-                self.identity.store(identity ^ CLEAN ^ DIRTY, Ordering::Relaxed);
-                self.mask.store(bits, Ordering::Relaxed);
-                self.hops.store(self.hops.load(Ordering::Relaxed) >> HOPS_BITS, Ordering::Relaxed);
-            }
-            DIRTY => self.mask.store(self.mask.load(Ordering::Relaxed) | bits, Ordering::Relaxed),
+            DIRTY | NARROW => self.mask.store(self.mask.load(Ordering::Relaxed) | bits, Ordering::Relaxed),
             _ => {}
         }
     }
@@ -262,7 +296,11 @@ mod tests {
 
     #[test]
     fn a_published_record_leaves_the_hops_of_the_base() {
-        let tag = Tag::next().unwrap();
+        hops_of(Tag::next().unwrap());
+        hops_of(crate::node::after_many_openings(|| Tag::next().unwrap()));
+    }
+
+    fn hops_of(tag: Tag) {
         let (base, record) = (Address::new(0, 1), Address::new(0, 2));
         let mut header = Header::fresh();
         header.set_clean(tag, base, 9);
@@ -337,5 +375,34 @@ mod tests {
         assert_eq!(header.copied().hops(), 7);
         header.set_clean(tags[0], Address::new(0, 3), u8::MAX);
         assert_eq!(header.copied().hops(), Header::MOST_HOPS);
+    }
+
+    #[test]
+    fn words_of_wide_and_narrow_tags_say_what_was_put_in() {
+        let narrow = crate::node::after_many_openings(|| Tag::next().unwrap());
+        let wide = Tag::next().unwrap();
+        assert!(narrow.is_narrow() && !wide.is_narrow());
+        for tag in [wide, narrow] {
+            for (segment, ordinal) in [(0, 0), (tag.max_segments() - 1, Address::MAX_ORDINALS - 1), (7, 1)] {
+                let address = Address::new(segment, ordinal);
+                let mut header = Header::fresh();
+                header.set_clean(tag, address, 3);
+                let number = tag.to_bits() as u32;
+                assert_eq!(header.identity(), Identity::Clean(number, address));
+                assert_eq!(header.clean_word(), Some(clean_word(tag, address)));
+                assert_eq!(header.twin().clean_word(), header.clean_word());
+                let copied = header.copied();
+                assert_eq!((copied.identity(), copied.hops()), (Identity::Dirty(number, address), 3));
+                header.touch(1);
+                header.touch(4);
+                assert_eq!(header.identity(), Identity::Dirty(number, address));
+                assert_eq!((header.clean_word(), header.mask(), header.hops()), (None, 5, 3));
+                assert_eq!((header.copied().mask(), header.copied().identity()), (5, header.identity()));
+            }
+        }
+        let other = clean_word(narrow, Address::new(1, 2));
+        assert_ne!(other, clean_word(wide, Address::new(1, 2)));
+        let beyond = std::panic::catch_unwind(|| clean_word(narrow, Address::new(Tag::NARROW_SEGMENTS, 0)));
+        assert!(beyond.is_err());
     }
 }

@@ -30,6 +30,8 @@ mod values;
 
 pub use address::Address;
 pub(crate) use address::Tag;
+#[cfg(test)]
+pub(crate) use address::after_many_openings;
 pub(crate) use branch::{BITS, Branch, Child, Ranges, SLOTS, loaded};
 pub(crate) use children::ChildrenMut;
 pub use demote::{Demote, Demoted, Demotion};

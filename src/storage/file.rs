@@ -52,10 +52,11 @@ impl FileStorage {
 
     /// As [`open`](Self::open); an absent directory is made, or refused with this advice.
     pub(crate) fn open_or(path: impl Into<PathBuf>, advice: Option<&'static str>) -> Result<Self> {
-        let path = path.into();
+        let path = plain(path.into())?;
         let opened = match directory::open_path(&path) {
             Ok(fd) => Self::of(&path, fd),
             Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                target::refuse_dangling(&path)?;
                 return match advice {
                     Some(advice) => Err(Error::NotAStore { path, found: "nothing is there".into(), advice }),
                     None => Target::of(&path)?.make(),
@@ -178,6 +179,15 @@ fn reserve(file: &File, len_bytes: u64) -> io::Result<()> {
             Err(e) => return Err(e.into()),
         }
     }
+}
+
+/// The path without dots and separators at its end, which name what may not be there yet.
+fn plain(path: PathBuf) -> Result<PathBuf> {
+    if path.as_os_str().is_empty() {
+        let found = "the path is empty".into();
+        return Err(Error::NotAStore { path, found, advice: "name the directory that holds the store" });
+    }
+    Ok(path.components().collect())
 }
 
 /// One open file.
@@ -307,6 +317,24 @@ mod tests {
         assert!(matches!(storage.lock("LOCK").unwrap(), Lock::HeldBy(pid) if pid == std::process::id()));
         drop(guard);
         assert!(matches!(storage.lock("LOCK").unwrap(), Lock::Held(_)));
+    }
+
+    #[test]
+    fn a_path_that_leads_nowhere_is_named_for_what_it_is() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path();
+        let refused = |path: &Path| FileStorage::open(path, true).unwrap_err().to_string();
+        assert!(refused(Path::new("")).contains("the path is empty; name the directory"));
+        std::os::unix::fs::symlink("gone", path.join("link")).unwrap();
+        for dangling in ["link", "link/", "link/."] {
+            let text = refused(&path.join(dangling));
+            assert!(text.contains("a symbolic link to gone, where nothing is"), "{text}");
+        }
+        for new in ["d/.", "e//", "./f/./"] {
+            assert!(FileStorage::open(path.join(new), true).unwrap().path().is_dir(), "{new}");
+        }
+        fs::create_dir(path.join("gone")).unwrap();
+        FileStorage::open(path.join("link"), true).unwrap();
     }
 
     #[test]

@@ -7,8 +7,6 @@
 //! stored bytes of the whole batch without the commit; number of roots, each: name (length, bytes), address of
 //! its shape, number of addresses, the addresses, payload (length, bytes); further [fields](super::fields).
 
-use std::collections::HashSet;
-
 use super::aging;
 use super::block::{Block, BlockKind, HEADER_BYTES, corrupt};
 use super::fields::Fields;
@@ -16,6 +14,7 @@ use super::format::{Cursor, Place, VARINT_BYTES, put_varint};
 use super::record::{get_address, put_address};
 use crate::error::{Error, Result};
 use crate::node::Address;
+use crate::random::HashSet;
 use crate::storage::Region;
 
 /// The fields of a commit that this build knows. (An even one that is not listed makes a reader refuse the commit.)
@@ -245,7 +244,7 @@ impl Commit {
         let count = usize::try_from(cursor.varint()?).ok().filter(|&count| count <= cursor.remaining())?;
         let mut roots = Vec::new();
         // A name of its own for each: in few bytes there are no millions of roots.
-        let mut names = HashSet::new();
+        let mut names = HashSet::default();
         for _ in 0..count {
             let name = cursor.counted()?;
             if !names.insert(name) {

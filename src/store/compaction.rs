@@ -18,7 +18,7 @@
 //! last few checkpoints refer to is looked at), and once a victim (one sync and one manifest). A crash anywhere leaves
 //! the old segment or the new one named, and at most a file that is not: the next opening removes it.
 
-use std::collections::{BinaryHeap, HashMap, HashSet};
+use std::collections::BinaryHeap;
 use std::sync::Arc;
 
 use super::block::RecordBlock;
@@ -36,6 +36,7 @@ use super::segment::Segment;
 use super::slots::{Slots, is_full};
 use crate::error::{Error, Result};
 use crate::node::{Address, Backing, Version, merge};
+use crate::random::{HashMap, HashSet};
 
 /// Beside checkpoints, a delta is written in full from so many hops on: that takes about as many bytes as it frees. By
 /// hand every delta is, wherever it lies, so that reads find one record for each node.
@@ -386,7 +387,7 @@ impl Rewriting {
         };
         let (mut victims, dead): (Vec<_>, Vec<_>) = victims.into_iter().partition(|victim| !is_dead(victim));
         victims.extend(dead);
-        Self { reach, bases, victims, merged: HashMap::new(), live_bytes, log_bytes, refused: None }
+        Self { reach, bases, victims, merged: HashMap::default(), live_bytes, log_bytes, refused: None }
     }
 
     /// The deltas of a segment that are to be written in full.

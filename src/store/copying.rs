@@ -3,11 +3,10 @@
 //! Records refer to each other by index into the addresses that stand before their payload: they can be moved, and
 //! what shares a record goes on sharing it.
 
-use std::collections::HashMap;
-
 use super::commit::Root;
 use crate::error::Result;
 use crate::node::{Address, Backing, RecordHead, RecordKind, Sink, Version, merge};
+use crate::random::HashMap;
 
 /// Most records of one node: no writer makes longer chains, so a longer one is damage, and is not followed again for each
 /// of its records.

@@ -67,10 +67,15 @@ impl Directory {
         Error::NotAStore { path: self.path.clone(), found: found.into(), advice }
     }
 
-    /// Makes sure that nothing is there yet.
+    /// Makes sure that nothing is there yet that a store would share the directory with.
     pub(crate) fn expect_empty(&self) -> Result<()> {
+        self.expect_nothing_but(&[LOST_AND_FOUND])
+    }
+
+    /// Makes sure that nothing is there yet but files of these names.
+    pub(crate) fn expect_nothing_but(&self, allowed: &[&str]) -> Result<()> {
         let names = self.storage.list().map_err(|e| self.io_error("list", "", e))?;
-        let Some(name) = names.iter().find(|name| *name != LOST_AND_FOUND) else { return Ok(()) };
+        let Some(name) = names.iter().find(|name| !allowed.contains(&name.as_str())) else { return Ok(()) };
         let found = format!("it holds {name:?} already");
         Err(self.not_a_store(found, "name a directory that is empty, or does not exist yet"))
     }

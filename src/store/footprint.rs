@@ -4,7 +4,6 @@
 //! each record beside it: nobody yet, one group of checkpoints, or several. Whatever refers to a record is met before
 //! it, so its owner is known when its turn comes.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::Store;
@@ -18,6 +17,7 @@ use super::reach::AddressSet;
 use super::segment::Segment;
 use crate::error::Result;
 use crate::node::{Address, Record, RecordKind};
+use crate::random::HashMap;
 use crate::retention::Retention;
 
 /// Slots of a branch, at most.
@@ -179,7 +179,7 @@ impl<'a> Sweep<'a> {
         let footprint = DiskFootprint { total_bytes: 0, shared_bytes: 0, unique_bytes };
         let usage = Usage { chain_lengths: vec![0; MOST_HOPS], ..Usage::default() };
         let mut sweep =
-            Self { opening, reached: AddressSet::default(), known: HashMap::new(), footprint, usage };
+            Self { opening, reached: AddressSet::default(), known: HashMap::default(), footprint, usage };
         for (group, commits) in groups.iter().enumerate() {
             for commit in commits {
                 let owner = Owner::Group(group as u32);

@@ -151,18 +151,6 @@ impl<'a> Cursor<'a> {
     }
 }
 
-/// Draws a random number that is not 0.
-///
-/// The standard library's hasher keys come from the system's random source; time, process and a counter make
-/// two draws of one thread differ.
-pub(crate) fn random_u64() -> u64 {
-    use std::hash::{BuildHasher, RandomState};
-    use std::sync::atomic::{AtomicU64, Ordering};
-    static DRAWS: AtomicU64 = AtomicU64::new(0);
-    let draw = DRAWS.fetch_add(1, Ordering::Relaxed);
-    RandomState::new().hash_one((std::time::SystemTime::now(), std::process::id(), draw)).max(1)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

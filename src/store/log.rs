@@ -7,12 +7,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::beginning::{check_new, has_manifest, read_manifest};
+use super::blame;
 use super::block::corrupt;
 use super::catalogue::Listed;
 use super::commit::{Commit, Link};
 use super::compaction::{self, Compacted, Pass};
 use super::directory::{Directory, LOCK, segment_name};
-use super::format::random_u64;
 use super::index::Index;
 use super::manifest::{CommitRef, Manifest};
 use super::opening::Opening;
@@ -26,6 +26,7 @@ use super::writer::{Resume, Writer};
 use crate::error::{Error, Result};
 use crate::metrics::{self, Stopwatch};
 use crate::node::{Address, Rechecks, RecordHead, Sink, Tag, Trust};
+use crate::random::random_u64;
 use crate::storage::{Lock, Storage};
 use crate::sync::{Holder, Mutex, MutexGuard, OwnedGuard, OwnedMutex};
 
@@ -104,7 +105,7 @@ impl Log {
         };
         witness::check_files(&directory, &manifest)?;
         let named = manifest.clone();
-        let opening = Arc::new(Opening::new(Arc::clone(&directory), manifest.store_id, options.cache_bytes)?);
+        let opening = Arc::new(Opening::of(Arc::clone(&directory), &manifest, options.cache_bytes)?);
         let recovered = !manifest.clean;
         let active = match recovery::add_segments(&opening, &mut manifest) {
             None => None,
@@ -181,7 +182,7 @@ impl Log {
     /// Reads the store as one manifest shows it, and maps all of it.
     fn view(directory: &Arc<Directory>, options: &Options, mut manifest: Manifest) -> Result<Self> {
         witness::check_files(directory, &manifest)?;
-        let opening = Arc::new(Opening::new(Arc::clone(directory), manifest.store_id, options.cache_bytes)?);
+        let opening = Arc::new(Opening::of(Arc::clone(directory), &manifest, options.cache_bytes)?);
         let active = recovery::add_segments(&opening, &mut manifest);
         for segment in opening.segments() {
             segment.region()?;
@@ -357,7 +358,8 @@ impl Log {
         let alone = alone?;
         let watch = Stopwatch::start();
         let done = Pass::begin(self, threshold, pace).and_then(Pass::run);
-        let done = done.inspect_err(|error| self.opening.note_found(error))?;
+        let done = done.inspect_err(|error| self.opening.note_found(error));
+        let done = done.map_err(|error| blame::explain(self, error))?;
         drop(alone);
         metrics::compacted(watch, done.old_bytes, done.new_bytes);
         self.compacted.lock().add(done);

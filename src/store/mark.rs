@@ -11,7 +11,6 @@
 //! Checkpoints go on while this runs. Whatever they write lies above the *position* where the mark began, and counts
 //! as reachable; what they refer to below is *revived*. At the end, with the writer stopped, nothing is missing.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::block::{RecordBlock, corrupt};
@@ -23,6 +22,7 @@ use super::reach::AddressSet;
 use super::segment::Segment;
 use crate::error::Result;
 use crate::node::{Address, Backing, Needs, Record, needs};
+use crate::random::HashMap;
 
 /// What of a segment is in use. In bytes on disk: a record has its share of the block it lies in.
 #[derive(Clone, Copy, Default, Debug, PartialEq, Eq)]
@@ -67,12 +67,23 @@ impl Mark {
         position: Address,
         commits: impl IntoIterator<Item = Result<Arc<Commit>>>,
     ) -> Result<Self> {
+        let held = opening.ledger().held();
+        Self::over(opening, position, held, commits)
+    }
+
+    /// As [`begin`](Self::begin), with these nodes.
+    pub(crate) fn over(
+        opening: &Arc<Opening>,
+        position: Address,
+        nodes: AddressSet,
+        commits: impl IntoIterator<Item = Result<Arc<Commit>>>,
+    ) -> Result<Self> {
         let mut mark = Self {
             opening: Arc::clone(opening),
             position,
-            nodes: opening.ledger().held(),
+            nodes,
             bases: AddressSet::default(),
-            slots: HashMap::new(),
+            slots: HashMap::default(),
             next: position.segment() + 1,
             swept: Vec::new(),
             revived: Vec::new(),

@@ -7,7 +7,6 @@
 
 use std::any::Any;
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::panic::Location;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -25,6 +24,7 @@ use super::{CheckpointId, Commit, Draft, Persist, Store, Turn};
 use crate::error::{Error, Result};
 use crate::node::codec::{Save, decode};
 use crate::node::{Address, Backing, Values};
+use crate::random::HashMap;
 use crate::storage::{Storage, Target};
 
 /// What [`Store::migrate`] did.
@@ -181,7 +181,8 @@ impl Store {
         if let Some(found) = target.find()? {
             let found = Directory::new(Arc::new(found), target.path());
             self.log.opening().directory.expect_other(&found)?;
-            found.expect_empty()?;
+            // Another directory takes its place, so it must be empty indeed.
+            found.expect_nothing_but(&[])?;
         }
         let part = target.beside(".part")?;
         let made = Arc::new(part.make()?);
@@ -218,7 +219,7 @@ impl Store {
         let options = Options { read_only: false, create: true, keep: None, ..self.options.clone() };
         let new = Store::open_with(&options, unfinished.storage(), path)?;
         let mut migrated = Migrated::default();
-        let (mut copied, mut done) = (Copied::default(), HashMap::<u64, Rc<Pairs>>::new());
+        let (mut copied, mut done) = (Copied::default(), HashMap::<u64, Rc<Pairs>>::default());
         let mut last = Rc::default();
         for commit in commits.into_iter().map(Arc::new) {
             let from = match self.hold(&commit) {
@@ -234,8 +235,8 @@ impl Store {
                 turn: Rc::clone(&turn),
                 copied,
                 earlier: Rc::clone(earlier),
-                pairs: Pairs::new(),
-                calls: HashMap::new(),
+                pairs: Pairs::default(),
+                calls: HashMap::default(),
                 is_inside: false,
             };
             let save = Save::new(turn.clone());

@@ -4,6 +4,7 @@ mod active;
 mod aging;
 mod backup;
 mod beginning;
+mod blame;
 mod block;
 mod block_cache;
 mod catalogue;
@@ -55,7 +56,6 @@ mod writer;
 
 use std::any::TypeId;
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -69,6 +69,7 @@ use crate::metrics::Stopwatch;
 pub use crate::node::Values;
 use crate::node::codec::{Driven, Plan, Save, Shape, Trial, decode, difference, has_defaults, shape_of};
 use crate::node::{Address, Backing, RecordHead, RecordKind, Sink, Tag};
+use crate::random::HashMap;
 use crate::storage::{FileStorage, Storage};
 use crate::sync::Mutex;
 pub use backup::Backup;
@@ -164,7 +165,7 @@ impl Known {
 }
 
 /// The plan by which a `T` is read where its shape was recorded before it grew.
-fn growth<T: DeserializeOwned>(stored: &Shape, asked: &Shape) -> Result<(Arc<Plan>, Tag)> {
+fn growth<T: DeserializeOwned>(stored: &Shape, asked: &Shape, segments: u32) -> Result<(Arc<Plan>, Tag)> {
     let plan = Plan::of(stored).filter(|plan| {
         let added = Plan::of(asked).and_then(|asked| plan.grown_into(&asked));
         added.is_some_and(|added| added.is_empty() || has_defaults::<T>(added))
@@ -172,7 +173,7 @@ fn growth<T: DeserializeOwned>(stored: &Shape, asked: &Shape) -> Result<(Arc<Pla
     let type_name = std::any::type_name::<T>();
     let plan =
         plan.ok_or_else(|| Error::ShapeMismatch { type_name, difference: difference(stored, asked) })?;
-    Ok((Arc::new(plan), opening::next_tag()?))
+    Ok((Arc::new(plan), opening::next_tag(segments)?))
 }
 
 /// Returns whether a trial failed for something old that cannot be read: what was written from this place on must be readable.
@@ -210,7 +211,7 @@ impl Store {
             scrub,
             path: path.to_owned(),
             options: options.clone(),
-            types: Mutex::new(HashMap::new()),
+            types: Mutex::default(),
             written: Mutex::default(),
         })
     }
@@ -434,7 +435,11 @@ impl Store {
     pub fn rebuild<T: DeserializeOwned + 'static>(&self, id: CheckpointId) -> Result<T> {
         let commit = self.log.find(id.0)?;
         let backing = self.hold(&commit)?;
-        self.decode_from(&commit, STATE, Arc::new(Rebuilding { backing, tag: opening::next_tag()? }))
+        self.decode_from(
+            &commit,
+            STATE,
+            Arc::new(Rebuilding { backing, tag: opening::next_tag(self.log.opening().segments_end())? }),
+        )
     }
 
     /// Holds a checkpoint before anything else of it is read: from here on it stays, whatever retention says.
@@ -487,7 +492,7 @@ impl Store {
         let stored = self.read_shape(recorded)?;
         let plan = match stored == *asked {
             true => None,
-            false => Some(growth::<T>(&stored, &asked)?),
+            false => Some(growth::<T>(&stored, &asked, self.log.opening().segments_end())?),
         };
         let mut types = self.types.lock();
         let known = types.entry(id).or_insert_with(|| Known::new(asked));

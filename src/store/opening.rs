@@ -18,6 +18,7 @@ use super::format::Place;
 use super::index::BlockEntry;
 use super::large_block::{KeepLarge, LargeBlock};
 use super::lease::Ledger;
+use super::manifest::Manifest;
 use super::segment::Segment;
 use crate::error::{Error, Result};
 use crate::node::{Address, Backing, Rechecks, Record, Sweep, Tag};
@@ -47,13 +48,28 @@ pub(crate) struct Opening {
 const MOST_DAMAGES: usize = 1 << 16;
 
 impl Opening {
-    /// Starts an opening without segments.
+    /// Starts an opening of what a manifest names, still without segments.
     ///
     /// # Errors
     ///
     /// [`Error::Limit`] if the process has used up its tags.
-    pub(crate) fn new(directory: Arc<Directory>, store_id: u64, cache_bytes: usize) -> Result<Self> {
-        let tag = next_tag()?;
+    pub(crate) fn of(directory: Arc<Directory>, manifest: &Manifest, cache_bytes: usize) -> Result<Self> {
+        let segments = manifest.segments.last().map_or(0, |last| last.number + 1);
+        Self::new(directory, manifest.store_id, segments, cache_bytes)
+    }
+
+    /// Starts an opening without segments, which will have numbers below `segments`, and those that come after.
+    ///
+    /// # Errors
+    ///
+    /// As [`of`](Self::of).
+    pub(crate) fn new(
+        directory: Arc<Directory>,
+        store_id: u64,
+        segments: u32,
+        cache_bytes: usize,
+    ) -> Result<Self> {
+        let tag = next_tag(segments)?;
         Ok(Self {
             tag,
             directory,
@@ -103,6 +119,28 @@ impl Opening {
     /// All segments, ascending by number.
     pub(crate) fn segments(&self) -> Vec<Arc<Segment>> {
         self.segments.read().iter().flatten().cloned().collect()
+    }
+
+    /// One more than the highest number of a segment.
+    pub(crate) fn segments_end(&self) -> u32 {
+        self.segments.read().len() as u32
+    }
+
+    /// Makes sure that a segment of this number can be told from those of other openings.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Limit`] if it cannot, in a process that has opened very many stores.
+    pub(crate) fn expect_room(&self, number: u32) -> Result<()> {
+        let most = self.tag.max_segments();
+        if number < most || most == Address::MAX_SEGMENTS {
+            return Ok(());
+        }
+        let what = format!(
+            "this process has opened stores so often that this opening, begun with few segments, can have no more than \
+             {most} of them; open the store again"
+        );
+        Err(Error::Limit { what })
     }
 
     /// Lets what is read through this opening stay readable when its log is closed and others open the store, who may
@@ -259,16 +297,18 @@ impl Opening {
     }
 }
 
-/// Takes a tag that no other opening of this process has.
+/// Takes a tag that no other opening of this process has, for a store of so many segments.
 ///
 /// # Errors
 ///
 /// [`Error::Limit`] if the process has used up its tags.
-pub(crate) fn next_tag() -> Result<Tag> {
-    Tag::next().ok_or_else(|| Error::Limit {
+pub(crate) fn next_tag(segments: u32) -> Result<Tag> {
+    Tag::next_for(segments).ok_or_else(|| Error::Limit {
         what: format!(
-            "this process has opened stores {} times, more than it can tell apart; start another process",
-            (1u32 << Tag::BITS) - 1
+            "this process has opened stores more often than it can tell apart (2^32 times; {} times those of more than \
+             {} segments); start another process",
+            1u32 << Tag::BITS,
+            Tag::NARROW_SEGMENTS / 2
         ),
     })
 }

@@ -17,7 +17,7 @@ mod copy;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use self::copy::Copy;
@@ -39,8 +39,9 @@ use super::slots;
 use super::unfinished::Unfinished;
 use super::verify::{Progress, Watched};
 use super::witness;
-use crate::error::{Error, Result};
+use crate::error::{Error, IS_MISSING, Result};
 use crate::node::Address;
+use crate::random::HashSet;
 use crate::storage::Region;
 
 /// What [`Store::salvage`](super::Store::salvage) saved, and what it could not.
@@ -160,7 +161,8 @@ impl Found {
         let (store_id, manifest) = whose(directory, manifest, &files, salvaged)?;
         let manifest = manifest.map(|manifest| current(directory, manifest, salvaged)).transpose()?.flatten();
         let files = segment_files(directory, files, store_id, manifest.as_ref(), salvaged);
-        let opening = Arc::new(Opening::new(Arc::clone(directory), store_id, 4 << 20)?);
+        let segments = files.last_key_value().map_or(0, |(last, _)| last + 1);
+        let opening = Arc::new(Opening::new(Arc::clone(directory), store_id, segments, 4 << 20)?);
         for file in files.values() {
             let index = file.index(store_id, manifest.as_ref(), salvaged);
             let region = Arc::clone(&file.region);
@@ -170,7 +172,7 @@ impl Found {
         if let Some(manifest) = &manifest {
             for entry in &manifest.segments {
                 let what = match files.get(&entry.number).map(|file| file.entry.len_bytes) {
-                    None => "the segment's file is missing".to_owned(),
+                    None => format!("the segment's file{IS_MISSING}"),
                     Some(found) if found < entry.len_bytes => {
                         format!("the segment's file was truncated to {found} of {} bytes", entry.len_bytes)
                     }
@@ -360,7 +362,7 @@ impl SegmentFile {
         let Some(only) = epoch else { return };
         let Some(bytes) = self.region.bytes(0..self.entry.len_bytes.into()) else { return };
         let mut scan = Scan::new(&bytes, start);
-        let (mut at, mut current, mut ended) = (at.max(FIRST_BATCH), 0, HashSet::new());
+        let (mut at, mut current, mut ended) = (at.max(FIRST_BATCH), 0, HashSet::default());
         while let Some((offset, header)) = scan.next(at) {
             if header.kind == BlockKind::Index {
                 break;

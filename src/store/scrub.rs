@@ -15,7 +15,6 @@ use std::time::{Duration, Instant};
 
 use super::commit::Commit;
 use super::directory::segment_name;
-use super::format::random_u64;
 use super::index::{BlockEntry, Index};
 use super::opening::{Opening, read_block};
 use super::options::Options;
@@ -24,6 +23,7 @@ use super::slots;
 use crate::error::{Error, Result};
 use crate::metrics;
 use crate::node::Address;
+use crate::random::random_u64;
 use crate::sync::Mutex;
 
 /// What scrubbing looked at since the store was opened, and what it found: see

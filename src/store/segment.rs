@@ -26,7 +26,7 @@ use super::format::{Cursor, MAX_SEGMENT_BYTES, Place, SECTOR_BYTES, VERSION, che
 use super::index::{BlockEntry, Index};
 use super::manifest::SegmentEntry;
 use super::scan::Scan;
-use crate::error::{Error, Result};
+use crate::error::{Error, IS_MISSING, Result};
 use crate::storage::{Region, StorageFile};
 
 const MAGIC: [u8; 8] = *b"PRNLSEGM";
@@ -138,7 +138,7 @@ impl Segment {
 
     fn open_error(&self, name: &str, e: io::Error) -> Error {
         match e.kind() {
-            io::ErrorKind::NotFound => corrupt(self.place(0), format!("the file {name} is missing")),
+            io::ErrorKind::NotFound => corrupt(self.place(0), format!("the file {name}{IS_MISSING}")),
             _ => self.directory.io_error("open", name, e),
         }
     }

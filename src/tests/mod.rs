@@ -26,6 +26,7 @@ mod log;
 mod migrate;
 mod mixed;
 mod moved;
+mod openings;
 mod ord_map;
 mod order;
 mod outlived;

@@ -12,7 +12,6 @@
 //! A guard empties the slot when the exchange ends in any other way, a panic included.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashSet;
 use std::fmt;
 use std::mem::ManuallyDrop;
 use std::rc::Rc;
@@ -24,6 +23,7 @@ use serde::ser::{self, Serialize, Serializer};
 use super::writer;
 use crate::error::{Error, Result};
 use crate::node::{Address, Backing, Look, Place, RECHECKED, Rechecks, RecordHead, Sink, Tag, Trust};
+use crate::random::HashSet;
 use crate::sync::per_thread;
 
 /// What the magic names begin with. No serde derive produces it: `$` is not part of a Rust name.

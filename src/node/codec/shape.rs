@@ -13,10 +13,10 @@
 //! Std's sequences are `[T]`, its maps `{K: V}`; arrays, which are tuples to serde, `[T; n]`; `?` is what the trace
 //! could not reach. Different types of one name are `Name`, `Name#2` …; names that are not Rust names are quoted.
 
-use std::collections::HashMap;
 use std::fmt::Write as _;
 
 use super::trace::{Body, Named, Type, Variant};
+use crate::random::HashMap;
 
 /// The shape of a type. Equal shapes have equal bytes, as far as serde shows.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -192,7 +192,7 @@ pub(super) fn render(root: &Type, types: &[Named]) -> Shape {
     let mut order = Vec::new();
     root.each_named(&mut |index| visit(index, types, &mut order));
     let mut names = vec![String::new(); types.len()];
-    let mut uses: HashMap<&str, u32> = HashMap::new();
+    let mut uses: HashMap<&str, u32> = HashMap::default();
     for &index in &order {
         let name = types[index].name;
         let count = uses.entry(name).or_default();

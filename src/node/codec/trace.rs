@@ -16,8 +16,6 @@
 //! The crate serde-reflection is not used: it keys types by their bare name, so two types of one name (or two uses
 //! of one generic type) collide, it gives up at the first rejected value, and it wants every enum named by hand.
 
-use std::collections::{HashMap, HashSet};
-
 use serde::de::{DeserializeOwned, Visitor};
 
 use super::NOT_SELF_DESCRIBING;
@@ -27,6 +25,7 @@ use super::shape::{self, Shape};
 use super::stop::{Stop, missed_during};
 use super::tracer::{Fields, Items, OneVariant, Tracer};
 use crate::error::{Error, Result};
+use crate::random::{HashMap, HashSet};
 
 /// Values made up for one place before it is blocked.
 pub(super) const MAX_TRIES: usize = 6;

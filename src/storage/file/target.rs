@@ -127,6 +127,16 @@ impl Target {
     }
 }
 
+/// Refuses a symbolic link to what is not there: no directory can be made in its place.
+pub(super) fn refuse_dangling(path: &Path) -> Result<()> {
+    let Ok(to) = std::fs::read_link(path) else { return Ok(()) };
+    Err(Error::NotAStore {
+        path: path.to_owned(),
+        found: format!("it is a symbolic link to {}, where nothing is", to.display()),
+        advice: "create the directory that it names, or name another one",
+    })
+}
+
 pub(super) fn not_a_directory(path: &Path) -> Error {
     Error::NotAStore {
         path: path.to_owned(),

@@ -5,7 +5,7 @@
 //! checkpoints reach; and a second pass in the same direction copies it, each record after those that it refers to. No
 //! record is read at random, so no block is unpacked more than twice, whatever refers to what.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::super::aging;
@@ -21,6 +21,7 @@ use super::super::verify::{Wanted, Watched, no_beginning};
 use super::{Place, corrupt};
 use crate::error::{Error, Result};
 use crate::node::{Address, Record, RecordHead, RecordKind, Sink, Version, merge, needs_of};
+use crate::random::HashMap;
 
 /// Branches are kept in memory, since later ones are deltas of them: in all at most so many times the bytes of the store.
 /// They are hardly ever compressed.
@@ -92,7 +93,7 @@ impl<'a> Copy<'a> {
             from,
             records: BTreeMap::new(),
             damage: BTreeMap::new(),
-            branches: HashMap::new(),
+            branches: HashMap::default(),
             kept_left: LEAST_BYTES + KEPT_PER_BYTE * bytes,
             merged_left: LEAST_BYTES,
             commits: BTreeMap::new(),

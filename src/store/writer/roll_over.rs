@@ -55,6 +55,7 @@ impl Writer {
     pub(super) fn roll_over(&mut self, needed: u64) -> Result<()> {
         self.syncer.check()?;
         let number = self.active.as_ref().map_or(0, |active| active.segment.number() + 1);
+        self.opening.expect_room(number)?;
         if number >= Address::MAX_SEGMENTS {
             let what = format!("the store has {number} segments, the most it can have; begin a new store");
             return Err(Error::Limit { what });
