@@ -36,7 +36,7 @@
 //!   serde_json silently writes `null`).
 //! - There is no arbitrary precision: an integer is an `i64` or a `u64`, everything else an `f64`. (serde_json reads the text of
 //!   a float to the last bit only with its feature `float_roundtrip`.)
-//! - Formats that are [not human-readable](serde::Serializer::is_human_readable) (bincode, postcard, this crate's own) see
+//! - Formats that are [not human-readable](::serde::Serializer::is_human_readable) (bincode, postcard, this crate's own) see
 //!   an enum of the variants `Null`, `Bool`, `Unsigned`, `Negative`, `Float`, `String`, `Array` and `Object`. What one of
 //!   them wrote it reads; a map of MessagePack or CBOR that something else wrote is no `Value` to it.
 //!

@@ -23,6 +23,7 @@ use crate::random::HashMap;
 ///     players: HashMap<u64, Player>,
 ///     log: Vector<u32>,
 /// }
+/// #[derive(Clone)]
 /// struct Player {
 ///     items: Vector<u64>,
 /// }

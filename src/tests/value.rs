@@ -214,7 +214,9 @@ fn what_is_not_there_is_null_and_what_is_assigned_is_made() {
     value.as_object_mut().unwrap().entry("n".to_owned()).or_insert(2.into());
     assert_eq!((value["n"].as_i64(), value[String::from("n")].as_f64()), (Some(2), Some(2.0)));
     assert!(value == value.clone() && value["a"]["b"] == 1u8 && 1i64 == value["a"]["b"] && value["n"] != 2.0);
-    assert!(value["n"] != "2" && Value::from("2") == "2" && Value::from(true) == true);
+    assert!(value["n"] != "2" && value["none"] != true);
+    let (text, yes) = (Value::from("2"), Value::from(true));
+    assert!(text.eq("2") && "2".eq(&text) && text.eq(&String::from("2")) && yes.eq(&true) && yes.ne("true"));
     for pointer in ["/a/b", "/n", ""] {
         assert!(value.pointer(pointer).is_some() && value.pointer_mut(pointer).is_some());
     }
