@@ -24,7 +24,7 @@ use std::rc::Rc;
 use serde::Serialize;
 
 use super::branch::{Branch, Child, Ranges, SLOTS};
-use super::codec::{Buffers, Met, Save, Trial, varint};
+use super::codec::{Buffers, Met, Portion, Save, Trial, varint};
 use super::header::{Header, Identity, STRUCTURE};
 use super::leaf::LeafRef;
 use super::link::NodeRef;
@@ -281,7 +281,7 @@ impl<'a, T: Serialize, X: Shape<Key: Serialize>> Flush<'a, T, X> {
                 bytes.push(0);
                 match items {
                     [item] if shift == 0 => self.save.encode(item, bytes, refs)?,
-                    items => self.save.encode(items, bytes, refs)?,
+                    items => self.save.encode_portion(Portion::Items, items, bytes, refs)?,
                 }
                 if let Some(digests) = &mut digests {
                     digests[group] = Some(Digest::of(refs_before, &bytes[start + 1..]));
@@ -340,7 +340,7 @@ impl<'a, T: Serialize, X: Shape<Key: Serialize>> Flush<'a, T, X> {
             }
         }
         if X::KEYED && structure {
-            self.save.encode(branch.extra.keys(), bytes, refs)?;
+            self.save.encode_portion(Portion::Keys, branch.extra.keys(), bytes, refs)?;
         }
         let hops = if base.is_some() { branch.header().hops() + 1 } else { 0 };
         self.append(RecordKind::Branch, branch.header(), hops, buffers)

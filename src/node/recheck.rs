@@ -19,7 +19,7 @@ use rapidhash::fast::RapidHasher;
 use serde::Serialize;
 
 use super::branch::Child;
-use super::codec::{Save, Trial};
+use super::codec::{Portion, Save, Trial};
 use super::header::{Header, Identity};
 use super::leaf::LeafRef;
 use super::link::NodeRef;
@@ -142,7 +142,7 @@ pub(super) fn look<T: Serialize, X: Shape>(root: &Root<T, X>, save: &Save) -> Re
         bytes: Cell::new(BYTES),
         met: Cell::new(false),
     };
-    let save = Save::on_trial(save.tag(), Trial::Look(look));
+    let save = save.once_more(Trial::Look(look));
     match save.trial() {
         Some(Trial::Look(look)) => look.visit(node, &save, true),
         _ => Ok(()),
@@ -206,7 +206,7 @@ impl Look {
             refs.resize(known.refs as usize, address);
             let encoded = match items {
                 [item] if X::shift::<T>() == 0 => save.encode(item, &mut bytes, &mut refs),
-                items => save.encode(items, &mut bytes, &mut refs),
+                items => save.encode_portion(Portion::Items, items, &mut bytes, &mut refs),
             };
             self.bytes.set(self.bytes.get().saturating_sub(bytes.len()));
             match encoded {

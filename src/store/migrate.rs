@@ -5,8 +5,9 @@
 //! was mapped to. Differences are found by identity (invariant 7), so what two checkpoints share is neither read nor mapped
 //! again, and what is written for a checkpoint is what would have been written had it been made in the new type.
 
-use std::any::Any;
+use std::any::{Any, TypeId};
 use std::cell::RefCell;
+use std::collections::hash_map::Entry;
 use std::panic::Location;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -22,7 +23,7 @@ use super::options::{Durability, Options};
 use super::unfinished::Unfinished;
 use super::{CheckpointId, Commit, Draft, Persist, Store, Turn};
 use crate::error::{Error, Result};
-use crate::node::codec::{Save, decode};
+use crate::node::codec::{Allow, Check, Save, Seen, Shape, decode, shape_of};
 use crate::node::{Address, Backing, Values};
 use crate::random::HashMap;
 use crate::storage::{Storage, Target};
@@ -58,6 +59,8 @@ pub struct Migrator {
     calls: HashMap<&'static Location<'static>, usize>,
     /// Whether the values of a collection are being mapped.
     is_inside: bool,
+    /// Of the types of parts that are kept.
+    shapes: HashMap<TypeId, Arc<Shape>>,
 }
 
 impl Migrator {
@@ -107,9 +110,14 @@ impl Migrator {
     /// # Errors
     ///
     /// [`Error::Corrupt`] or [`Error::Io`] if a record cannot be read, or written.
-    pub fn keep<T: Serialize + DeserializeOwned + Clone>(&mut self, part: &T) -> Result<T> {
+    pub fn keep<T: Serialize + DeserializeOwned + Clone + 'static>(&mut self, part: &T) -> Result<T> {
+        let shape = match self.shapes.entry(TypeId::of::<T>()) {
+            Entry::Occupied(known) => Arc::clone(known.get()),
+            Entry::Vacant(new) => Arc::clone(new.insert(Arc::new(shape_of::<T>()?))),
+        };
+        let check = Check::new(shape, Seen::default());
         let (mut bytes, mut refs) = (Vec::new(), Vec::new());
-        if Save::reading(self.from.tag()).encode(part, &mut bytes, &mut refs).is_err() {
+        if Save::reading(self.from.tag(), check).encode(part, &mut bytes, &mut refs).is_err() {
             // It was changed, or laid out anew when it was read, and has no records.
             return Ok(part.clone());
         }
@@ -220,7 +228,7 @@ impl Store {
         let new = Store::open_with(&options, unfinished.storage(), path)?;
         let mut migrated = Migrated::default();
         let (mut copied, mut done) = (Copied::default(), HashMap::<u64, Rc<Pairs>>::default());
-        let mut last = Rc::default();
+        let (mut last, mut shapes) = (Rc::default(), HashMap::default());
         for commit in commits.into_iter().map(Arc::new) {
             let from = match self.hold(&commit) {
                 // Retention dropped it just now.
@@ -238,8 +246,8 @@ impl Store {
                 pairs: Pairs::default(),
                 calls: HashMap::default(),
                 is_inside: false,
+                shapes: std::mem::take(&mut shapes),
             };
-            let save = Save::new(turn.clone());
             let mut roots = Vec::with_capacity(commit.roots.len());
             for root in &commit.roots {
                 let old = match self.decode::<Old>(&commit, &root.name) {
@@ -252,7 +260,7 @@ impl Store {
                     old => old?,
                 };
                 let state = f(&mut migrator, old)?;
-                roots.push(new.write_root(&root.name, &state, &turn, &save)?);
+                roots.push(new.write_root(&root.name, &state, &turn)?);
                 migrated.states += 1;
             }
             let (parent, label) = (commit.parent, commit.label.clone());
@@ -266,7 +274,7 @@ impl Store {
             turn.borrow_mut().commit(draft, Durability::Buffered)?;
             migrated.checkpoints.push(CheckpointId(commit.id));
             last = Rc::new(migrator.pairs);
-            copied = migrator.copied;
+            (copied, shapes) = (migrator.copied, migrator.shapes);
             done.insert(commit.id, Rc::clone(&last));
         }
         new.log.writer()?.skip_ids(self.log.closed_manifest()?.next_commit_id);
@@ -281,7 +289,7 @@ impl Store {
     fn expect_any<T: DeserializeOwned + 'static>(&self, commits: &[Commit]) -> Result<()> {
         let mut mismatch = Ok(());
         for root in commits.iter().flat_map(|commit| &commit.roots) {
-            match self.check_shape::<T>(root.shape) {
+            match self.check_shape::<T>(root.shape, Allow::default()) {
                 Err(error @ Error::ShapeMismatch { .. }) => mismatch = Err(error),
                 found => return found.map(drop),
             }

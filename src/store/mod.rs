@@ -48,6 +48,7 @@ mod syncer;
 #[cfg(test)]
 mod tests;
 mod tools;
+mod types;
 mod unfinished;
 mod verify;
 mod witness;
@@ -67,8 +68,8 @@ pub use crate::error::Error;
 use crate::error::Result;
 use crate::metrics::Stopwatch;
 pub use crate::node::Values;
-use crate::node::codec::{Driven, Plan, Save, Shape, Trial, decode, difference, has_defaults, shape_of};
-use crate::node::{Address, Backing, RecordHead, RecordKind, Sink, Tag};
+use crate::node::codec::{Allow, Driven, Shape, decode};
+use crate::node::{Address, Backing, RecordHead, RecordKind, Sink};
 use crate::random::HashMap;
 use crate::storage::{FileStorage, Storage};
 use crate::sync::Mutex;
@@ -90,6 +91,8 @@ pub use salvage::Salvaged;
 use scrub::Scrub;
 pub use scrub::{Damage, Scrubbed};
 pub use stats::{Stats, Written};
+use types::Known;
+pub use types::RestoreOptions;
 pub(crate) use verify::verify;
 pub use verify::{Progress, Verified};
 
@@ -146,35 +149,6 @@ pub struct Store {
 // What a panic can leave behind is a store that is sound, or poisoned and says so: all of it is behind locks.
 impl std::panic::UnwindSafe for Store {}
 impl std::panic::RefUnwindSafe for Store {}
-
-/// What the store knows of a Rust type.
-struct Known {
-    shape: Arc<Shape>,
-    /// Addresses of shape records that say the same; a new checkpoint refers to the first.
-    recorded: Vec<Address>,
-    /// Shape records of what the type was before it grew, how to read it, and what stands for that as an opening.
-    older: Vec<(Address, Arc<Plan>, Tag)>,
-    /// Checkpoints of it in this opening.
-    uses: u64,
-}
-
-impl Known {
-    fn new(shape: Arc<Shape>) -> Self {
-        Self { shape, recorded: Vec::new(), older: Vec::new(), uses: 0 }
-    }
-}
-
-/// The plan by which a `T` is read where its shape was recorded before it grew.
-fn growth<T: DeserializeOwned>(stored: &Shape, asked: &Shape, segments: u32) -> Result<(Arc<Plan>, Tag)> {
-    let plan = Plan::of(stored).filter(|plan| {
-        let added = Plan::of(asked).and_then(|asked| plan.grown_into(&asked));
-        added.is_some_and(|added| added.is_empty() || has_defaults::<T>(added))
-    });
-    let type_name = std::any::type_name::<T>();
-    let plan =
-        plan.ok_or_else(|| Error::ShapeMismatch { type_name, difference: difference(stored, asked) })?;
-    Ok((Arc::new(plan), opening::next_tag(segments)?))
-}
 
 /// Returns whether a trial failed for something old that cannot be read: what was written from this place on must be readable.
 fn is_unreadable(tried: &Result<()>, (segment, offset): (u32, u64)) -> bool {
@@ -277,13 +251,12 @@ impl Store {
         }
         let turn = Rc::new(RefCell::new(self.log.writer()?));
         turn.borrow_mut().heed_damage();
-        let save = Save::new(turn.clone());
-        let root = |&(name, state): &(&str, &dyn Persist)| self.write_root(name, state, &turn, &save);
+        let root = |&(name, state): &(&str, &dyn Persist)| self.write_root(name, state, &turn);
         let roots = states.iter().map(root).collect::<Result<_>>()?;
         let draft = Draft { parent, label: how.label.clone(), roots, ..Draft::default() };
         let commit = turn.borrow_mut().commit(draft, how.durability.unwrap_or(self.options.durability))?;
         // Others go on; and what is told of the checkpoint runs code of the user's.
-        drop((save, turn));
+        drop(turn);
         if let Some(compactor) = &self.compactor {
             compactor.pacing().grew(commit.written_bytes);
         }
@@ -293,45 +266,42 @@ impl Store {
     }
 
     /// Writes what changed of a state; what the commit says of it.
-    fn write_root(
-        &self,
-        name: &str,
-        state: &dyn Persist,
-        turn: &Rc<RefCell<Turn>>,
-        save: &Rc<Save>,
-    ) -> Result<Root> {
+    fn write_root(&self, name: &str, state: &dyn Persist, turn: &Rc<RefCell<Turn>>) -> Result<Root> {
         let from = turn.borrow().next_place();
-        let (shape, first) = self.record_shape(state, turn)?;
-        let encode = |save: &Rc<Save>| {
-            let (mut payload, mut refs) = (Vec::new(), Vec::new());
-            state.encode(save, &mut payload, &mut refs).map(|()| (payload, refs))
-        };
-        let (mut payload, mut refs) = encode(save)?;
-        if !first {
-            return Ok(Root { name: name.to_owned(), shape, refs, payload });
-        }
-        turn.borrow_mut().make_readable()?;
-        let mut tried = self.try_back(state, &payload, &refs);
-        if is_unreadable(&tried, from) && turn.borrow_mut().heed_damage() {
-            // The trial met an old record that is damaged. What of the state is in memory is written again.
-            (payload, refs) = encode(&Save::new(turn.clone()))?;
+        let mut has_heeded = false;
+        loop {
+            let (shape, payload, refs) = self.encode(state, turn)?;
+            let (recorded, first) = self.record_shape(state, turn, &shape)?;
+            let root = Root { name: name.to_owned(), shape: recorded, refs, payload };
+            if !first {
+                return Ok(root);
+            }
             turn.borrow_mut().make_readable()?;
-            tried = self.try_back(state, &payload, &refs);
-        }
-        if is_unreadable(&tried, from) {
-            // That part is only in the log, and says nothing about the type: it is tried again with the next checkpoint.
+            let tried = self.try_back(state, &shape, &root);
+            if !is_unreadable(&tried, from) {
+                return tried.map(|()| root);
+            }
+            // The trial met an old record that is damaged. That says nothing about the type: it is tried again, now or with
+            // the next checkpoint.
             if let Some(known) = self.types.lock().get_mut(&state.type_of().0) {
                 known.uses = 0;
             }
-        } else {
-            tried?;
+            // What of the state is in memory is written again, once. The rest is only in the log.
+            if has_heeded || !turn.borrow_mut().heed_damage() {
+                return Ok(root);
+            }
+            has_heeded = true;
         }
-        Ok(Root { name: name.to_owned(), shape, refs, payload })
     }
 
     /// The address of the shape record of a state's type, appended if there is none; and whether the state is to be
     /// read back on trial.
-    fn record_shape(&self, state: &dyn Persist, turn: &RefCell<Turn>) -> Result<(Address, bool)> {
+    fn record_shape(
+        &self,
+        state: &dyn Persist,
+        turn: &RefCell<Turn>,
+        shape: &Arc<Shape>,
+    ) -> Result<(Address, bool)> {
         let (id, _) = state.type_of();
         let trust = turn.borrow().trust();
         let is_there = |address: &Address| trust.as_ref().is_none_or(|trust| trust.suffices(*address));
@@ -342,12 +312,11 @@ impl Store {
             // A part that is empty at first (an option, a collection) is only tried later: look again ever more rarely.
             return Ok((address, known.uses.is_power_of_two()));
         }
-        let shape = Arc::new(state.shape()?);
         // Looked for where it is likely to be, to save a few bytes. What cannot be read is written again.
         let latest = self.log.latest();
         let mut recorded = latest.iter().flat_map(|commit| &commit.roots).map(|root| root.shape);
         let found = recorded.find(|address| {
-            is_there(address) && self.read_shape(*address).is_ok_and(|recorded| recorded == *shape)
+            is_there(address) && self.read_shape(*address).is_ok_and(|recorded| recorded.says(shape))
         });
         let head = RecordHead { kind: RecordKind::Shape, delta: false };
         let address = match found {
@@ -355,7 +324,7 @@ impl Store {
             None => turn.borrow_mut().append(head, &[], shape.to_text().as_bytes())?,
         };
         let mut types = self.types.lock();
-        let known = types.entry(id).or_insert_with(|| Known::new(shape));
+        let known = types.entry(id).or_insert_with(|| Known::new(Arc::clone(shape)));
         known.recorded.insert(0, address);
         known.uses = 1;
         drop(types);
@@ -363,10 +332,9 @@ impl Store {
     }
 
     /// Reads back what was just encoded, before it is acknowledged.
-    fn try_back(&self, state: &dyn Persist, payload: &[u8], refs: &[Address]) -> Result<()> {
+    fn try_back(&self, state: &dyn Persist, shape: &Arc<Shape>, root: &Root) -> Result<()> {
         let (id, type_name) = state.type_of();
-        let trial = Save::on_trial(self.log.opening().tag(), Trial::Sample);
-        state.read_back(&trial, &self.backing(), payload, refs).map_err(|error| {
+        state.read_back(shape, &self.backing(), &root.payload, &root.refs).map_err(|error| {
             if !matches!(error, Error::Corrupt { .. } | Error::Io { .. }) {
                 self.types.lock().remove(&id);
             }
@@ -435,11 +403,8 @@ impl Store {
     pub fn rebuild<T: DeserializeOwned + 'static>(&self, id: CheckpointId) -> Result<T> {
         let commit = self.log.find(id.0)?;
         let backing = self.hold(&commit)?;
-        self.decode_from(
-            &commit,
-            STATE,
-            Arc::new(Rebuilding { backing, tag: opening::next_tag(self.log.opening().segments_end())? }),
-        )
+        let tag = opening::next_tag(self.log.opening().segments_end())?;
+        self.decode_from(&commit, STATE, Arc::new(Rebuilding { backing, tag }), Allow::default())
     }
 
     /// Holds a checkpoint before anything else of it is read: from here on it stays, whatever retention says.
@@ -449,7 +414,7 @@ impl Store {
     }
 
     fn decode<T: DeserializeOwned + 'static>(&self, commit: &Arc<Commit>, name: &str) -> Result<T> {
-        self.decode_from(commit, name, self.hold(commit)?)
+        self.decode_from(commit, name, self.hold(commit)?, Allow::default())
     }
 
     fn decode_from<T: DeserializeOwned + 'static>(
@@ -457,50 +422,20 @@ impl Store {
         commit: &Commit,
         name: &str,
         backing: Arc<dyn Backing>,
+        allow: Allow,
     ) -> Result<T> {
         let root = commit.roots.iter().find(|root| root.name == name).ok_or_else(|| Error::UnknownRoot {
             id: commit.id,
             name: name.to_owned(),
             found: commit.roots.iter().map(|root| format!("{:?}", root.name)).collect::<Vec<_>>().join(", "),
         })?;
-        match self.check_shape::<T>(root.shape)? {
+        match self.check_shape::<T>(root.shape, allow)? {
             None => decode(&backing, commit.address, &root.payload, &root.refs),
             Some((plan, tag)) => {
                 let tag = if backing.rebuilds() { backing.tag() } else { tag };
                 Driven::new(backing, tag, plan).decode_root(commit.address, &root.payload, &root.refs)
             }
         }
-    }
-
-    /// Refuses a type whose shape is not the recorded one, nor one that grew out of it; for the latter, the plan to read
-    /// it by.
-    fn check_shape<T: DeserializeOwned + 'static>(
-        &self,
-        recorded: Address,
-    ) -> Result<Option<(Arc<Plan>, Tag)>> {
-        let id = TypeId::of::<T>();
-        let known = self.types.lock().get(&id).map(|known| {
-            let older = known.older.iter().find(|(address, ..)| *address == recorded);
-            (known.shape.clone(), known.recorded.contains(&recorded), older.cloned())
-        });
-        let asked = match known {
-            Some((_, true, _)) => return Ok(None),
-            Some((.., Some((_, plan, tag)))) => return Ok(Some((plan, tag))),
-            Some((shape, ..)) => shape,
-            None => Arc::new(shape_of::<T>()?),
-        };
-        let stored = self.read_shape(recorded)?;
-        let plan = match stored == *asked {
-            true => None,
-            false => Some(growth::<T>(&stored, &asked, self.log.opening().segments_end())?),
-        };
-        let mut types = self.types.lock();
-        let known = types.entry(id).or_insert_with(|| Known::new(asked));
-        match &plan {
-            None => known.recorded.push(recorded),
-            Some((plan, tag)) => known.older.push((recorded, plan.clone(), *tag)),
-        }
-        Ok(plan)
     }
 
     /// All checkpoints, the newest first; each is read when it is asked for.

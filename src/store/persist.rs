@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::{Error, Result};
-use crate::node::codec::{Save, Shape, decode, shape_of};
+use crate::node::codec::{Check, Save, Seen, Shape, Trial, decode, shape_with};
 use crate::node::{Address, Backing};
 
 /// A value that can be checkpointed: `Serialize + DeserializeOwned + 'static`, which is all there is to implement.
@@ -29,18 +29,18 @@ pub(super) mod sealed {
 
         #[doc(hidden)]
         #[expect(private_interfaces, reason = "sealed: nobody outside can call it")]
-        fn shape(&self) -> Result<Shape>;
+        fn shape(&self, samples: &[Vec<u8>]) -> Result<Shape>;
 
         #[doc(hidden)]
         #[expect(private_interfaces, reason = "sealed: nobody outside can call it")]
         fn encode(&self, save: &Rc<Save>, bytes: &mut Vec<u8>, refs: &mut Vec<Address>) -> Result<()>;
 
-        /// Reads back what `encode` wrote, and a sample of each collection in it.
+        /// Reads back what `encode` wrote, and a sample of each collection in it, and compares.
         #[doc(hidden)]
         #[expect(private_interfaces, reason = "sealed: nobody outside can call it")]
         fn read_back(
             &self,
-            trial: &Rc<Save>,
+            shape: &Arc<Shape>,
             backing: &Arc<dyn Backing>,
             bytes: &[u8],
             refs: &[Address],
@@ -54,8 +54,8 @@ impl<T: Serialize + DeserializeOwned + 'static> sealed::Encode for T {
     }
 
     #[expect(private_interfaces, reason = "sealed: nobody outside can call it")]
-    fn shape(&self) -> Result<Shape> {
-        shape_of::<T>()
+    fn shape(&self, samples: &[Vec<u8>]) -> Result<Shape> {
+        shape_with::<T>(samples)
     }
 
     #[expect(private_interfaces, reason = "sealed: nobody outside can call it")]
@@ -66,14 +66,37 @@ impl<T: Serialize + DeserializeOwned + 'static> sealed::Encode for T {
     #[expect(private_interfaces, reason = "sealed: nobody outside can call it")]
     fn read_back(
         &self,
-        trial: &Rc<Save>,
+        shape: &Arc<Shape>,
         backing: &Arc<dyn Backing>,
         bytes: &[u8],
         refs: &[Address],
     ) -> Result<()> {
+        let transcript = |value: &T| {
+            let check = Check::new(Arc::clone(shape), Seen::default());
+            let trial = Save::on_trial(backing.tag(), Trial::Sample, check);
+            trial.encode(value, &mut Vec::new(), &mut Vec::new())?;
+            Ok(trial.swap_transcript(Vec::new()))
+        };
+        let written = match transcript(self) {
+            // What it looks at was not written now: whether it can be read is another question.
+            Err(Error::Io { .. } | Error::Corrupt { .. }) => None,
+            written => Some(written?),
+        };
         let address = refs.first().copied().unwrap_or(Address::from_bits(0));
         let restored: T = decode(backing, address, bytes, refs)?;
-        trial.encode(&restored, &mut Vec::new(), &mut Vec::new())
+        let back = transcript(&restored)?;
+        // A value that others change meanwhile (an atomic) is not to be compared.
+        if written
+            .is_some_and(|written| written != back && transcript(self).is_ok_and(|again| again == written))
+        {
+            return Err(Error::Encode {
+                type_name: std::any::type_name::<T>(),
+                reason: "what it writes reads back as another value; make Serialize and Deserialize agree \
+                         (`serialize_with` and `deserialize_with`, `into` and `from`, implementations by hand)"
+                    .into(),
+            });
+        }
+        Ok(())
     }
 }
 

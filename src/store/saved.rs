@@ -1,9 +1,11 @@
 //! Finding out that states are saved already.
 
+use std::sync::Arc;
+
 use super::{Checkpoint, CheckpointId, Commit, Persist, Store};
 use crate::error::Result;
 use crate::node::Backing;
-use crate::node::codec::Save;
+use crate::node::codec::{Check, Save, Seen};
 
 impl Store {
     /// The newest checkpoint, if it holds exactly these states under these names, and nothing else: they were restored
@@ -28,15 +30,18 @@ impl Store {
     /// Returns whether a commit holds exactly this state under this name.
     fn holds(&self, commit: &Commit, name: &str, state: &dyn Persist) -> Result<bool> {
         let Some(root) = commit.roots.iter().find(|root| root.name == name) else { return Ok(false) };
+        let known = |known: &super::Known| (known.shape.clone(), known.recorded.contains(&root.shape));
+        let known = self.types.lock().get(&state.type_of().0).map(known);
+        let (shape, is_recorded) = match known {
+            Some(known) => known,
+            None => (Arc::new(state.shape(&self.read_shape(root.shape)?.samples)?), false),
+        };
         let (mut payload, mut refs) = (Vec::new(), Vec::new());
-        state.encode(&Save::reading(self.log.opening().tag()), &mut payload, &mut refs)?;
+        let save = Save::reading(self.log.opening().tag(), Check::new(shape.clone(), Seen::default()));
+        state.encode(&save, &mut payload, &mut refs)?;
         if payload != root.payload || refs != root.refs {
             return Ok(false);
         }
-        let is_known = |known: &super::Known| known.recorded.contains(&root.shape);
-        if self.types.lock().get(&state.type_of().0).is_some_and(is_known) {
-            return Ok(true);
-        }
-        Ok(self.read_shape(root.shape)? == state.shape()?)
+        Ok(is_recorded || self.read_shape(root.shape)?.says(&shape))
     }
 }

@@ -12,7 +12,7 @@ use super::identity::other_store;
 use super::{Backup, Log, Progress, Salvaged, Store, Verified, backup, salvage, verify};
 use crate::error::{Error, Result};
 use crate::node::Backing;
-use crate::node::codec::{Save, Trial};
+use crate::node::codec::{Check, Save, Trial};
 use crate::storage::{FileStorage, Storage};
 use crate::sync::Mutex;
 
@@ -135,7 +135,8 @@ impl Store {
             progress(now);
         })?;
         let _large = self.log.opening().keep_large();
-        let trial = Save::on_trial(self.log.opening().tag(), Trial::Whole(RefCell::default()));
+        let trial =
+            Save::on_trial(self.log.opening().tag(), Trial::Whole(RefCell::default()), Check::nothing());
         for commit in self.log.commits() {
             // The walk that came before noted it.
             let Ok(commit) = commit.map(Arc::new) else { break };

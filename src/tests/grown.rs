@@ -206,10 +206,19 @@ fn what_is_no_growth_is_refused_at_once() {
             pub price: u32,
         }
     }
-    refused::<_, without_default::Item>(old_item(1), "+     price: u32");
+    refused::<_, without_default::Item>(
+        old_item(1),
+        "- field `price: u32` of Item was added and has no default: give it `#[serde(default)]`",
+    );
     // In a collection that is empty, and in an option that is not there: it is known all the same.
-    refused::<_, Vector<without_default::Item>>(Vector::<old::Item>::new(), "+     price: u32");
-    refused::<_, Option<without_default::Item>>(None::<old::Item>, "+     price: u32");
+    refused::<_, Vector<without_default::Item>>(
+        Vector::<old::Item>::new(),
+        "- field `price: u32` of Item was added and has no default: give it `#[serde(default)]`",
+    );
+    refused::<_, Option<without_default::Item>>(
+        None::<old::Item>,
+        "- field `price: u32` of Item was added and has no default: give it `#[serde(default)]`",
+    );
     mod less {
         use super::*;
         #[derive(Debug, Serialize, Deserialize)]
@@ -222,20 +231,23 @@ fn what_is_no_growth_is_refused_at_once() {
             Quit,
         }
     }
-    refused::<_, less::Item>(old_item(1), "-     weight: f32");
-    refused::<_, less::Event>(old::Event::Quit, "-     Moved");
+    refused::<_, less::Item>(old_item(1), "- field `weight: f32` of Item was removed");
+    refused::<_, less::Event>(old::Event::Quit, "- variant `Moved { x: i32, y: i32 }` of Event was removed");
     mod other {
         use super::*;
         #[derive(Debug, Serialize, Deserialize)]
         pub struct Item {
             pub name: String,
-            pub weight: f64,
+            pub weight: u32,
             #[serde(default)]
             pub more: u8,
         }
     }
-    refused::<_, other::Item>(old_item(1), "+     weight: f64");
-    refused::<_, Vector<u32>>(HashMap::from([(1u32, 2u32)]), "Vector");
+    refused::<_, other::Item>(old_item(1), "- Item.weight is stored as f32 and asked for as u32");
+    refused::<_, Vector<u32>>(
+        HashMap::from([(1u32, 2u32)]),
+        "- the state is stored as HashMap<u32, u32> and asked for as Vector<u32>",
+    );
 }
 
 /// A key whose hash can be told to change.

@@ -26,6 +26,7 @@ mod log;
 mod migrate;
 mod mixed;
 mod moved;
+mod names;
 mod openings;
 mod ord_map;
 mod order;

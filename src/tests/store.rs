@@ -115,7 +115,7 @@ fn another_shape_is_refused_with_the_difference() {
     let error = store.latest::<World>().unwrap_err();
     let text = error.to_string();
     assert!(matches!(error, Error::ShapeMismatch { .. }));
-    assert!(text.contains("-     tick: u64") && text.contains("+     tick: u32"), "{text}");
+    assert!(text.contains("- World.tick is stored as u64 and asked for as u32"), "{text}");
 }
 
 /// Refused at the first checkpoint, and the store goes on.

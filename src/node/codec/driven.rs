@@ -1,9 +1,12 @@
 //! Decoding that follows the recorded shape instead of the type asked for, where the two differ.
 //!
 //! A struct is offered by the names of the fields that it was written with, in their order, so serde fills in the
-//! defaults of the others; a variant is named, so its number may have changed. What is read of a collection in this
+//! defaults of the others; a variant is named, so its number may have changed; a number is read as what was written and
+//! handed over as what is asked for, where that loses nothing. What is read of a collection in this
 //! way is not what its records hold: its nodes belong to an opening of their own (a [`Tag`] that no log has), to
 //! which nothing is clean, and the next checkpoint writes them anew.
+
+mod convert;
 
 use std::sync::Arc;
 
@@ -13,9 +16,10 @@ use serde::de::{
 };
 
 use super::fault::Fault;
-use super::plan::{Form, Plan, Ty};
+use super::plan::{Plan, is_nameless, parts_of};
 use super::reader::{Reader, failure};
 use super::session::is_magic;
+use super::shape::{Form, ITEMS, KEYS, Parts as Places, ROOT, Shape, Slot, Ty, UNKNOWN};
 use crate::error::Result;
 use crate::node::{Address, Backing, Record, Sweep, Tag};
 
@@ -24,8 +28,8 @@ pub(crate) struct Driven {
     backing: Arc<dyn Backing>,
     tag: Tag,
     plan: Arc<Plan>,
-    /// The items of the collection that reads, and its keys.
-    items: Ty,
+    /// The place of the items of the collection that reads; at first that of the state.
+    item: Slot,
 }
 
 /// What one call decodes of a collection.
@@ -42,8 +46,7 @@ pub(crate) enum Portion {
 impl Driven {
     /// Reads `backing` by a plan; `tag` stands for the two together.
     pub(crate) fn new(backing: Arc<dyn Backing>, tag: Tag, plan: Arc<Plan>) -> Arc<Self> {
-        let items = plan.root.clone();
-        Arc::new(Self { backing, tag, plan, items })
+        Arc::new(Self { backing, tag, plan, item: ROOT })
     }
 
     /// Decodes a state, as [`decode`](super::decode) does.
@@ -53,7 +56,7 @@ impl Driven {
         bytes: &'de [u8],
         refs: &[Address],
     ) -> Result<T> {
-        self.decode(&self.items, address, bytes, refs)
+        self.decode(self.item, address, bytes, refs)
     }
 
     /// Decodes a portion of a collection.
@@ -64,38 +67,40 @@ impl Driven {
         bytes: &'de [u8],
         refs: &[Address],
     ) -> Result<T> {
-        match (portion, &self.items) {
-            (Portion::Item, items) => self.decode(items, address, bytes, refs),
-            (Portion::Items, items) => self.decode(&Ty::Seq(Box::new(items.clone())), address, bytes, refs),
-            (Portion::Keys, Ty::Tuple(entry)) if !entry.is_empty() => {
-                self.decode(&Ty::Seq(Box::new(entry[0].clone())), address, bytes, refs)
-            }
-            (Portion::Keys, _) => self.decode(&Ty::Unknown, address, bytes, refs),
-        }
+        let place = match portion {
+            Portion::Item => self.item,
+            Portion::Items => self.item + ITEMS,
+            Portion::Keys => self.item + KEYS,
+        };
+        self.decode(place, address, bytes, refs)
     }
 
     fn decode<'de, T: Deserialize<'de>>(
         &self,
-        ty: &Ty,
+        place: Slot,
         address: Address,
         bytes: &'de [u8],
         refs: &[Address],
     ) -> Result<T> {
         let mut reader = Reader::new(bytes, refs, &self.backing);
-        match T::deserialize(Follower { reader: &mut reader, driven: self, ty }) {
+        match T::deserialize(Follower { reader: &mut reader, driven: self, place }) {
             Ok(value) if reader.is_done() => Ok(value),
             result => Err(failure(reader, result.err(), address, std::any::type_name::<T>())),
         }
     }
 
     /// The same for the items of a collection.
-    fn of_items(&self, items: &Ty) -> Arc<dyn Backing> {
+    fn of_items(&self, item: Slot) -> Arc<dyn Backing> {
         Arc::new(Self {
             backing: Arc::clone(&self.backing),
             tag: self.tag,
             plan: Arc::clone(&self.plan),
-            items: items.clone(),
+            item,
         })
+    }
+
+    fn shape(&self) -> &Shape {
+        &self.plan.stored
     }
 }
 
@@ -121,7 +126,7 @@ impl Backing for Driven {
     }
 
     fn rebuilds(&self) -> bool {
-        self.backing.rebuilds()
+        self.plan.rebuilt.contains(&self.item) || self.backing.rebuilds()
     }
 }
 
@@ -129,45 +134,76 @@ impl Backing for Driven {
 struct Follower<'r, 'de, 'a> {
     reader: &'r mut Reader<'de, 'a>,
     driven: &'a Driven,
-    ty: &'a Ty,
+    place: Slot,
 }
 
 impl<'r, 'de, 'a> Follower<'r, 'de, 'a> {
+    /// The type at the place, behind newtypes.
+    fn ty(&self) -> Ty {
+        let shape = self.driven.shape();
+        shape.ty(shape.peel(self.place))
+    }
+
     /// What a named type consists of.
-    fn form(&self) -> Option<&'a Form> {
-        match *self.ty {
-            Ty::Named(index) => Some(self.driven.plan.form(index)),
+    fn form(&self) -> Option<Form> {
+        match self.ty() {
+            Ty::Named(definition) => Some(self.driven.shape().form(definition)),
             _ => None,
         }
     }
 
-    fn parts<V: Visitor<'de>>(self, types: &'a [Ty], visitor: V) -> Result<V::Value, Fault> {
-        let mut types = types.iter();
-        let parts = Parts { reader: self.reader, driven: self.driven, types: &mut types };
-        let value = visitor.visit_seq(parts)?;
-        match types.len() {
+    /// The same at another place.
+    fn at(self, place: Slot) -> Self {
+        Self { place, ..self }
+    }
+
+    fn parts<V: Visitor<'de>>(self, places: Places, visitor: V) -> Result<V::Value, Fault> {
+        let mut left = places;
+        let value = visitor.visit_seq(Parts { reader: self.reader, driven: self.driven, left: &mut left })?;
+        match left.len {
             0 => Ok(value),
             left => Err(Fault::message(format!("its Deserialize implementation left {left} parts unread"))),
         }
     }
 
+    /// A tuple of `len` parts, by whatever name.
+    fn tuple<V: Visitor<'de>>(self, len: usize, visitor: V) -> Result<V::Value, Fault> {
+        let shape = self.driven.shape();
+        // A struct of one part is a newtype.
+        if let (1, Ty::Named(definition)) = (len, shape.ty(self.place))
+            && let Form::Newtype(inner) = shape.form(definition)
+        {
+            return self.parts(Places { start: inner, len: 1, step: 1 }, visitor);
+        }
+        match parts_of(shape, shape.peel(self.place)) {
+            Some(parts) if parts.len as usize == len => self.parts(parts, visitor),
+            _ => Err(unlike()),
+        }
+    }
+
     fn fields<V: Visitor<'de>>(
         self,
-        stored: &'a [(String, Ty)],
+        places: Places,
         asked: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Fault> {
-        // Unchanged structs go by order; so do those whose names stand for several fields (aliases), of which the
-        // shape does not say which go together.
-        let by_order = stored.iter().enumerate().all(|(at, (name, _))| *name == format!("_{at}"))
-            || stored.len() == asked.len()
-                && stored.iter().zip(asked).all(|((name, _), asked)| name == asked);
-        if by_order {
-            let left = stored.iter();
-            return visitor.visit_seq(Fields { reader: self.reader, driven: self.driven, left, value: None });
+        let shape = self.driven.shape();
+        let labels = || places.iter().map(|place| shape.label(place)).enumerate();
+        // Unchanged structs go by order; so do those of which no names were recorded.
+        let is_unchanged = places.len as usize == asked.len()
+            && labels().all(|(at, label)| label.is_some_and(|label| label.name == asked[at]));
+        if is_unchanged || places.len > 0 && labels().all(|(at, label)| is_nameless(shape, label, at)) {
+            let mut left = places;
+            return visitor.visit_seq(Parts { reader: self.reader, driven: self.driven, left: &mut left });
         }
-        let fields = Fields { reader: self.reader, driven: self.driven, left: stored.iter(), value: None };
-        visitor.visit_map(fields)
+        let mut fields =
+            Fields { reader: self.reader, driven: self.driven, asked, left: places, value: UNKNOWN };
+        let value = visitor.visit_map(&mut fields)?;
+        // Code that does not ask for them all would leave their bytes to the next part.
+        match fields.left.len {
+            0 => Ok(value),
+            left => Err(Fault::message(format!("its Deserialize implementation left {left} fields unread"))),
+        }
     }
 }
 
@@ -176,7 +212,32 @@ fn unlike() -> Fault {
     Fault::message("it asks for something else than the recorded shape of its type says")
 }
 
+#[cold]
+fn no_variant(number: u32, variants: Places) -> Fault {
+    Fault::message(format!("variant {number} of an enum that had {}", variants.len))
+}
+
+/// Hands on what must be what was written.
 macro_rules! plain {
+    ($($method:ident $($name:literal)*;)*) => {$(
+        fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+            match self.ty() {
+                Ty::Primitive($($name)|*) => self.reader.$method(visitor),
+                _ => Err(unlike()),
+            }
+        }
+    )*};
+}
+
+macro_rules! numbers {
+    ($($method:ident $name:literal;)*) => {$(
+        fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+            self.number($name, visitor)
+        }
+    )*};
+}
+
+macro_rules! refused {
     ($($method:ident)*) => {$(
         fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
             self.reader.$method(visitor)
@@ -188,32 +249,51 @@ impl<'de> Deserializer<'de> for Follower<'_, 'de, '_> {
     type Error = Fault;
 
     plain! {
-        deserialize_bool deserialize_i8 deserialize_i16 deserialize_i32 deserialize_i64 deserialize_i128
-        deserialize_u8 deserialize_u16 deserialize_u32 deserialize_u64 deserialize_u128 deserialize_f32
-        deserialize_f64 deserialize_char deserialize_str deserialize_string deserialize_bytes
-        deserialize_byte_buf deserialize_unit deserialize_any deserialize_ignored_any deserialize_identifier
+        deserialize_bool "bool";
+        deserialize_char "char";
+        deserialize_str "str";
+        deserialize_string "str";
+        deserialize_bytes "bytes";
+        deserialize_byte_buf "bytes";
     }
+
+    numbers! {
+        deserialize_i8 "i8"; deserialize_i16 "i16"; deserialize_i32 "i32"; deserialize_i64 "i64"; deserialize_i128 "i128";
+        deserialize_u8 "u8"; deserialize_u16 "u16"; deserialize_u32 "u32"; deserialize_u64 "u64"; deserialize_u128 "u128";
+        deserialize_f32 "f32"; deserialize_f64 "f64";
+    }
+
+    refused! { deserialize_any deserialize_ignored_any deserialize_identifier }
 
     fn is_human_readable(&self) -> bool {
         false
     }
 
+    fn deserialize_unit<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+        let shape = self.driven.shape();
+        match parts_of(shape, shape.peel(self.place)) {
+            Some(parts) if parts.len == 0 => visitor.visit_unit(),
+            _ => Err(unlike()),
+        }
+    }
+
     fn deserialize_unit_struct<V: Visitor<'de>>(
         self,
-        name: &'static str,
+        _name: &'static str,
         visitor: V,
     ) -> Result<V::Value, Fault> {
-        self.reader.deserialize_unit_struct(name, visitor)
+        self.deserialize_unit(visitor)
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
-        let Ty::Option(ty) = self.ty else { return self.reader.deserialize_option(visitor) };
+        // What was always there became an option.
+        let Ty::Option(place) = self.ty() else { return visitor.visit_some(self) };
         let (reader, driven) = (self.reader, self.driven);
         if !reader.take::<bool>()? {
             return visitor.visit_none();
         }
         reader.enter()?;
-        let value = visitor.visit_some(Follower { reader: &mut *reader, driven, ty })?;
+        let value = visitor.visit_some(Follower { reader: &mut *reader, driven, place })?;
         reader.leave();
         Ok(value)
     }
@@ -224,45 +304,47 @@ impl<'de> Deserializer<'de> for Follower<'_, 'de, '_> {
         visitor: V,
     ) -> Result<V::Value, Fault> {
         if is_magic(name) {
-            let Ty::Collection(_, items) = self.ty else { return Err(unlike()) };
-            let backing = self.driven.of_items(items);
+            let Ty::Collection(kind, item) = self.ty() else { return Err(unlike()) };
+            if kind.magic() != name {
+                return Err(unlike());
+            }
+            let backing = self.driven.of_items(item);
             return self.reader.collection(&backing, name, visitor);
         }
-        match self.form() {
-            Some(Form::Newtype(ty)) => {
-                visitor.visit_newtype_struct(Follower { reader: self.reader, driven: self.driven, ty })
-            }
-            _ => Err(unlike()),
-        }
+        // A newtype may have come or gone: it has no bytes.
+        let inner = match self.driven.shape().ty(self.place) {
+            Ty::Named(definition) => match self.driven.shape().form(definition) {
+                Form::Newtype(inner) => inner,
+                _ => self.place,
+            },
+            _ => self.place,
+        };
+        visitor.visit_newtype_struct(self.at(inner))
     }
 
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
-        let Ty::Seq(ty) = self.ty else { return self.reader.deserialize_seq(visitor) };
+        let Ty::Seq(item) = self.ty() else { return Err(unlike()) };
         let (reader, driven) = (self.reader, self.driven);
         let mut left = reader.len()?;
         reader.enter()?;
-        let items = Repeated { reader: &mut *reader, driven, types: [ty, ty], left: &mut left };
+        let items = Repeated { reader: &mut *reader, driven, item, left: &mut left };
         let value = visitor.visit_seq(items)?;
         reader.leave();
         if left == 0 { Ok(value) } else { Err(Fault::message("items of a sequence were left unread")) }
     }
 
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
-        let Ty::Map(pair) = self.ty else { return self.reader.deserialize_map(visitor) };
+        let Ty::Map(item) = self.ty() else { return Err(unlike()) };
         let (reader, driven) = (self.reader, self.driven);
         let mut left = reader.len()?;
         reader.enter()?;
-        let types = [&pair.0, &pair.1];
-        let value = visitor.visit_map(Repeated { reader: &mut *reader, driven, types, left: &mut left })?;
+        let value = visitor.visit_map(Repeated { reader: &mut *reader, driven, item, left: &mut left })?;
         reader.leave();
         if left == 0 { Ok(value) } else { Err(Fault::message("entries of a map were left unread")) }
     }
 
     fn deserialize_tuple<V: Visitor<'de>>(self, len: usize, visitor: V) -> Result<V::Value, Fault> {
-        match self.ty {
-            Ty::Tuple(types) if types.len() == len => self.parts(types, visitor),
-            _ => Err(unlike()),
-        }
+        self.tuple(len, visitor)
     }
 
     fn deserialize_tuple_struct<V: Visitor<'de>>(
@@ -271,11 +353,7 @@ impl<'de> Deserializer<'de> for Follower<'_, 'de, '_> {
         len: usize,
         visitor: V,
     ) -> Result<V::Value, Fault> {
-        match self.form() {
-            Some(Form::Tuple(types)) if types.len() == len => self.parts(types, visitor),
-            Some(Form::Newtype(ty)) if len == 1 => self.parts(std::slice::from_ref(ty), visitor),
-            _ => Err(unlike()),
-        }
+        self.tuple(len, visitor)
     }
 
     fn deserialize_struct<V: Visitor<'de>>(
@@ -285,7 +363,8 @@ impl<'de> Deserializer<'de> for Follower<'_, 'de, '_> {
         visitor: V,
     ) -> Result<V::Value, Fault> {
         match self.form() {
-            Some(Form::Struct(stored)) => self.fields(stored, fields, visitor),
+            Some(Form::Struct(places)) => self.fields(places, fields, visitor),
+            _ if fields.is_empty() => self.tuple(0, visitor),
             _ => Err(unlike()),
         }
     }
@@ -293,43 +372,43 @@ impl<'de> Deserializer<'de> for Follower<'_, 'de, '_> {
     fn deserialize_enum<V: Visitor<'de>>(
         self,
         _name: &'static str,
-        _variants: &'static [&'static str],
+        asked: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Fault> {
         let Some(Form::Enum(variants)) = self.form() else { return Err(unlike()) };
         let (reader, driven) = (self.reader, self.driven);
         reader.enter()?;
-        let value = visitor.visit_enum(Chosen { reader: &mut *reader, driven, variants })?;
+        let value = visitor.visit_enum(Chosen { reader: &mut *reader, driven, variants, asked })?;
         reader.leave();
         Ok(value)
     }
 }
 
-/// Parts of known types.
-struct Parts<'r, 'de, 'a, 't> {
+/// Parts one after the other.
+struct Parts<'r, 'de, 'a> {
     reader: &'r mut Reader<'de, 'a>,
     driven: &'a Driven,
-    types: &'t mut std::slice::Iter<'a, Ty>,
+    left: &'r mut Places,
 }
 
-impl<'de> SeqAccess<'de> for Parts<'_, 'de, '_, '_> {
+impl<'de> SeqAccess<'de> for Parts<'_, 'de, '_> {
     type Error = Fault;
 
     fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Fault> {
-        let Some(ty) = self.types.next() else { return Ok(None) };
-        seed.deserialize(Follower { reader: &mut *self.reader, driven: self.driven, ty }).map(Some)
+        let Some(place) = self.left.pop_first() else { return Ok(None) };
+        seed.deserialize(Follower { reader: &mut *self.reader, driven: self.driven, place }).map(Some)
     }
 
     fn size_hint(&self) -> Option<usize> {
-        Some(self.types.len())
+        Some(self.left.len as usize)
     }
 }
 
-/// The items of a sequence, or the entries of a map.
+/// The items of a sequence, or the entries of a map, whose values lie behind their keys.
 struct Repeated<'r, 'de, 'a> {
     reader: &'r mut Reader<'de, 'a>,
     driven: &'a Driven,
-    types: [&'a Ty; 2],
+    item: Slot,
     left: &'r mut usize,
 }
 
@@ -347,8 +426,8 @@ impl<'de> SeqAccess<'de> for Repeated<'_, 'de, '_> {
             return Ok(None);
         }
         *self.left -= 1;
-        let ty = self.types[0];
-        seed.deserialize(Follower { reader: &mut *self.reader, driven: self.driven, ty }).map(Some)
+        let place = self.item;
+        seed.deserialize(Follower { reader: &mut *self.reader, driven: self.driven, place }).map(Some)
     }
 
     fn size_hint(&self) -> Option<usize> {
@@ -364,8 +443,8 @@ impl<'de> MapAccess<'de> for Repeated<'_, 'de, '_> {
     }
 
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Fault> {
-        let ty = self.types[1];
-        seed.deserialize(Follower { reader: &mut *self.reader, driven: self.driven, ty })
+        let place = self.item + 1;
+        seed.deserialize(Follower { reader: &mut *self.reader, driven: self.driven, place })
     }
 
     fn size_hint(&self) -> Option<usize> {
@@ -377,31 +456,34 @@ impl<'de> MapAccess<'de> for Repeated<'_, 'de, '_> {
 struct Fields<'r, 'de, 'a> {
     reader: &'r mut Reader<'de, 'a>,
     driven: &'a Driven,
-    left: std::slice::Iter<'a, (String, Ty)>,
-    value: Option<&'a Ty>,
+    asked: &'static [&'static str],
+    left: Places,
+    value: Slot,
 }
 
-impl<'de> SeqAccess<'de> for Fields<'_, 'de, '_> {
-    type Error = Fault;
-
-    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Fault> {
-        let Some((_, ty)) = self.left.next() else { return Ok(None) };
-        seed.deserialize(Follower { reader: &mut *self.reader, driven: self.driven, ty }).map(Some)
-    }
-}
-
-impl<'de> MapAccess<'de> for Fields<'_, 'de, '_> {
+impl<'de> MapAccess<'de> for &mut Fields<'_, 'de, '_> {
     type Error = Fault;
 
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Fault> {
-        let Some((name, ty)) = self.left.next() else { return Ok(None) };
-        self.value = Some(ty);
-        seed.deserialize(name.as_str().into_deserializer()).map(Some)
+        let plan = &self.driven.plan;
+        while let Some(place) = self.left.pop_first() {
+            let label = plan.stored.label(place);
+            if let Some(name) = label.and_then(|label| label.as_one_of(self.asked)) {
+                self.value = place;
+                return seed.deserialize(name.into_deserializer()).map(Some);
+            }
+            if !plan.allow.removed_fields {
+                let name = label.map_or("", |label| &label.name);
+                return Err(Fault::message(format!("field `{name}` was removed from the type")));
+            }
+            Follower { reader: &mut *self.reader, driven: self.driven, place }.skip()?;
+        }
+        Ok(None)
     }
 
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Fault> {
-        let ty = self.value.take().ok_or_else(unlike)?;
-        seed.deserialize(Follower { reader: &mut *self.reader, driven: self.driven, ty })
+        let place = std::mem::replace(&mut self.value, UNKNOWN);
+        seed.deserialize(Follower { reader: &mut *self.reader, driven: self.driven, place })
     }
 }
 
@@ -409,7 +491,8 @@ impl<'de> MapAccess<'de> for Fields<'_, 'de, '_> {
 struct Chosen<'r, 'de, 'a> {
     reader: &'r mut Reader<'de, 'a>,
     driven: &'a Driven,
-    variants: &'a [(String, Form)],
+    variants: Places,
+    asked: &'static [&'static str],
 }
 
 impl<'r, 'de, 'a> EnumAccess<'de> for Chosen<'r, 'de, 'a> {
@@ -417,41 +500,53 @@ impl<'r, 'de, 'a> EnumAccess<'de> for Chosen<'r, 'de, 'a> {
     type Variant = Variant<'r, 'de, 'a>;
 
     fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> Result<(V::Value, Self::Variant), Fault> {
-        let number = self.reader.take::<u32>()?;
-        let found = usize::try_from(number).ok().and_then(|number| self.variants.get(number));
-        let (name, form) = found.ok_or_else(|| {
-            Fault::message(format!("variant {number} of an enum that had {}", self.variants.len()))
-        })?;
-        let value = match *name == format!("_{number}") {
+        let (number, shape) = (self.reader.take::<u32>()?, self.driven.shape());
+        if number >= self.variants.len {
+            return Err(no_variant(number, self.variants));
+        }
+        let variant = &shape.variants[(self.variants.start + number) as usize];
+        let value = match is_nameless(shape, Some(&variant.label), number as usize) {
             true => seed.deserialize(number.into_deserializer())?,
-            false => seed.deserialize(name.as_str().into_deserializer())?,
+            // A name that the type has not is an error of its own, which says so.
+            false => {
+                let name = variant.label.as_one_of(self.asked).unwrap_or(&variant.label.name);
+                seed.deserialize(name.into_deserializer())?
+            }
         };
-        Ok((value, Variant { reader: self.reader, driven: self.driven, form }))
+        Ok((value, Variant { reader: self.reader, driven: self.driven, form: variant.form }))
     }
 }
 
 struct Variant<'r, 'de, 'a> {
     reader: &'r mut Reader<'de, 'a>,
     driven: &'a Driven,
-    form: &'a Form,
+    form: Form,
+}
+
+impl<'r, 'de, 'a> Variant<'r, 'de, 'a> {
+    fn at(self, place: Slot) -> Follower<'r, 'de, 'a> {
+        Follower { reader: self.reader, driven: self.driven, place }
+    }
 }
 
 impl<'de> VariantAccess<'de> for Variant<'_, 'de, '_> {
     type Error = Fault;
 
     fn unit_variant(self) -> Result<(), Fault> {
-        if *self.form == Form::Unit { Ok(()) } else { Err(unlike()) }
+        if self.form == Form::Unit { Ok(()) } else { Err(unlike()) }
     }
 
     fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, Fault> {
-        let Form::Newtype(ty) = self.form else { return Err(unlike()) };
-        seed.deserialize(Follower { reader: self.reader, driven: self.driven, ty })
+        let Form::Newtype(place) = self.form else { return Err(unlike()) };
+        seed.deserialize(self.at(place))
     }
 
     fn tuple_variant<V: Visitor<'de>>(self, len: usize, visitor: V) -> Result<V::Value, Fault> {
-        let follower = Follower { reader: self.reader, driven: self.driven, ty: &Ty::Unknown };
         match self.form {
-            Form::Tuple(types) if types.len() == len => follower.parts(types, visitor),
+            Form::Tuple(places) if places.len as usize == len => self.at(UNKNOWN).parts(places, visitor),
+            Form::Newtype(place) if len == 1 => {
+                self.at(UNKNOWN).parts(Places { start: place, len: 1, step: 1 }, visitor)
+            }
             _ => Err(unlike()),
         }
     }
@@ -461,9 +556,8 @@ impl<'de> VariantAccess<'de> for Variant<'_, 'de, '_> {
         fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Fault> {
-        let follower = Follower { reader: self.reader, driven: self.driven, ty: &Ty::Unknown };
         match self.form {
-            Form::Struct(stored) => follower.fields(stored, fields, visitor),
+            Form::Struct(places) => self.at(UNKNOWN).fields(places, fields, visitor),
             _ => Err(unlike()),
         }
     }

@@ -10,30 +10,36 @@
 //! for each the index of its address in the record's `refs`, plus one (0: no node), length of its metadata, the
 //! metadata. Numbers are varints.
 
+mod check;
 mod driven;
 mod fault;
+mod names;
+mod observe;
 mod plan;
 mod reader;
 mod session;
 mod shape;
 #[cfg(test)]
 mod shape_tests;
+mod shape_text;
 mod stop;
 #[cfg(test)]
 pub(crate) mod tests;
 mod trace;
+mod traced;
 mod tracer;
 pub(crate) mod varint;
 mod writer;
 
+pub(crate) use check::{Check, Seen};
 pub(crate) use driven::{Driven, Portion};
-pub(crate) use plan::Plan;
+pub(crate) use plan::{Allow, Fit, Plan, fit};
 pub(crate) use reader::{decode, decode_portion};
 pub(crate) use session::{
     Buffers, Collection, Met, Root, Save, Trial, deserialize_collection, serialize_collection,
 };
-pub(crate) use shape::{Shape, difference};
-pub(crate) use trace::{has_defaults, shape_of};
+pub(crate) use shape::Shape;
+pub(crate) use trace::{shape_of, shape_with};
 
 /// Deepest nesting of sequences, maps, enums and options in one value. Derived code recurses on the stack, so
 /// damaged bytes of a recursive type must meet a bound before the stack does; the writer keeps it as well, so

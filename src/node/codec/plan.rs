@@ -1,303 +1,369 @@
-//! A recorded shape as a tree: what [`driven`](super::driven) decoding follows where the type asked for has changed.
+//! Compares a recorded shape with that of the type asked for: whether and how the one can be read as the other.
 //!
-//! A type may have grown since it was recorded: fields with a default, at any place, and variants. Everything else is
-//! another shape.
+//! *Names decide.* A field or variant is the one that the type asked for knows by the name under which it was written,
+//! wherever it stands; the names of types decide nothing. `docs::schema` has the table of what is accepted.
 
-use super::session::Collection;
-use super::shape::Shape;
+use crate::random::HashSet;
+use std::fmt::Write as _;
+use std::sync::Arc;
 
-/// A type, as a shape records it.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) enum Ty {
-    /// What the trace could not reach.
-    Unknown,
-    Primitive(String),
-    Option(Box<Ty>),
-    Seq(Box<Ty>),
-    Map(Box<(Ty, Ty)>),
-    Tuple(Vec<Ty>),
-    /// The items of one of ours: entries are tuples of a key and a value.
-    Collection(Collection, Box<Ty>),
-    /// Index of a definition.
-    Named(usize),
+use serde::de::DeserializeOwned;
+
+use super::shape::{Form, Label, Name, Parts, ROOT, Shape, Slot, Ty};
+use super::trace::{Added, without_default};
+
+/// What a restore may leave out of what was recorded.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub(crate) struct Allow {
+    /// Fields that the type asked for has not; their values are passed over.
+    pub removed_fields: bool,
+    /// Variants that the type asked for has not; a value that is one of them is an error.
+    pub removed_variants: bool,
 }
 
-/// What a named type, or a variant, consists of.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) enum Form {
-    Unit,
-    Newtype(Ty),
-    Tuple(Vec<Ty>),
-    Struct(Vec<(String, Ty)>),
-    Enum(Vec<(String, Form)>),
-}
-
-/// A recorded shape, taken apart.
-#[derive(PartialEq, Eq, Debug)]
+/// How records of one shape are read as values of another.
+#[derive(Debug)]
 pub(crate) struct Plan {
-    pub root: Ty,
-    names: Vec<String>,
-    forms: Vec<Form>,
+    pub(super) stored: Arc<Shape>,
+    pub(super) allow: Allow,
+    /// Items of maps and sets whose keys have changed, and with them perhaps their hash and order.
+    pub(super) rebuilt: HashSet<Slot>,
 }
 
-/// A field that was added: all fields of its struct as they are now, and which one it is.
-pub(crate) type Added = (Vec<String>, usize);
-
-const PRIMITIVES: [&str; 17] = [
-    "bool", "i8", "i16", "i32", "i64", "i128", "u8", "u16", "u32", "u64", "u128", "f32", "f64", "char",
-    "str", "bytes", "()",
-];
-
-impl Plan {
-    /// Takes a shape apart; `None` where it cannot be told what its text means (a type that is named like a primitive).
-    pub(crate) fn of(shape: &Shape) -> Option<Self> {
-        let text = shape.to_text();
-        let mut lines = text.lines();
-        let root = lines.next()?;
-        let lines: Vec<&str> = lines.collect();
-        let heads = lines.iter().map(|line| head(line)).collect::<Option<Vec<_>>>()?;
-        let names: Vec<String> = heads.iter().map(|(_, name, _)| (*name).to_owned()).collect();
-        if names.iter().any(|name| PRIMITIVES.contains(&name.as_str())) {
-            return None;
-        }
-        let parser = |text| Parser { text, names: &names };
-        let forms = heads.iter().map(|&(is_enum, _, body)| {
-            let mut parser = parser(body);
-            let form = if is_enum { parser.variants()? } else { parser.form()? };
-            parser.text.is_empty().then_some(form)
-        });
-        let forms = forms.collect::<Option<Vec<_>>>()?;
-        let mut parser = parser(root);
-        let root = parser.ty()?;
-        parser.text.is_empty().then_some(Self { root, names, forms })
-    }
-
-    /// What a named type consists of.
-    pub(crate) fn form(&self, index: usize) -> &Form {
-        &self.forms[index]
-    }
-
-    /// Compares with a later shape of the type: the fields that were added; `None` if more than that has changed.
-    pub(crate) fn grown_into(&self, later: &Self) -> Option<Vec<Added>> {
-        let mut comparison = Comparison { old: self, new: later, met: Vec::new(), added: Vec::new() };
-        comparison.ty(&self.root, &later.root).then_some(comparison.added)
-    }
+/// How a recorded shape fits the type asked for.
+#[derive(Debug)]
+pub(crate) enum Fit {
+    /// Place by place: the records are what a checkpoint of the type asked for would write. With the fields and variants
+    /// that stand for each other.
+    Same(Vec<(Name, Name)>),
+    /// By names.
+    Planned(Plan),
 }
 
-/// Splits `struct Name { .. }` into what it is, the name, and the rest.
-fn head(line: &str) -> Option<(bool, &str, &str)> {
-    let (is_enum, rest) = match line.strip_prefix("struct ") {
-        Some(rest) => (false, rest),
-        None => (true, line.strip_prefix("enum ")?),
+/// Compares what was recorded with the shape of a `T`.
+///
+/// # Errors
+///
+/// Lists what does not fit, each with its remedy, and then what does.
+pub(crate) fn fit<T: DeserializeOwned>(
+    stored: &Arc<Shape>,
+    asked: &Shape,
+    allow: Allow,
+) -> Result<Fit, String> {
+    let mut found = Comparison::new(stored, asked, allow);
+    found.ty(ROOT, ROOT, "the state");
+    let added: Vec<Added> = found.added.iter().map(|(added, _)| added.clone()).collect();
+    let lacking = match found.fatal.is_empty() || added.len() < 32 {
+        true => without_default::<T>(&added, &asked.samples),
+        false => vec![false; added.len()],
     };
-    let end = name_end(rest)?;
-    Some((is_enum, &rest[..end], &rest[end..]))
-}
-
-/// Where the name at the beginning of `text` ends: a Rust name or a quoted one, and perhaps a number.
-fn name_end(text: &str) -> Option<usize> {
-    let mut end = match text.strip_prefix('"') {
-        Some(rest) => {
-            let mut escaped = false;
-            let close = rest.char_indices().find(|&(_, c)| {
-                let closes = c == '"' && !escaped;
-                escaped = c == '\\' && !escaped;
-                closes
-            });
-            close?.0 + 2
+    for ((_, what), lacks) in std::mem::take(&mut found.added).into_iter().zip(lacking) {
+        match lacks {
+            true => found.fatal.push(format!(
+                "{what} was added and has no default: give it `#[serde(default)]`, or make it an Option"
+            )),
+            false => found.allowed.push(format!("{what} was added")),
         }
-        None => text.find(|c: char| c != '_' && !c.is_alphanumeric()).unwrap_or(text.len()),
-    };
-    if let Some(number) = text[end..].strip_prefix('#') {
-        end += 1 + number.find(|c: char| !c.is_ascii_digit()).unwrap_or(number.len());
     }
-    (end > 0).then_some(end)
-}
-
-/// Reads the text of types from its beginning on.
-struct Parser<'a> {
-    text: &'a str,
-    names: &'a [String],
-}
-
-impl<'a> Parser<'a> {
-    fn eat(&mut self, token: &str) -> bool {
-        self.text.strip_prefix(token).map(|rest| self.text = rest).is_some()
+    if !found.fatal.is_empty() {
+        return Err(found.text());
     }
-
-    fn name(&mut self) -> Option<&'a str> {
-        let (name, rest) = self.text.split_at(name_end(self.text)?);
-        self.text = rest;
-        Some(name)
-    }
-
-    /// Items between here and `close`, separated by commas.
-    fn list<T>(&mut self, close: &str, mut item: impl FnMut(&mut Self) -> Option<T>) -> Option<Vec<T>> {
-        let mut items = Vec::new();
-        while !self.eat(close) {
-            if !items.is_empty() && !self.eat(", ") {
-                return None;
-            }
-            items.push(item(self)?);
-        }
-        Some(items)
-    }
-
-    fn ty(&mut self) -> Option<Ty> {
-        if self.eat("?") {
-            return Some(Ty::Unknown);
-        }
-        if self.eat("()") {
-            return Some(Ty::Primitive("()".into()));
-        }
-        if self.eat("[") {
-            let item = self.ty()?;
-            if self.eat("; ") {
-                let len = self.name()?.parse().ok().filter(|&len: &usize| len < 1 << 16)?;
-                return self.eat("]").then(|| Ty::Tuple(vec![item; len]));
-            }
-            return self.eat("]").then(|| Ty::Seq(Box::new(item)));
-        }
-        if self.eat("{") {
-            let key = self.ty()?;
-            let pair = self.eat(": ").then_some(key)?;
-            let pair = Box::new((pair, self.ty()?));
-            return self.eat("}").then_some(Ty::Map(pair));
-        }
-        if self.eat("(") {
-            let first = self.ty()?;
-            if self.eat(",)") {
-                return Some(Ty::Tuple(vec![first]));
-            }
-            let mut types = vec![first];
-            while self.eat(", ") {
-                types.push(self.ty()?);
-            }
-            return self.eat(")").then_some(Ty::Tuple(types));
-        }
-        let name = self.name()?;
-        if self.eat("<") {
-            let mut types = self.list(">", Self::ty)?;
-            let first = if types.is_empty() { return None } else { types.remove(0) };
-            let unit = Ty::Primitive("()".into());
-            return match (name, Collection::ALL.into_iter().find(|collection| collection.name() == name)) {
-                ("Option", _) => Some(Ty::Option(Box::new(first))),
-                (_, Some(kind @ Collection::Vector)) => Some(Ty::Collection(kind, Box::new(first))),
-                // A set is a map of nothing.
-                (_, Some(kind)) => {
-                    let second = types.pop().unwrap_or(unit);
-                    Some(Ty::Collection(kind, Box::new(Ty::Tuple(vec![first, second]))))
-                }
-                (_, None) => None,
-            };
-        }
-        if let Some(index) = self.names.iter().position(|known| known == name) {
-            return Some(Ty::Named(index));
-        }
-        PRIMITIVES.contains(&name).then(|| Ty::Primitive(name.to_owned()))
-    }
-
-    fn form(&mut self) -> Option<Form> {
-        if self.eat(" {}") {
-            return Some(Form::Struct(Vec::new()));
-        }
-        if self.eat(" { ") {
-            let field = |parser: &mut Self| {
-                let name = unquoted(parser.name()?)?;
-                parser.eat(": ").then_some(())?;
-                Some((name, parser.ty()?))
-            };
-            return self.list(" }", field).map(Form::Struct);
-        }
-        if self.eat("(") {
-            let mut types = self.list(")", Self::ty)?;
-            return match types.len() {
-                1 => types.pop().map(Form::Newtype),
-                _ => Some(Form::Tuple(types)),
-            };
-        }
-        Some(Form::Unit)
-    }
-
-    fn variants(&mut self) -> Option<Form> {
-        if self.eat(" {}") {
-            return Some(Form::Enum(Vec::new()));
-        }
-        let variant = |parser: &mut Self| Some((unquoted(parser.name()?)?, parser.form()?));
-        self.eat(" { ").then_some(())?;
-        self.list(" }", variant).map(Form::Enum)
+    match found.is_exact {
+        true => Ok(Fit::Same(found.pairs)),
+        false => Ok(Fit::Planned(Plan { stored: Arc::clone(stored), allow, rebuilt: found.rebuilt })),
     }
 }
 
-/// The name that is written quoted where it is no Rust name.
-fn unquoted(name: &str) -> Option<String> {
-    let Some(quoted) = name.strip_prefix('"') else { return Some(name.to_owned()) };
-    let quoted = quoted.strip_suffix('"')?;
-    // Escapes of other characters than these two are too rare to be followed.
-    let plain = quoted.replace("\\\"", "\u{0}").replace("\\\\", "\u{1}");
-    (!plain.contains('\\')).then(|| plain.replace('\u{0}', "\"").replace('\u{1}', "\\"))
+/// Whether every value of one primitive type is one of another.
+pub(super) fn widens(from: &str, to: &str) -> bool {
+    let bits = |name: &str| name.get(1..)?.parse::<u32>().ok();
+    match (from.as_bytes().first(), to.as_bytes().first(), bits(from), bits(to)) {
+        (Some(one), Some(two), Some(old), Some(new)) => {
+            matches!((one, two), (b'u', b'u' | b'i') | (b'i', b'i') | (b'f', b'f')) && old < new
+        }
+        _ => false,
+    }
+}
+
+/// Whether a label of version 1 stands for a name that was not recorded.
+pub(super) fn is_nameless(shape: &Shape, label: Option<&Label>, at: usize) -> bool {
+    shape.version == 1 && label.is_some_and(|label| label.name == format!("_{at}"))
 }
 
 /// A walk over two shapes at once.
 struct Comparison<'a> {
-    old: &'a Plan,
-    new: &'a Plan,
+    old: &'a Shape,
+    new: &'a Shape,
+    allow: Allow,
     /// Named types that are being, or were, compared.
-    met: Vec<(usize, usize)>,
-    added: Vec<Added>,
+    met: HashSet<(u32, u32)>,
+    fatal: Vec<String>,
+    allowed: Vec<String>,
+    added: Vec<(Added, String)>,
+    /// Whether everything stands where it stood, in the same bytes.
+    is_exact: bool,
+    pairs: Vec<(Name, Name)>,
+    rebuilt: HashSet<Slot>,
 }
 
-impl Comparison<'_> {
-    fn ty(&mut self, old: &Ty, new: &Ty) -> bool {
-        match (old, new) {
-            (Ty::Unknown, Ty::Unknown) => true,
-            (Ty::Primitive(old), Ty::Primitive(new)) => old == new,
-            (Ty::Option(old), Ty::Option(new)) | (Ty::Seq(old), Ty::Seq(new)) => self.ty(old, new),
-            (Ty::Map(old), Ty::Map(new)) => self.ty(&old.0, &new.0) && self.ty(&old.1, &new.1),
-            (Ty::Tuple(old), Ty::Tuple(new)) => self.types(old, new),
-            (Ty::Collection(old, item), Ty::Collection(new, new_item)) => {
-                old == new && self.ty(item, new_item)
+impl<'a> Comparison<'a> {
+    fn new(old: &'a Shape, new: &'a Shape, allow: Allow) -> Self {
+        Self {
+            old,
+            new,
+            allow,
+            met: HashSet::default(),
+            fatal: Vec::new(),
+            allowed: Vec::new(),
+            added: Vec::new(),
+            is_exact: true,
+            pairs: Vec::new(),
+            rebuilt: HashSet::default(),
+        }
+    }
+
+    fn text(&self) -> String {
+        let mut text = String::new();
+        self.fatal.iter().for_each(|line| _ = writeln!(text, "- {line}"));
+        if !self.allowed.is_empty() {
+            _ = writeln!(text, "these changes would be accepted:");
+            self.allowed.iter().for_each(|line| _ = writeln!(text, "+ {line}"));
+        }
+        text
+    }
+
+    /// Notes a change that is accepted, and that other bytes stand for.
+    fn changed(&mut self, what: String) {
+        self.is_exact = false;
+        self.allowed.push(what);
+    }
+
+    fn other(&mut self, old: Slot, new: Slot, place: &str) {
+        let (old, new) = (self.old.type_text(old), self.new.type_text(new));
+        self.fatal.push(format!(
+            "{place} is stored as {old} and asked for as {new}: ask for what is stored, or make a store of the new type \
+             with `Store::migrate`"
+        ));
+    }
+
+    fn ty(&mut self, old: Slot, new: Slot, place: &str) {
+        let (old, new) = (self.old.peel(old), self.new.peel(new));
+        match (self.old.ty(old), self.new.ty(new)) {
+            (Ty::Unknown, Ty::Unknown) => {}
+            // Nothing was ever written there.
+            (Ty::Unknown, _) if self.old.version > 1 => {}
+            (_, Ty::Unknown) | (Ty::Unknown, _) => self.fatal.push(format!(
+                "{place} cannot be compared: a Deserialize implementation before it rejects every value that was tried, \
+                 so that it is not seen what comes after; put the part that rejects values last, or into a struct with \
+                 named fields"
+            )),
+            (Ty::Primitive(old), Ty::Primitive(new)) if old == new => {}
+            (Ty::Primitive(old), Ty::Primitive(new)) if widens(old, new) => {
+                self.changed(format!("{place} was widened from {old} to {new}"));
             }
-            (&Ty::Named(old), &Ty::Named(new)) => {
-                if self.met.contains(&(old, new)) {
-                    return true;
+            (Ty::Option(old), Ty::Option(new)) | (Ty::Seq(old), Ty::Seq(new)) => self.ty(old, new, place),
+            (_, Ty::Option(inner)) => {
+                self.changed(format!("{place} became an Option"));
+                self.ty(old, inner, place);
+            }
+            (Ty::Map(old), Ty::Map(new)) => {
+                self.ty(old, new, place);
+                self.ty(old + 1, new + 1, place);
+            }
+            (Ty::Collection(kind, old), Ty::Collection(other, new)) if kind == other => {
+                if let (Some(key), Some(new_key)) = (self.old.key(old), self.new.key(new)) {
+                    let mut keys = Self::new(self.old, self.new, self.allow);
+                    keys.ty(key, new_key, place);
+                    if !keys.is_exact || !keys.fatal.is_empty() {
+                        self.rebuilt.insert(old);
+                    }
                 }
-                self.met.push((old, new));
-                let plain = |name: &str| name.split('#').next().map(str::to_owned);
-                plain(&self.old.names[old]) == plain(&self.new.names[new])
-                    && self.form(&self.old.forms[old], &self.new.forms[new])
+                self.ty(old, new, place);
             }
-            _ => false,
+            (Ty::Named(one), Ty::Named(two)) if self.are_alike(one, two) => {
+                if self.met.insert((one, two)) {
+                    let name = self.new.definitions[two as usize].name.clone();
+                    let origin = Some((two, None));
+                    self.form(self.old.form(one), self.new.form(two), &name, origin);
+                }
+            }
+            _ => match (parts_of(self.old, old), parts_of(self.new, new)) {
+                (Some(one), Some(two)) if one.len == two.len => self.parts(one, two, place),
+                _ => self.other(old, new, place),
+            },
         }
     }
 
-    fn types(&mut self, old: &[Ty], new: &[Ty]) -> bool {
-        old.len() == new.len() && old.iter().zip(new).all(|(old, new)| self.ty(old, new))
+    /// Whether two named types are structs with named fields, or enums.
+    fn are_alike(&self, old: u32, new: u32) -> bool {
+        matches!(
+            (self.old.form(old), self.new.form(new)),
+            (Form::Struct(_), Form::Struct(_)) | (Form::Enum(_), Form::Enum(_))
+        )
     }
 
-    fn form(&mut self, old: &Form, new: &Form) -> bool {
+    fn parts(&mut self, old: Parts, new: Parts, place: &str) {
+        for (at, (one, two)) in old.iter().zip(new.iter()).enumerate() {
+            self.ty(one, two, &format!("{place}.{at}"));
+            if old.step == 0 && new.step == 0 {
+                break;
+            }
+        }
+    }
+
+    /// `of` is the definition asked for, and the number of its variant, if it is one.
+    fn form(&mut self, old: Form, new: Form, place: &str, of: Option<(u32, Option<u32>)>) {
         match (old, new) {
-            (Form::Unit, Form::Unit) => true,
-            (Form::Newtype(old), Form::Newtype(new)) => self.ty(old, new),
-            (Form::Tuple(old), Form::Tuple(new)) => self.types(old, new),
-            (Form::Struct(old), Form::Struct(new)) => self.fields(old, new),
-            (Form::Enum(old), Form::Enum(new)) => old.iter().all(|(name, form)| {
-                new.iter().find(|(other, _)| other == name).is_some_and(|(_, new)| self.form(form, new))
-            }),
-            _ => false,
+            (Form::Unit, Form::Unit) => {}
+            (Form::Newtype(old), Form::Newtype(new)) => self.ty(old, new, place),
+            (Form::Tuple(old), Form::Tuple(new)) if old.len == new.len => self.parts(old, new, place),
+            (Form::Struct(old), Form::Struct(new)) => self.fields(old, new, place, of),
+            (Form::Enum(old), Form::Enum(new)) => self.variants(old, new, place, of),
+            _ => {
+                let (old, new) = (self.old.form_text(old), self.new.form_text(new));
+                self.fatal.push(format!(
+                    "{place} is stored as {place}{old} and asked for as {place}{new}: ask for what is stored, or make a \
+                     store of the new type with `Store::migrate`"
+                ));
+            }
         }
     }
 
-    fn fields(&mut self, old: &[(String, Ty)], new: &[(String, Ty)]) -> bool {
-        let find = |name: &String| new.iter().find(|(other, _)| other == name);
-        if !old.iter().all(|(name, ty)| find(name).is_some_and(|(_, new)| self.ty(ty, new))) {
-            return false;
+    fn fields(&mut self, old: Parts, new: Parts, place: &str, of: Option<(u32, Option<u32>)>) {
+        if old.iter().enumerate().all(|(at, slot)| is_nameless(self.old, self.old.label(slot), at))
+            && old.len > 0
+        {
+            let has_aliases =
+                |slot: Slot| self.new.label(slot).is_some_and(|label| !label.aliases.is_empty());
+            match old.len == new.len && new.iter().any(has_aliases) {
+                true => self.parts(old, new, place),
+                false => self.nameless(place),
+            }
+            return;
         }
-        let names: Vec<String> = new.iter().map(|(name, _)| name.clone()).collect();
-        let is_new = |name: &String| old.iter().all(|(other, _)| other != name);
-        for at in (0..names.len()).filter(|&at| is_new(&names[at])) {
-            self.added.push((names.clone(), at));
+        let mut taken = vec![None; new.len as usize];
+        for (at, slot) in old.iter().enumerate() {
+            let Some(label) = self.old.label(slot) else { continue };
+            let what = self.old.field_text(slot);
+            let known =
+                |&to: &usize| self.new.label(new.start + to as u32).is_some_and(|to| label.is_written_as(to));
+            match (0..new.len as usize).find(known) {
+                None if self.allow.removed_fields => {
+                    self.changed(format!("field `{what}` of {place} was removed"));
+                }
+                None => self.fatal.push(format!(
+                    "field `{what}` of {place} was removed: if it has another name now, give that field \
+                     `#[serde(alias = {:?})]`; to leave it out, restore with \
+                     `RestoreOptions::new().allow_removed_fields(true)`",
+                    label.name
+                )),
+                Some(to) => {
+                    if let Some(other) = taken[to].replace(label.name.as_str()) {
+                        self.fatal.push(format!(
+                            "fields `{other}` and `{}` of {place} are one field now: drop one of its aliases, or put them \
+                             together with `Store::migrate`",
+                            label.name
+                        ));
+                        continue;
+                    }
+                    let found = new.start + to as u32;
+                    let name = self.new.label(found).map_or_else(String::new, |label| label.name.clone());
+                    if name != label.name {
+                        self.allowed.push(format!("field `{}` of {place} was renamed `{name}`", label.name));
+                    }
+                    self.pairs.push((Name::Field(slot), Name::Field(found)));
+                    if to != at {
+                        self.changed(format!("field `{name}` of {place} was moved"));
+                    }
+                    self.ty(slot, found, &format!("{place}.{name}"));
+                }
+            }
         }
-        true
+        for (slot, _) in new.iter().zip(&taken).filter(|(_, taken)| taken.is_none()) {
+            self.is_exact = false;
+            let what = format!("field `{}` of {place}", self.new.field_text(slot));
+            let (Some((definition, variant)), Some(label)) = (of, self.new.label(slot)) else { continue };
+            let names = label.all().into_iter().map(str::to_owned).collect();
+            let origin = self.new.definitions[definition as usize].origin;
+            self.added.push((Added { origin, variant: variant.map(|at| at as usize), names }, what));
+        }
+    }
+
+    fn nameless(&mut self, place: &str) {
+        self.fatal.push(format!(
+            "{place} had aliases when it was recorded in format version 1, which kept no names then: restore it as the type \
+             that it was, and checkpoint it"
+        ));
+    }
+
+    fn variants(&mut self, old: Parts, new: Parts, place: &str, of: Option<(u32, Option<u32>)>) {
+        let label = |shape: &Shape, variant: u32| shape.variants[variant as usize].label.clone();
+        let nameless =
+            |(at, variant): (usize, u32)| is_nameless(self.old, Some(&label(self.old, variant)), at);
+        let are_nameless = old.len > 0 && old.iter().enumerate().all(nameless);
+        if are_nameless
+            && !(old.len == new.len && new.iter().any(|to| !label(self.new, to).aliases.is_empty()))
+        {
+            return self.nameless(place);
+        }
+        let mut taken = HashSet::default();
+        for (at, variant) in old.iter().enumerate() {
+            let written = label(self.old, variant);
+            let found = match are_nameless {
+                true => Some(at),
+                false => new.iter().position(|to| written.is_written_as(&label(self.new, to))),
+            };
+            let what = self.old.variant_text(variant);
+            match found {
+                None if self.allow.removed_variants => {
+                    self.changed(format!("variant `{what}` of {place} was removed"));
+                }
+                None => self.fatal.push(format!(
+                    "variant `{what}` of {place} was removed: if it has another name now, give that variant \
+                     `#[serde(alias = {:?})]`; if no value is one, restore with \
+                     `RestoreOptions::new().allow_removed_variants(true)`",
+                    written.name
+                )),
+                Some(to) if !taken.insert(to) => self.fatal.push(format!(
+                    "variant `{what}` and another one of {place} are one variant now: drop one of its aliases, or put them \
+                     together with `Store::migrate`"
+                )),
+                Some(to) => {
+                    let now = new.start + to as u32;
+                    let name = label(self.new, now).name;
+                    if name != written.name && !are_nameless {
+                        self.allowed.push(format!("variant `{}` of {place} was renamed `{name}`", written.name));
+                    }
+                    self.pairs.push((Name::Variant(variant), Name::Variant(now)));
+                    if to != at {
+                        self.changed(format!("variant `{name}` of {place} was moved"));
+                    }
+                    let (one, two) = (self.old.variants[variant as usize].form, self.new.variants[now as usize].form);
+                    let of = of.map(|(definition, _)| (definition, Some(to as u32)));
+                    self.form(one, two, &format!("{place}::{name}"), of);
+                }
+            }
+        }
+        let added = new.iter().enumerate().filter(|(to, _)| !taken.contains(to));
+        let added: Vec<_> = added
+            .map(|(_, variant)| format!("variant `{}` of {place} was added", self.new.variant_text(variant)))
+            .collect();
+        self.allowed.extend(added);
+    }
+}
+
+/// The parts of what is a tuple in bytes: a tuple, a struct without names, or nothing at all.
+pub(super) fn parts_of(shape: &Shape, slot: Slot) -> Option<Parts> {
+    const NONE: Parts = Parts { start: 0, len: 0, step: 1 };
+    match shape.ty(slot) {
+        Ty::Tuple(parts) => Some(parts),
+        Ty::Primitive("()") => Some(NONE),
+        Ty::Named(definition) => match shape.form(definition) {
+            Form::Tuple(parts) => Some(parts),
+            Form::Unit => Some(NONE),
+            Form::Struct(parts) if parts.len == 0 => Some(NONE),
+            _ => None,
+        },
+        _ => None,
     }
 }

@@ -160,6 +160,25 @@ impl<'de, 'a> Reader<'de, 'a> {
         Ok(Root { addresses, meta: meta.to_vec() })
     }
 
+    /// Passes over a primitive value.
+    pub(super) fn skip_primitive(&mut self, name: &str) -> Result<(), Fault> {
+        match name {
+            "bool" => self.take::<bool>().map(drop),
+            "i8" | "u8" => self.take::<u8>().map(drop),
+            "f32" => self.take::<f32>().map(drop),
+            "f64" => self.take::<f64>().map(drop),
+            "str" | "bytes" | "char" => self.take_bytes().map(drop),
+            "()" => Ok(()),
+            // Varints of any width.
+            _ => self.take::<u128>().map(drop),
+        }
+    }
+
+    /// Passes over a collection.
+    pub(super) fn skip_root(&mut self) -> Result<(), Fault> {
+        self.root().map(drop)
+    }
+
     #[cold]
     pub(super) fn collection<V: Visitor<'de>>(
         &mut self,

@@ -3,11 +3,11 @@
 //! serde gives a nested value no way to ask its serializer for more than `Serializer` offers, so the two sides
 //! meet in a thread-local slot. The protocol of one *exchange*, here for writing:
 //!
-//! 1. `Writer::serialize_newtype_struct` sees a magic name and puts [`Slot::Save`] into the slot;
+//! 1. `Writer::serialize_newtype_struct` sees a magic name and puts [`Handoff::Save`] into the slot;
 //! 2. it serialises the nested value, which is the collection's [`Inner`]; that takes the slot's content first of
 //!    all, so the slot is idle again while the collection flushes (and runs user code, which may well start
 //!    exchanges of its own, or call another format, to which the collection then looks like a plain map);
-//! 3. the collection leaves [`Slot::Saved`] or [`Slot::Failed`], the writer takes it.
+//! 3. the collection leaves [`Handoff::Saved`] or [`Handoff::Failed`], the writer takes it.
 //!
 //! A guard empties the slot when the exchange ends in any other way, a panic included.
 
@@ -20,7 +20,9 @@ use std::sync::Arc;
 use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::ser::{self, Serialize, Serializer};
 
-use super::writer;
+use super::check::{Check, Seen};
+use super::shape::{ITEMS, KEYS, Name, ROOT, Slot, UNKNOWN};
+use super::{Portion, observe, writer};
 use crate::error::{Error, Result};
 use crate::node::{Address, Backing, Look, Place, RECHECKED, Rechecks, RecordHead, Sink, Tag, Trust};
 use crate::random::HashSet;
@@ -113,6 +115,15 @@ pub(crate) struct Save {
     trial: Option<Trial>,
     /// How deep the value that encloses the collection being flushed is nested, see [`MAX_DEPTH`](super::MAX_DEPTH).
     depth: Cell<u32>,
+    /// The place, in the shape of the whole, of the items of the collection being flushed.
+    item: Cell<Slot>,
+    check: Check,
+    /// Whether the shape has parts that are not known: values are then looked at before they are written.
+    is_curious: bool,
+    /// A value that the trace of the type needs; nothing can be written before.
+    sample: RefCell<Option<Vec<u8>>>,
+    /// What the values met on a trial look like, see [`observe`].
+    transcript: RefCell<Vec<u8>>,
 }
 
 /// How much of a restored value a trial reads back.
@@ -148,26 +159,51 @@ impl Sink for Nowhere {
 }
 
 impl Save {
-    /// Starts a flush into `sink`.
+    /// Starts a flush into `sink` that knows nothing of the types it writes.
+    #[cfg(any(test, loom, internals))]
     pub(crate) fn new(sink: Rc<RefCell<dyn Sink>>) -> Rc<Self> {
-        Rc::new(Self::of(sink, None))
+        Self::checked(sink, Check::nothing())
+    }
+
+    /// Starts a flush into `sink` of a value of known shape.
+    pub(crate) fn checked(sink: Rc<RefCell<dyn Sink>>, check: Check) -> Rc<Self> {
+        Rc::new(Self::of(sink, check, None))
+    }
+
+    fn of(sink: Rc<RefCell<dyn Sink>>, check: Check, trial: Option<Trial>) -> Self {
+        let (trust, rechecks) = (sink.borrow().trust(), sink.borrow().rechecks());
+        Self {
+            sink,
+            trust,
+            rechecks,
+            flushing: Cell::new(0),
+            pool: RefCell::default(),
+            trial,
+            depth: Cell::new(0),
+            item: Cell::new(ROOT),
+            is_curious: check.is_curious(),
+            check,
+            sample: RefCell::default(),
+            transcript: RefCell::default(),
+        }
     }
 
     /// Starts a flush that finds every node on record in the opening of this tag, or fails.
-    pub(crate) fn reading(tag: Tag) -> Rc<Self> {
-        Self::new(Rc::new(RefCell::new(Nowhere(tag))))
+    pub(crate) fn reading(tag: Tag, check: Check) -> Rc<Self> {
+        Self::checked(Rc::new(RefCell::new(Nowhere(tag))), check)
     }
 
     /// Starts a trial: encoding a value restored from the opening of this tag then reads back what is in it, and
     /// appends nothing.
-    pub(crate) fn on_trial(tag: Tag, trial: Trial) -> Rc<Self> {
-        Rc::new(Self::of(Rc::new(RefCell::new(Nowhere(tag))), Some(trial)))
+    pub(crate) fn on_trial(tag: Tag, trial: Trial, check: Check) -> Rc<Self> {
+        Rc::new(Self::of(Rc::new(RefCell::new(Nowhere(tag))), check, Some(trial)))
     }
 
-    fn of(sink: Rc<RefCell<dyn Sink>>, trial: Option<Trial>) -> Self {
-        let (trust, rechecks) = (sink.borrow().trust(), sink.borrow().rechecks());
-        let (flushing, depth) = (Cell::new(0), Cell::new(0));
-        Self { sink, trust, rechecks, flushing, pool: RefCell::default(), trial, depth }
+    /// Starts a trial that encodes items of the collection that is being flushed once more, and appends nothing.
+    pub(crate) fn once_more(&self, trial: Trial) -> Rc<Self> {
+        let save = Self::on_trial(self.tag(), trial, self.check.again());
+        save.item.set(self.item.get());
+        save
     }
 
     /// Returns the memory of leaves that were encoded; `None` without debug assertions.
@@ -182,6 +218,31 @@ impl Save {
         let result = flush(outer == 0);
         self.flushing.set(outer);
         result
+    }
+
+    /// The shape that the values written are checked against.
+    #[inline(always)]
+    pub(super) fn check(&self) -> &Check {
+        &self.check
+    }
+
+    /// Takes the value that a trace of the type needs to see all of it, which was met and not written.
+    pub(crate) fn take_sample(&self) -> Option<Vec<u8>> {
+        self.sample.take()
+    }
+
+    pub(super) fn set_sample(&self, sample: Vec<u8>) {
+        self.sample.replace(Some(sample));
+    }
+
+    /// Exchanges what was noted on a trial so far.
+    pub(crate) fn swap_transcript(&self, with: Vec<u8>) -> Vec<u8> {
+        self.transcript.replace(with)
+    }
+
+    /// Ends the flush; what it learned of the names under which things are written.
+    pub(crate) fn into_learned(self: Rc<Self>) -> Option<(Seen, Vec<(Name, &'static str)>)> {
+        Rc::into_inner(self).map(|save| save.check.into_parts())
     }
 
     /// How much is to be read back, if this is a trial.
@@ -240,7 +301,33 @@ impl Save {
         bytes: &mut Vec<u8>,
         refs: &mut Vec<Address>,
     ) -> Result<()> {
-        writer::encode(self, value, bytes, refs)
+        self.encode_portion(Portion::Item, value, bytes, refs)
+    }
+
+    /// Appends a portion of the collection that is being flushed. Otherwise as [`encode`](Self::encode).
+    #[inline]
+    pub(crate) fn encode_portion<T: Serialize + ?Sized>(
+        self: &Rc<Self>,
+        portion: Portion,
+        value: &T,
+        bytes: &mut Vec<u8>,
+        refs: &mut Vec<Address>,
+    ) -> Result<()> {
+        let place = match (self.item.get(), portion) {
+            (UNKNOWN, _) => UNKNOWN,
+            (item, Portion::Item) => item,
+            (item, Portion::Items) => item + ITEMS,
+            (item, Portion::Keys) => item + KEYS,
+        };
+        if matches!(self.trial, Some(Trial::Sample))
+            || self.is_curious && !matches!(self.trial, Some(Trial::Look(_)))
+        {
+            observe::look(self, place, value)?;
+            if self.trial.is_some() {
+                return Ok(());
+            }
+        }
+        writer::encode(self, place, value, bytes, refs)
     }
 
     #[inline]
@@ -250,7 +337,7 @@ impl Save {
 }
 
 /// What passes between the codec and a collection.
-enum Slot {
+enum Handoff {
     Idle,
     /// To the collection: flush yourself.
     Save(Rc<Save>),
@@ -264,13 +351,13 @@ enum Slot {
 
 // Without a destructor, the variable is there as long as the thread runs: also while destructors of others do, which may
 // checkpoint and restore. Nothing is left in it to be dropped: an exchange ends with an idle slot.
-per_thread!(static SLOT: Cell<ManuallyDrop<Slot>> = Cell::new(ManuallyDrop::new(Slot::Idle)));
+per_thread!(static SLOT: Cell<ManuallyDrop<Handoff>> = Cell::new(ManuallyDrop::new(Handoff::Idle)));
 
-fn take_slot() -> Slot {
-    SLOT.with(|slot| ManuallyDrop::into_inner(slot.replace(ManuallyDrop::new(Slot::Idle))))
+fn take_slot() -> Handoff {
+    SLOT.with(|slot| ManuallyDrop::into_inner(slot.replace(ManuallyDrop::new(Handoff::Idle))))
 }
 
-fn put_slot(content: Slot) {
+fn put_slot(content: Handoff) {
     // What was there is dropped when the slot has its new content.
     drop(SLOT.with(|slot| ManuallyDrop::into_inner(slot.replace(ManuallyDrop::new(content)))));
 }
@@ -279,7 +366,7 @@ fn put_slot(content: Slot) {
 struct Exchange;
 
 impl Exchange {
-    fn arm(slot: Slot) -> Self {
+    fn arm(slot: Handoff) -> Self {
         put_slot(slot);
         Self
     }
@@ -287,7 +374,7 @@ impl Exchange {
 
 impl Drop for Exchange {
     fn drop(&mut self) {
-        put_slot(Slot::Idle);
+        put_slot(Handoff::Idle);
     }
 }
 
@@ -305,18 +392,20 @@ pub(super) enum Broken<E> {
 pub(super) fn request_root<E>(
     save: &Rc<Save>,
     depth: u32,
+    item: Slot,
     call: impl FnOnce() -> Result<(), E>,
 ) -> Result<Root, Broken<E>> {
-    let exchange = Exchange::arm(Slot::Save(save.clone()));
-    let outer = save.depth.replace(depth);
+    let exchange = Exchange::arm(Handoff::Save(save.clone()));
+    let outer = (save.depth.replace(depth), save.item.replace(item));
     let result = call();
-    save.depth.set(outer);
+    save.depth.set(outer.0);
+    save.item.set(outer.1);
     let answer = take_slot();
     drop(exchange);
     match (answer, result) {
-        (Slot::Failed(error), _) => Err(Broken::Raised(error)),
+        (Handoff::Failed(error), _) => Err(Broken::Raised(error)),
         (_, Err(error)) => Err(Broken::Call(error)),
-        (Slot::Saved(root), Ok(())) => Ok(root),
+        (Handoff::Saved(root), Ok(())) => Ok(root),
         (_, Ok(())) => Err(Broken::Silent),
     }
 }
@@ -327,14 +416,14 @@ pub(super) fn offer_root<C, E>(
     backing: &Arc<dyn Backing>,
     call: impl FnOnce() -> Result<C, E>,
 ) -> Result<C, Broken<E>> {
-    let exchange = Exchange::arm(Slot::Load(root, backing.clone()));
+    let exchange = Exchange::arm(Handoff::Load(root, backing.clone()));
     let result = call();
     let answer = take_slot();
     drop(exchange);
     match (answer, result) {
-        (Slot::Failed(error), _) => Err(Broken::Raised(error)),
+        (Handoff::Failed(error), _) => Err(Broken::Raised(error)),
         (_, Err(error)) => Err(Broken::Call(error)),
-        (Slot::Load(..), Ok(_)) => Err(Broken::Silent),
+        (Handoff::Load(..), Ok(_)) => Err(Broken::Silent),
         (_, Ok(value)) => Ok(value),
     }
 }
@@ -361,15 +450,15 @@ struct Inner<F, P> {
 
 impl<F: Fn(&Rc<Save>) -> Result<Root>, P: Serialize> Serialize for Inner<F, P> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Slot::Save(save) = take_slot() else { return self.plain.serialize(serializer) };
+        let Handoff::Save(save) = take_slot() else { return self.plain.serialize(serializer) };
         match (self.flush)(&save) {
             Ok(root) => {
-                put_slot(Slot::Saved(root));
+                put_slot(Handoff::Saved(root));
                 serializer.serialize_unit()
             }
             Err(error) => {
                 let text = ser::Error::custom(&error);
-                put_slot(Slot::Failed(error));
+                put_slot(Handoff::Failed(error));
                 Err(text)
             }
         }
@@ -409,7 +498,7 @@ where
     }
 
     fn visit_newtype_struct<D: Deserializer<'de>>(self, deserializer: D) -> Result<C, D::Error> {
-        let Slot::Load(root, backing) = take_slot() else {
+        let Handoff::Load(root, backing) = take_slot() else {
             return match self.collection.is_map() {
                 true => deserializer.deserialize_map(self.plain),
                 false => deserializer.deserialize_seq(self.plain),
@@ -417,7 +506,7 @@ where
         };
         (self.restore)(root, &backing).map_err(|error| {
             let text = de::Error::custom(&error);
-            put_slot(Slot::Failed(error));
+            put_slot(Handoff::Failed(error));
             text
         })
     }

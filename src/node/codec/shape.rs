@@ -1,268 +1,430 @@
-//! The shape of a type as text: what a checkpoint records of its types, and what a restore compares.
+//! The shape of a type: what a checkpoint records of its types, what a write is checked against, and what a restore
+//! compares.
 //!
-//! The first line is the root, then one line for each named type, in the order in which they are met from the
-//! root on:
-//!
-//! ```text
-//! World
-//! struct World { players: HashMap<u64, Player>, log: Vector<Event> }
-//! struct Player { name: str, hp: u32 }
-//! enum Event { Joined(u64), Moved { x: f32, y: f32 }, Quit }
-//! ```
-//!
-//! Std's sequences are `[T]`, its maps `{K: V}`; arrays, which are tuples to serde, `[T; n]`; `?` is what the trace
-//! could not reach. Different types of one name are `Name`, `Name#2` …; names that are not Rust names are quoted.
+//! A shape is an arena. Every place of a type (a field, an item, a part of a tuple) is a *slot*; the fields of a struct
+//! lie in neighbouring slots, so the serializer goes from one to the next by adding one. [`text`](super::text) writes a
+//! shape down and reads it back.
 
-use std::fmt::Write as _;
+use std::collections::BTreeMap;
 
-use super::trace::{Body, Named, Type, Variant};
-use crate::random::HashMap;
+use super::session::Collection;
 
-/// The shape of a type. Equal shapes have equal bytes, as far as serde shows.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Shape {
-    root: String,
-    definitions: Vec<Definition>,
+/// Index of a place in a shape.
+pub(crate) type Slot = u32;
+
+/// The place of which nothing is known.
+pub(super) const UNKNOWN: Slot = 0;
+
+/// The place of the whole type.
+pub(super) const ROOT: Slot = 1;
+
+/// From the slot of a collection's item to that of a sequence of items.
+pub(super) const ITEMS: Slot = 1;
+
+/// From the slot of a collection's item to that of a sequence of keys.
+pub(super) const KEYS: Slot = 2;
+
+/// Neighbouring slots, or variants.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Parts {
+    pub(super) start: u32,
+    pub(super) len: u32,
+    /// From one to the next: 1, or 0 where all parts are of one type and share a slot.
+    pub(super) step: u32,
 }
 
-/// One line: `struct Name`, and what stands between its braces or parentheses.
+impl Parts {
+    pub(super) fn iter(self) -> impl ExactSizeIterator<Item = u32> {
+        (0..self.len as usize).map(move |part| self.start + part as u32 * self.step)
+    }
+
+    /// Takes the first of them.
+    pub(super) fn pop_first(&mut self) -> Option<u32> {
+        self.len = self.len.checked_sub(1)?;
+        let first = self.start;
+        self.start += self.step;
+        Some(first)
+    }
+}
+
+/// The type at a place.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Ty {
+    /// Not seen.
+    Unknown,
+    /// One of [`PRIMITIVES`].
+    Primitive(&'static str),
+    Option(Slot),
+    Seq(Slot),
+    /// The slot of the key; the value's is the next one.
+    Map(Slot),
+    Tuple(Parts),
+    /// The slot of an item; those of a sequence of [`ITEMS`] and of [`KEYS`] follow it. Items of maps and sets are
+    /// tuples of a key and a value.
+    Collection(Collection, Slot),
+    /// Index of a definition.
+    Named(u32),
+}
+
+/// The primitive types by their names in a shape.
+pub(super) const PRIMITIVES: [&str; 17] = [
+    "bool", "i8", "i16", "i32", "i64", "i128", "u8", "u16", "u32", "u64", "u128", "f32", "f64", "char",
+    "str", "bytes", "()",
+];
+
+/// The structure of a named type, or of a variant.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Form {
+    Unit,
+    Newtype(Slot),
+    Tuple(Parts),
+    Struct(Parts),
+    /// Indexes of variants.
+    Enum(Parts),
+}
+
+/// The names of a field or variant.
+#[derive(Clone, Default, Debug)]
+pub(super) struct Label {
+    /// The name under which it is written.
+    pub(super) name: String,
+    /// The other names by which the type knows it.
+    pub(super) aliases: Vec<String>,
+    /// Whether the name is only one of several by which it may be written, and so far it never was: serde lists the names
+    /// that mean one field in alphabetical order.
+    pub(super) is_guess: bool,
+}
+
+impl Label {
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.name == name || self.aliases.iter().any(|alias| alias == name)
+    }
+
+    /// The name by which a type with these names knows what was written under this label.
+    pub(super) fn as_one_of<'a>(&'a self, asked: &[&str]) -> Option<&'a str> {
+        let names = std::iter::once(&self.name).chain(self.aliases.iter().filter(|_| self.is_guess));
+        names.map(String::as_str).find(|name| asked.contains(name))
+    }
+
+    /// Whether what was written under this label is what has those names in a later type.
+    pub(super) fn is_written_as(&self, later: &Self) -> bool {
+        later.has(&self.name) || self.is_guess && self.aliases.iter().any(|alias| later.has(alias))
+    }
+
+    /// All names in alphabetical order.
+    pub(super) fn all(&self) -> Vec<&str> {
+        let mut names: Vec<&str> =
+            std::iter::once(&self.name).chain(&self.aliases).map(String::as_str).collect();
+        names.sort_unstable();
+        names
+    }
+
+    /// Makes one of the names the one under which it is written.
+    pub(super) fn write_as(&mut self, name: &str) {
+        if let Some(alias) = self.aliases.iter_mut().find(|alias| *alias == name) {
+            std::mem::swap(alias, &mut self.name);
+            self.aliases.sort_unstable();
+        }
+        self.is_guess = false;
+    }
+}
+
+/// A variant of an enum.
+#[derive(Clone, Debug)]
+pub(super) struct Variant {
+    pub(super) label: Label,
+    pub(super) form: Form,
+}
+
+/// Tells the named types of a program apart: the names of the parts, and the Rust name of the visitor.
+pub(super) type Origin = (&'static [&'static str], &'static str);
+
+/// A named type.
+#[derive(Clone, Debug)]
+pub(super) struct Definition {
+    /// Its name; a number follows where several types have it. For readers only: names of types decide nothing.
+    pub(super) name: String,
+    pub(super) form: Form,
+    /// Where a trace met it.
+    pub(super) origin: Origin,
+}
+
+/// The shape of a type.
+#[derive(Clone, Debug)]
+pub(crate) struct Shape {
+    types: Vec<Ty>,
+    /// The names of the fields.
+    labels: BTreeMap<Slot, Label>,
+    pub(super) definitions: Vec<Definition>,
+    pub(super) variants: Vec<Variant>,
+    /// Places whose values a trace could not make up, though parts of the shape depend on it.
+    picky: Vec<Slot>,
+    /// Encoded values that a trace of this type, or of a later one, needs where made-up values are rejected.
+    pub(crate) samples: Vec<Vec<u8>>,
+    /// Version of the text: in version 1 no names are known where there were aliases.
+    pub(super) version: u8,
+}
+
+/// A type as a tree, from which a shape is built.
 #[derive(Clone, PartialEq, Eq, Debug)]
-struct Definition {
-    head: String,
-    /// `{`, `(`, or nothing where there are no parts to write.
-    open: Option<char>,
-    parts: Vec<String>,
+pub(super) enum Type {
+    /// Not seen.
+    Unknown,
+    Primitive(&'static str),
+    Option(Box<Type>),
+    Seq(Box<Type>),
+    Map(Box<(Type, Type)>),
+    Tuple(Vec<Type>),
+    /// One of ours, and its parameters.
+    Collection(Collection, Vec<Type>),
+    /// Index of a definition.
+    Named(usize),
+}
+
+/// A form as a tree, from which a shape is built.
+#[derive(Debug)]
+pub(super) enum Structure {
+    Unit,
+    Newtype(Type),
+    Tuple(Vec<Type>),
+    Struct(Vec<(Label, Type)>),
+    Enum(Vec<(Label, Structure)>),
 }
 
 impl Shape {
-    /// Returns the canonical text.
-    pub(crate) fn to_text(&self) -> String {
-        let mut text = format!("{}\n", self.root);
-        for definition in &self.definitions {
-            definition.write(&mut text);
-            text.push('\n');
-        }
-        text
-    }
-
-    /// Reads the canonical text.
-    ///
-    /// # Errors
-    ///
-    /// Says which line is not one of a shape.
-    pub(crate) fn from_text(text: &str) -> Result<Self, String> {
-        let bad = |line: &str| format!("{line:?} is not a line of a type's shape");
-        let mut lines = text.strip_suffix('\n').ok_or("the text of a shape ends within a line")?.split('\n');
-        let root = lines.next().filter(|root| !root.is_empty()).ok_or("a shape without a root")?.to_owned();
-        let parse = |line| Definition::parse(line).ok_or_else(|| bad(line));
-        let shape = Self { root, definitions: lines.map(parse).collect::<Result<_, _>>()? };
-        // Only canonical text is ever written, so anything else is damage.
-        (shape.to_text() == text)
-            .then_some(shape)
-            .ok_or_else(|| "the text of a shape is not canonical".to_owned())
-    }
-}
-
-impl Definition {
-    fn write(&self, text: &mut String) {
-        text.push_str(&self.head);
-        match self.open {
-            None => {}
-            Some('{') if self.parts.is_empty() => text.push_str(" {}"),
-            Some('{') => _ = write!(text, " {{ {} }}", self.parts.join(", ")),
-            Some(_) => _ = write!(text, "({})", self.parts.join(", ")),
+    /// Makes a shape of nothing but an unknown root.
+    pub(super) fn unknown() -> Self {
+        Self {
+            types: vec![Ty::Unknown; 2],
+            labels: BTreeMap::new(),
+            definitions: Vec::new(),
+            variants: Vec::new(),
+            picky: Vec::new(),
+            samples: Vec::new(),
+            version: 2,
         }
     }
 
-    fn parse(line: &str) -> Option<Self> {
-        line.strip_prefix("struct ").or_else(|| line.strip_prefix("enum "))?;
-        let at = positions(line, |depth, byte| depth == 1 && matches!(byte, b'{' | b'(')).first().copied();
-        let Some(at) = at else { return Some(Self { head: line.to_owned(), open: None, parts: Vec::new() }) };
-        let open = char::from(line.as_bytes()[at]);
-        let (head, inside) = match open {
-            '{' => (line[..at].strip_suffix(' ')?, line[at + 1..].strip_suffix('}')?.trim_matches(' ')),
-            _ => (&line[..at], line[at + 1..].strip_suffix(')')?),
-        };
-        let mut parts = Vec::new();
-        let mut start = 0;
-        for comma in positions(inside, |depth, byte| depth == 0 && byte == b',') {
-            parts.push(inside[start..comma].trim_start().to_owned());
-            start = comma + 1;
+    /// Makes a shape of trees: a root, and the named types that it refers to by index.
+    pub(super) fn build(root: &Type, definitions: Vec<(String, Origin, Structure)>) -> Self {
+        let mut shape = Self::unknown();
+        shape.put(ROOT, root);
+        for (name, origin, structure) in definitions {
+            let form = shape.put_structure(structure);
+            shape.definitions.push(Definition { name, form, origin });
         }
-        if !inside.is_empty() {
-            parts.push(inside[start..].trim_start().to_owned());
-        }
-        Some(Self { head: head.to_owned(), open: Some(open), parts })
+        shape
     }
-}
 
-/// Where the bytes are that `wanted` accepts, given how deep in brackets they are (an opening bracket is inside
-/// itself). Quoted names are passed over.
-fn positions(text: &str, wanted: impl Fn(usize, u8) -> bool) -> Vec<usize> {
-    let (mut depth, mut quoted, mut escaped) = (0usize, false, false);
-    let mut found = Vec::new();
-    for (at, byte) in text.bytes().enumerate() {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' if quoted => escaped = true,
-            b'"' => quoted = !quoted,
-            _ if quoted => {}
-            b'(' | b'[' | b'{' | b'<' => depth += 1,
-            b')' | b']' | b'}' | b'>' => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-        if !quoted && wanted(depth, byte) {
-            found.push(at);
-        }
-    }
-    found
-}
-
-/// Returns the lines in which two shapes differ, `- ` as stored, `+ ` as asked for; empty where they are equal.
-/// Of a type that both have, only the parts that differ are shown, indented below its name.
-pub(crate) fn difference(stored: &Shape, asked: &Shape) -> String {
-    let mut text = String::new();
-    if stored.root != asked.root {
-        _ = write!(text, "- {}\n+ {}\n", stored.root, asked.root);
-    }
-    let line = |sign: char, definition: &Definition, text: &mut String| {
-        _ = write!(text, "{sign} ");
-        definition.write(text);
-        text.push('\n');
-    };
-    for old in &stored.definitions {
-        match asked.definitions.iter().find(|new| new.head == old.head) {
-            Some(new) if new == old => {}
-            Some(new) if new.open == old.open && old.open == Some('{') => {
-                _ = writeln!(text, "  {}", old.head);
-                difference_of_parts(&old.parts, &new.parts, &mut text);
+    fn put(&mut self, slot: Slot, ty: &Type) {
+        let found = match ty {
+            Type::Unknown => Ty::Unknown,
+            Type::Primitive(name) => Ty::Primitive(name),
+            Type::Option(inner) => Ty::Option(self.put_all(&[inner]).start),
+            Type::Seq(item) => Ty::Seq(self.put_all(&[item]).start),
+            Type::Map(pair) => Ty::Map(self.put_all(&[&pair.0, &pair.1]).start),
+            Type::Tuple(types) if types.is_empty() => Ty::Primitive("()"),
+            Type::Tuple(types) => Ty::Tuple(self.put_parts(types)),
+            Type::Collection(kind, types) => {
+                let (ty, parameters) = self.alloc_collection(*kind);
+                parameters.into_iter().zip(types).for_each(|(slot, ty)| self.put(slot, ty));
+                ty
             }
-            Some(new) => {
-                line('-', old, &mut text);
-                line('+', new, &mut text);
-            }
-            None => line('-', old, &mut text),
-        }
-    }
-    for new in &asked.definitions {
-        if !stored.definitions.iter().any(|old| old.head == new.head) {
-            line('+', new, &mut text);
-        }
-    }
-    if text.is_empty() && stored != asked {
-        // The same types, met in another order.
-        _ = write!(
-            text,
-            "- {}+ {}",
-            stored.to_text().replace('\n', "\n- "),
-            asked.to_text().replace('\n', "\n+ ")
-        );
-    }
-    text
-}
-
-/// Writes what was taken out of, and put into, a list of fields or variants: all but a longest common subsequence.
-fn difference_of_parts(old: &[String], new: &[String], text: &mut String) {
-    // common[i][j]: length of a longest common subsequence of old[i..] and new[j..]
-    let mut common = vec![vec![0u32; new.len() + 1]; old.len() + 1];
-    for i in (0..old.len()).rev() {
-        for j in (0..new.len()).rev() {
-            common[i][j] = match old[i] == new[j] {
-                true => common[i + 1][j + 1] + 1,
-                false => common[i + 1][j].max(common[i][j + 1]),
-            };
-        }
-    }
-    let (mut i, mut j) = (0, 0);
-    while i < old.len() || j < new.len() {
-        if i < old.len() && j < new.len() && old[i] == new[j] {
-            (i, j) = (i + 1, j + 1);
-        } else if j == new.len() || (i < old.len() && common[i + 1][j] >= common[i][j + 1]) {
-            _ = writeln!(text, "-     {}", old[i]);
-            i += 1;
-        } else {
-            _ = writeln!(text, "+     {}", new[j]);
-            j += 1;
-        }
-    }
-}
-
-/// Makes a shape of what was traced.
-pub(super) fn render(root: &Type, types: &[Named]) -> Shape {
-    let mut order = Vec::new();
-    root.each_named(&mut |index| visit(index, types, &mut order));
-    let mut names = vec![String::new(); types.len()];
-    let mut uses: HashMap<&str, u32> = HashMap::default();
-    for &index in &order {
-        let name = types[index].name;
-        let count = uses.entry(name).or_default();
-        *count += 1;
-        names[index] = match *count {
-            1 => quoted(name),
-            count => format!("{}#{count}", quoted(name)),
+            Type::Named(definition) => Ty::Named(*definition as u32),
         };
+        self.types[slot as usize] = found;
     }
-    let definitions = order.iter().map(|&index| define(&names[index], &types[index].body, &names)).collect();
-    Shape { root: render_type(root, &names), definitions }
-}
 
-/// Lists the named types that are reached from `index`, parents first.
-fn visit(index: usize, types: &[Named], order: &mut Vec<usize>) {
-    if !order.contains(&index) {
-        order.push(index);
-        types[index].body.each_named(&mut |index| visit(index, types, order));
+    fn put_all(&mut self, types: &[&Type]) -> Parts {
+        let parts = self.alloc(types.len());
+        parts.iter().zip(types).for_each(|(slot, ty)| self.put(slot, ty));
+        parts
     }
-}
 
-fn define(name: &str, body: &Body, names: &[String]) -> Definition {
-    let (open, parts) = match body {
-        Body::Enum(variants) => {
-            let parts = variants.iter().map(|variant| render_variant(variant, names)).collect();
-            return Definition { head: format!("enum {name}"), open: Some('{'), parts };
-        }
-        Body::Unit => (None, Vec::new()),
-        Body::Newtype(ty) => (Some('('), vec![render_type(ty, names)]),
-        Body::Tuple(types) => (Some('('), types.iter().map(|ty| render_type(ty, names)).collect()),
-        Body::Struct(fields) => (
-            Some('{'),
-            fields.iter().map(|(name, ty)| format!("{}: {}", quoted(name), render_type(ty, names))).collect(),
-        ),
-    };
-    Definition { head: format!("struct {name}"), open, parts }
-}
-
-fn render_variant(variant: &Variant, names: &[String]) -> String {
-    let Definition { open, parts, .. } = define("", &variant.body, names);
-    let mut text = String::new();
-    Definition { head: quoted(&variant.name), open, parts }.write(&mut text);
-    text
-}
-
-fn render_type(ty: &Type, names: &[String]) -> String {
-    let list = |types: &[Type]| types.iter().map(|ty| render_type(ty, names)).collect::<Vec<_>>().join(", ");
-    match ty {
-        Type::Unknown => "?".to_owned(),
-        Type::Primitive(name) => (*name).to_owned(),
-        Type::Option(ty) => format!("Option<{}>", render_type(ty, names)),
-        Type::Seq(ty) => format!("[{}]", render_type(ty, names)),
-        Type::Map(pair) => format!("{{{}: {}}}", render_type(&pair.0, names), render_type(&pair.1, names)),
-        Type::Tuple(types) => match &types[..] {
+    fn put_parts(&mut self, types: &[Type]) -> Parts {
+        match types {
             [first, rest @ ..] if rest.len() > 2 && rest.iter().all(|ty| ty == first) => {
-                format!("[{}; {}]", render_type(first, names), types.len())
+                Parts { len: types.len() as u32, step: 0, ..self.put_all(&[first]) }
             }
-            [only] => format!("({},)", render_type(only, names)),
-            types => format!("({})", list(types)),
-        },
-        Type::Collection(collection, types) => format!("{}<{}>", collection.name(), list(types)),
-        Type::Named(index) => names[*index].clone(),
+            types => self.put_all(&types.iter().collect::<Vec<_>>()),
+        }
+    }
+
+    fn put_structure(&mut self, structure: Structure) -> Form {
+        match structure {
+            Structure::Unit => Form::Unit,
+            Structure::Newtype(ty) => Form::Newtype(self.put_all(&[&ty]).start),
+            // The text does not tell the two apart, and neither do the bytes.
+            Structure::Tuple(types) if types.len() == 1 => Form::Newtype(self.put_all(&[&types[0]]).start),
+            Structure::Tuple(types) => Form::Tuple(self.put_parts(&types)),
+            Structure::Struct(fields) => {
+                let parts = self.alloc(fields.len());
+                for (slot, (label, ty)) in parts.iter().zip(fields) {
+                    self.labels.insert(slot, label);
+                    self.put(slot, &ty);
+                }
+                Form::Struct(parts)
+            }
+            Structure::Enum(variants) => {
+                let (labels, structures): (Vec<_>, Vec<_>) = variants.into_iter().unzip();
+                let start = self.variants.len() as u32;
+                let len = labels.len() as u32;
+                self.variants.extend(labels.into_iter().map(|label| Variant { label, form: Form::Unit }));
+                for (variant, structure) in (start..).zip(structures) {
+                    self.variants[variant as usize].form = self.put_structure(structure);
+                }
+                Form::Enum(Parts { start, len: len, step: 1 })
+            }
+        }
+    }
+
+    /// The number of slots.
+    pub(super) fn slots(&self) -> usize {
+        self.types.len()
+    }
+
+    #[inline(always)]
+    pub(super) fn ty(&self, slot: Slot) -> Ty {
+        self.types[slot as usize]
+    }
+
+    /// The names of a field.
+    pub(super) fn label(&self, slot: Slot) -> Option<&Label> {
+        self.labels.get(&slot)
+    }
+
+    #[inline(always)]
+    pub(super) fn form(&self, definition: u32) -> Form {
+        self.definitions[definition as usize].form
+    }
+
+    /// Makes room for neighbouring places.
+    fn alloc(&mut self, len: usize) -> Parts {
+        let start = self.types.len() as u32;
+        self.types.resize(self.types.len() + len, Ty::Unknown);
+        Parts { start, len: len as u32, step: 1 }
+    }
+
+    /// Makes room for a collection; returns its type, and the places of its parameters.
+    fn alloc_collection(&mut self, kind: Collection) -> (Ty, Vec<Slot>) {
+        let item = self.alloc(3).start;
+        self.types[(item + ITEMS) as usize] = Ty::Seq(item);
+        let parameters = match kind {
+            Collection::Vector => {
+                self.types[(item + KEYS) as usize] = Ty::Primitive("()");
+                vec![item]
+            }
+            _ => {
+                let entry = self.alloc(2);
+                self.types[item as usize] = Ty::Tuple(entry);
+                self.types[(item + KEYS) as usize] = Ty::Seq(entry.start);
+                self.types[entry.start as usize + 1] = Ty::Primitive("()");
+                entry.iter().take(if kind.is_map() { 2 } else { 1 }).collect()
+            }
+        };
+        (Ty::Collection(kind, item), parameters)
+    }
+
+    /// Whether a part of the type is not known.
+    pub(crate) fn has_unknown(&self) -> bool {
+        self.types[ROOT as usize..].contains(&Ty::Unknown)
+    }
+
+    /// Notes the places whose values could not be made up.
+    pub(super) fn note_picky(&mut self, slots: Vec<Slot>) {
+        self.picky = slots;
+    }
+
+    /// The places of which a sample is wanted.
+    pub(super) fn picky(&self) -> &[Slot] {
+        &self.picky
+    }
+
+    /// The place of the key, where items of this kind have one.
+    pub(super) fn key(&self, item: Slot) -> Option<Slot> {
+        match self.ty(item + KEYS) {
+            Ty::Seq(key) => Some(key),
+            _ => None,
+        }
+    }
+
+    /// Passes newtypes: `N(T)` has the bytes of `T`.
+    #[inline]
+    pub(super) fn peel(&self, mut slot: Slot) -> Slot {
+        // A newtype may hold itself, if it can never be made.
+        for _ in 0..=self.definitions.len() {
+            match self.ty(slot) {
+                Ty::Named(definition) => match self.form(definition) {
+                    Form::Newtype(inner) => slot = inner,
+                    _ => break,
+                },
+                _ => break,
+            }
+        }
+        slot
+    }
+
+    /// Whether `self`, a recorded shape, says all that `current` does, so that a checkpoint can refer to its record.
+    pub(crate) fn says(&self, current: &Self) -> bool {
+        let label =
+            |old: &Label, new: &Label| old.all() == new.all() && (old.name == new.name || new.is_guess);
+        let labels = |(old, new): ((&Slot, &Label), (&Slot, &Label))| old.0 == new.0 && label(old.1, new.1);
+        let definition =
+            |(old, new): (&Definition, &Definition)| (&old.name, old.form) == (&new.name, new.form);
+        let variant =
+            |(old, new): (&Variant, &Variant)| label(&old.label, &new.label) && old.form == new.form;
+        self.version == current.version
+            && self.samples == current.samples
+            && self.types == current.types
+            && self.labels.len() == current.labels.len()
+            && self.labels.iter().zip(&current.labels).all(labels)
+            && self.definitions.len() == current.definitions.len()
+            && self.definitions.iter().zip(&current.definitions).all(definition)
+            && self.variants.len() == current.variants.len()
+            && self.variants.iter().zip(&current.variants).all(variant)
+    }
+
+    /// Takes over, where names are guesses, those of a recorded shape whose fields and variants stand at the same places.
+    pub(crate) fn adopt_names(&mut self, recorded: &Self, pairs: &[(Name, Name)]) {
+        for &(old, new) in pairs {
+            if let (Some(old), Some(new)) = (recorded.name(old), self.name_mut(new))
+                && new.is_guess
+                && !old.is_guess
+                && new.has(&old.name)
+            {
+                new.write_as(&old.name);
+            }
+        }
+    }
+
+    /// The names of a field or variant.
+    pub(super) fn name(&self, of: Name) -> Option<&Label> {
+        match of {
+            Name::Field(slot) => self.labels.get(&slot),
+            Name::Variant(variant) => self.variants.get(variant as usize).map(|variant| &variant.label),
+        }
+    }
+
+    fn name_mut(&mut self, of: Name) -> Option<&mut Label> {
+        match of {
+            Name::Field(slot) => self.labels.get_mut(&slot),
+            Name::Variant(variant) => {
+                self.variants.get_mut(variant as usize).map(|variant| &mut variant.label)
+            }
+        }
+    }
+
+    /// Notes the name under which a field or variant is written.
+    pub(crate) fn write_as(&mut self, of: Name, name: &str) {
+        if let Some(label) = self.name_mut(of) {
+            label.write_as(name);
+        }
     }
 }
 
-/// Quotes what is not a Rust name.
-fn quoted(name: &str) -> String {
-    let plain = |c: char| c == '_' || c.is_alphanumeric();
-    match !name.is_empty() && name.chars().all(plain) {
-        true => name.to_owned(),
-        false => format!("{name:?}"),
-    }
+/// A thing that has names.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Name {
+    Field(Slot),
+    Variant(u32),
 }

@@ -33,33 +33,50 @@ impl de::Error for Stop {
     }
 
     fn missing_field(field: &'static str) -> Self {
-        MISSED.with(|missed| missed.borrow_mut().push(field));
-        Self::Rejected
+        complain(Complaint::Missing(field))
+    }
+
+    fn duplicate_field(field: &'static str) -> Self {
+        complain(Complaint::Duplicate(field))
     }
 }
 
-// The fields that a value could not be made without. Without a destructor, the variable is there as long as the thread
-// runs; `missed_during` leaves in it what it found.
+/// What the code of a struct says of a field, by its first name.
+#[derive(Debug)]
+pub(super) enum Complaint {
+    /// There is no value without it.
+    Missing(&'static str),
+    /// It came twice.
+    Duplicate(&'static str),
+}
+
+// serde tells it where it asks for an error, and nobody afterwards. Without a destructor, the variable is there as long as
+// the thread runs; `complaints_during` leaves in it what it found.
 per_thread!(
-    static MISSED: RefCell<ManuallyDrop<Vec<&'static str>>> = RefCell::new(ManuallyDrop::new(Vec::new()))
+    static COMPLAINTS: RefCell<ManuallyDrop<Vec<Complaint>>> = RefCell::new(ManuallyDrop::new(Vec::new()))
 );
 
-/// Calls what makes values, and tells the fields that they could not be made without: serde tells it where it asks for an
-/// error, and nobody afterwards.
-pub(super) fn missed_during<R>(call: impl FnOnce() -> R) -> (R, Vec<&'static str>) {
-    /// The fields that an outer call has missed. Put back also when the call panics.
-    struct Outer(Vec<&'static str>);
+fn swap(complaints: Vec<Complaint>) -> Vec<Complaint> {
+    COMPLAINTS.with(|all| ManuallyDrop::into_inner(all.replace(ManuallyDrop::new(complaints))))
+}
+
+fn complain(complaint: Complaint) -> Stop {
+    COMPLAINTS.with(|complaints| complaints.borrow_mut().push(complaint));
+    Stop::Rejected
+}
+
+/// Calls what makes values, and returns what the code of their types complained of.
+pub(super) fn complaints_during<R>(call: impl FnOnce() -> R) -> (R, Vec<Complaint>) {
+    /// The complaints of an outer call. Put back also when the call panics.
+    struct Outer(Vec<Complaint>);
     impl Drop for Outer {
         fn drop(&mut self) {
             swap(std::mem::take(&mut self.0));
         }
     }
-    fn swap(fields: Vec<&'static str>) -> Vec<&'static str> {
-        MISSED.with(|missed| ManuallyDrop::into_inner(missed.replace(ManuallyDrop::new(fields))))
-    }
     let mut outer = Outer(swap(Vec::new()));
     let result = call();
-    let missed = swap(std::mem::take(&mut outer.0));
+    let complaints = swap(std::mem::take(&mut outer.0));
     std::mem::forget(outer);
-    (result, missed)
+    (result, complaints)
 }

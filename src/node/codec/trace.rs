@@ -11,21 +11,29 @@
 //!   values there, and after those *block* the place: an option there becomes `None`, a sequence empty, another
 //!   variant is taken. The fields of a struct with a blocked field are offered by name, in the order of a map,
 //!   because that reaches those that come after it. What stays out of reach (the rest of a tuple after a blocked
-//!   item) is `?` in the shape.
+//!   item) is `?` in the shape, until a *sample* is there: a real value that was about to be written at such a place,
+//!   which the type then reads instead of made-up ones.
+//! - *Aliases.* serde lists the names of a struct's fields with their aliases among them, and those of an enum's variants
+//!   likewise. Which names mean one field shows when each is offered: derived code turns it into a value of an enum
+//!   of its own, and equal values mean one field. Which of them is the first name, serde says in its errors.
 //!
 //! The crate serde-reflection is not used: it keys types by their bare name, so two types of one name (or two uses
 //! of one generic type) collide, it gives up at the first rejected value, and it wants every enum named by hand.
 
+mod fields;
+
+use crate::random::{HashMap, HashSet};
+
 use serde::de::{DeserializeOwned, Visitor};
 
 use super::NOT_SELF_DESCRIBING;
-use super::plan::Added;
-use super::session::Collection;
-use super::shape::{self, Shape};
-use super::stop::{Stop, missed_during};
-use super::tracer::{Fields, Items, OneVariant, Tracer};
+use super::names::{self, Names};
+use super::shape::{Origin, Shape, Type};
+use super::stop::{Stop, complaints_during};
+use super::traced;
+use super::tracer::{Items, OneName, OneVariant, Tracer};
 use crate::error::{Error, Result};
-use crate::random::{HashMap, HashSet};
+pub(super) use fields::{Added, without_default};
 
 /// Values made up for one place before it is blocked.
 pub(super) const MAX_TRIES: usize = 6;
@@ -41,57 +49,59 @@ const MAX_STACK: usize = 64;
 /// # Errors
 ///
 /// `Error::Encode` where the type asks the format what comes next (untagged and tagged enums, flattened structs),
-/// which no binary record can answer.
+/// which no binary record can answer, or where names do not tell its fields apart.
 pub(crate) fn shape_of<T: DeserializeOwned>() -> Result<Shape> {
-    missed_during(|| trace::<T>(&mut State::default())).0
+    shape_with::<T>(&[])
 }
 
-/// Whether `T` can do without these fields.
-pub(crate) fn has_defaults<T: DeserializeOwned>(added: Vec<Added>) -> bool {
-    let mut state = State { absent: added, ..State::default() };
-    let (traced, missed) = missed_during(|| trace::<T>(&mut state).is_ok());
-    traced && !state.absent.iter().any(|(names, at)| missed.contains(&names[*at].as_str()))
+/// Returns the shape of `T`, given encoded values that it may need to see where it rejects made-up ones.
+///
+/// # Errors
+///
+/// As [`shape_of`].
+pub(crate) fn shape_with<T: DeserializeOwned>(samples: &[Vec<u8>]) -> Result<Shape> {
+    let mut state = State { samples, ..State::default() };
+    let root = trace::<T>(&mut state)?;
+    let mut shape = traced::build(&root, &state)
+        .map_err(|reason| Error::Encode { type_name: std::any::type_name::<T>(), reason })?;
+    // Those that were not needed would only make shapes differ.
+    shape.samples = match state.used_samples {
+        true => samples.to_vec(),
+        false => Vec::new(),
+    };
+    Ok(shape)
 }
 
-fn trace<T: DeserializeOwned>(state: &mut State) -> Result<Shape> {
+fn trace<T: DeserializeOwned>(state: &mut State<'_>) -> Result<Type> {
+    // Complaints that nothing asks for end with the trace, and are not mixed with those of a trace that this one is in.
+    complaints_during(|| passes::<T>(state)).0
+}
+
+fn passes<T: DeserializeOwned>(state: &mut State<'_>) -> Result<Type> {
     let mut root = Type::Unknown;
     loop {
         state.begin_pass();
         let mut seen = Type::Unknown;
-        let result = T::deserialize(Tracer { state: &mut *state, seen: &mut seen });
+        let result = state.sampled(|state| T::deserialize(Tracer { state, seen: &mut seen }));
         let done = state.settle(result).is_ok();
         merge(&mut root, seen);
         if let Some(reason) = state.refusal.take() {
             return Err(Error::Encode { type_name: std::any::type_name::<T>(), reason });
         }
         if !state.progress || (done && !state.untried()) || state.requests >= MAX_REQUESTS {
-            return Ok(shape::render(&root, &state.types));
+            return Ok(root);
         }
     }
-}
-
-/// A type as serde shows it.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) enum Type {
-    /// Not seen.
-    Unknown,
-    Primitive(&'static str),
-    Option(Box<Type>),
-    Seq(Box<Type>),
-    Map(Box<(Type, Type)>),
-    Tuple(Vec<Type>),
-    /// One of ours, and its parameters.
-    Collection(Collection, Vec<Type>),
-    /// Index of a [`Named`].
-    Named(usize),
 }
 
 /// A type that has a name.
 pub(super) struct Named {
     pub(super) name: &'static str,
     pub(super) body: Body,
-    /// Tells types of one name apart: names of the parts, and the Rust name of the visitor.
-    key: (&'static [&'static str], &'static str),
+    /// Tells types of one name apart.
+    pub(super) key: Origin,
+    /// Of an enum: which of its names mean which variant.
+    pub(super) names: Names,
     on_stack: u32,
     /// The last pass in which it was visited as a whole.
     visited: u32,
@@ -107,12 +117,12 @@ pub(super) enum Body {
     Unit,
     Newtype(Type),
     Tuple(Vec<Type>),
-    Struct(Vec<(String, Type)>),
+    /// The type of what each name of the struct means; of aliases nothing is known.
+    Struct(&'static [&'static str], Vec<Type>),
     Enum(Vec<Variant>),
 }
 
 pub(super) struct Variant {
-    pub(super) name: String,
     pub(super) body: Body,
     progress: Progress,
     on_stack: u32,
@@ -158,9 +168,7 @@ impl Body {
             (known @ Body::Unit, new) => *known = new,
             (Body::Newtype(known), Body::Newtype(new)) => merge(known, new),
             (Body::Tuple(known), Body::Tuple(new)) => merge_all(known, new),
-            (Body::Struct(known), Body::Struct(new)) => {
-                known.iter_mut().zip(new).for_each(|(known, new)| merge(&mut known.1, new.1));
-            }
+            (Body::Struct(_, known), Body::Struct(_, new)) => merge_all(known, new),
             _ => {}
         }
     }
@@ -179,7 +187,7 @@ impl Body {
             Body::Unit => {}
             Body::Newtype(ty) => ty.each_named(f),
             Body::Tuple(types) => types.iter().for_each(|ty| ty.each_named(f)),
-            Body::Struct(fields) => fields.iter().for_each(|(_, ty)| ty.each_named(f)),
+            Body::Struct(_, types) => types.iter().for_each(|ty| ty.each_named(f)),
             Body::Enum(variants) => variants.iter().for_each(|variant| variant.body.each_named(f)),
         }
     }
@@ -201,36 +209,46 @@ impl Type {
 }
 
 /// Where in the type the tracer is: the innermost named type, then the step taken at each level below it.
-type Path = Vec<usize>;
+pub(super) type Path = Vec<usize>;
 
 /// Stands for the named type where there is none.
-const ROOT: usize = usize::MAX;
+pub(super) const ROOT: usize = usize::MAX;
 
 /// The [distance](Named::work) from what leads to no untried variant.
 const NO_WORK: u32 = u32::MAX;
 
 #[derive(Default)]
-pub(super) struct State {
-    types: Vec<Named>,
+pub(super) struct State<'de> {
+    pub(super) types: Vec<Named>,
     stack: Vec<usize>,
     path: Path,
     tries: HashMap<Path, usize>,
     blocked: HashSet<Path>,
+    /// Where made-up values were rejected, rather than further inside.
+    pub(super) picky: HashSet<Path>,
+    /// Of each struct and variant with fields whose names were looked into: which mean one field.
+    pub(super) names: HashMap<Path, Names>,
     pub(super) hasty: bool,
     /// Which of the made-up values is to be used here.
     candidate: usize,
+    samples: &'de [Vec<u8>],
+    used_samples: bool,
+    /// What is left of the sample that is being read instead of made-up values.
+    pub(super) sample: Option<&'de [u8]>,
     pass: u32,
     /// Whether this pass found or changed anything.
-    progress: bool,
+    pub(super) progress: bool,
     done_variants: u32,
     requests: u32,
     /// Why the type cannot be stored.
     refusal: Option<String>,
     /// Fields that are left out.
     absent: Vec<Added>,
+    /// Fields, not offered, without which there was no value.
+    missed: Vec<(Added, &'static str)>,
 }
 
-impl State {
+impl<'de> State<'de> {
     fn begin_pass(&mut self) {
         self.pass += 1;
         self.progress = false;
@@ -241,15 +259,19 @@ impl State {
     }
 
     fn untried(&self) -> bool {
-        self.types.iter().any(|named| match &named.body {
+        let untried = |named: &Named| match &named.body {
             Body::Enum(variants) => variants.iter().any(|variant| variant.progress == Progress::Untried),
             _ => false,
-        })
+        };
+        self.types.iter().any(|named| untried(named) || named.names.are_open())
+            || self.names.values().any(Names::are_open)
     }
 
-    /// Measures how far each type and variant is from an untried variant.
+    /// Measures how far each type and variant is from an untried variant, or from names to look into.
     fn find_work(&mut self) {
         let mut work = vec![NO_WORK; self.types.len()];
+        let open: HashSet<usize> =
+            self.names.iter().filter(|(_, names)| names.are_open()).map(|(path, _)| path[0]).collect();
         let mut changed = true;
         while std::mem::take(&mut changed) {
             for (index, named) in self.types.iter_mut().enumerate() {
@@ -263,10 +285,11 @@ impl State {
                         variants.iter_mut().for_each(|variant| variant.work = distance(&variant.body));
                         let untried = variants.iter().any(|variant| variant.progress == Progress::Untried);
                         let nearest = variants.iter().map(|variant| variant.work).min().unwrap_or(NO_WORK);
-                        if untried { 0 } else { nearest }
+                        if untried || named.names.are_open() { 0 } else { nearest }
                     }
                     body => distance(body),
                 };
+                let nearest = if open.contains(&index) { 0 } else { nearest };
                 changed |= work[index] != nearest;
                 work[index] = nearest;
                 named.work = nearest;
@@ -279,7 +302,8 @@ impl State {
         match result {
             Err(Stop::Rejected) if self.requests < MAX_REQUESTS => {
                 let tries = self.tries.entry(self.path.clone()).or_default();
-                if *tries + 1 == MAX_TRIES {
+                if *tries + 1 == MAX_TRIES + self.samples.len() {
+                    self.picky.insert(self.path.clone());
                     return self.block();
                 }
                 *tries += 1;
@@ -300,10 +324,16 @@ impl State {
         Err(Stop::Blocked)
     }
 
-    /// Whether a field of these is not to be offered.
-    pub(super) fn is_left_out(&mut self, names: &[&str], field: usize) -> bool {
-        let is_absent = |(others, at): &Added| *at == field && others == names;
-        self.absent.iter().any(is_absent) || self.is_blocked(field)
+    /// Runs `visit` at the present place: on made-up values, or on a sample where all of them were rejected.
+    fn sampled<V>(&mut self, visit: impl FnOnce(&mut Self) -> Result<V, Stop>) -> Result<V, Stop> {
+        let Some(sample) = self.candidate.checked_sub(MAX_TRIES) else { return visit(self) };
+        self.used_samples = true;
+        self.sample = self.samples.get(sample).map(Vec::as_slice);
+        let result = visit(self);
+        match self.sample.take() {
+            Some([]) => result,
+            _ => result.and(Err(Stop::Rejected)),
+        }
     }
 
     pub(super) fn is_blocked(&mut self, step: usize) -> bool {
@@ -318,16 +348,26 @@ impl State {
         &mut self,
         step: usize,
         into: &mut Type,
-        visit: impl FnOnce(Tracer<'_>) -> Result<V, Stop>,
+        visit: impl FnOnce(Tracer<'_, 'de>) -> Result<V, Stop>,
     ) -> Result<V, Stop> {
         self.path.push(step);
+        let mut seen = Type::Unknown;
+        if self.sample.is_some() {
+            let result = visit(Tracer { state: self, seen: &mut seen });
+            merge(into, seen);
+            self.path.pop();
+            return result;
+        }
         let candidate = self.candidate;
         self.candidate = candidate.max(self.candidate_here());
-        let mut seen = Type::Unknown;
         let result = match self.blocked.contains(&self.path) {
             true => Err(Stop::Blocked),
-            false => visit(Tracer { state: self, seen: &mut seen }),
+            false => self.sampled(|state| visit(Tracer { state, seen: &mut seen })),
         };
+        if result.is_ok() && seen == Type::Unknown {
+            // It was made of nothing.
+            seen = Type::Primitive("()");
+        }
         merge(into, seen);
         let result = self.settle(result);
         self.candidate = candidate;
@@ -340,9 +380,10 @@ impl State {
         &mut self,
         step: usize,
         into: &mut Type,
-        visit: impl FnOnce(Tracer<'_>) -> Result<V, Stop>,
+        visit: impl FnOnce(Tracer<'_, 'de>) -> Result<V, Stop>,
     ) -> Result<V, Stop> {
-        self.step(step, into, visit).map_err(|_| Stop::Retry)
+        let sampled = self.sample.is_some();
+        self.step(step, into, visit).map_err(|stop| if sampled { stop } else { Stop::Retry })
     }
 
     /// Counts a request; returns which made-up value to answer it with.
@@ -368,6 +409,7 @@ impl State {
                 name,
                 body: Body::Unit,
                 key,
+                names: Names::new(parts),
                 on_stack: 0,
                 visited: 0,
                 work: NO_WORK,
@@ -384,7 +426,7 @@ impl State {
         visit: impl FnOnce(&mut Self) -> (Body, Result<V, Stop>),
     ) -> Result<V, Stop> {
         let named = &mut self.types[index];
-        if named.dead || self.stack.len() >= MAX_STACK {
+        if named.dead && self.sample.is_none() || self.stack.len() >= MAX_STACK {
             return Err(Stop::Blocked);
         }
         let hasty = self.hasty;
@@ -408,48 +450,15 @@ impl State {
         result
     }
 
-    /// Visits the fields of a struct or variant.
-    pub(super) fn fields<'de, V: Visitor<'de>>(
-        &mut self,
-        names: &'static [&'static str],
-        visitor: V,
-    ) -> (Body, Result<V::Value, Stop>) {
-        let mut types = vec![Type::Unknown; names.len()];
-        let by_name = (0..names.len()).any(|field| self.is_left_out(names, field));
-        let mut next = 0;
-        let result = if by_name {
-            let fields = Fields { state: self, names, types: &mut types, next: &mut next };
-            match visitor.visit_map(fields) {
-                // Every field that can be had was offered, and it is not enough.
-                Err(Stop::Rejected) => Err(Stop::Blocked),
-                // A field was blocked just now; the next pass leaves it out.
-                Err(Stop::Blocked) => Err(Stop::Retry),
-                other => other,
-            }
-        } else {
-            let items = Items { state: self, types: &mut types, next: &mut next, len: names.len() };
-            visitor.visit_seq(items).map_err(|stop| match stop {
-                Stop::Blocked => Stop::Retry,
-                other => other,
-            })
-        };
-        // serde lists aliases among the names of the fields. Which of them go together it does not say.
-        let aliases = !by_name && result.is_ok() && next < names.len();
-        if aliases {
-            types.truncate(next);
-        }
-        let name = |field: usize| if aliases { format!("_{field}") } else { names[field].to_owned() };
-        let fields = types.into_iter().enumerate().map(|(field, ty)| (name(field), ty));
-        (Body::Struct(fields.collect()), result)
-    }
-
-    pub(super) fn tuple<'de, V: Visitor<'de>>(
+    pub(super) fn tuple<V: Visitor<'de>>(
         &mut self,
         len: usize,
         visitor: V,
     ) -> (Vec<Type>, Result<V::Value, Stop>) {
         let mut types = vec![Type::Unknown; len];
-        let result = visitor.visit_seq(Items { state: self, types: &mut types, next: &mut 0, len });
+        let order: Vec<usize> = (0..len).collect();
+        let items = Items { state: self, types: &mut types, next: &mut 0, order: &order };
+        let result = visitor.visit_seq(items);
         (types, result)
     }
 
@@ -457,8 +466,7 @@ impl State {
     pub(super) fn expect_variants(&mut self, index: usize, names: &[&str]) {
         let body = &mut self.types[index].body;
         if matches!(body, Body::Unit) {
-            let untried = |name: &&str| Variant {
-                name: (*name).to_owned(),
+            let untried = |_: &&str| Variant {
                 body: Body::Unit,
                 progress: Progress::Untried,
                 on_stack: 0,
@@ -473,6 +481,11 @@ impl State {
         let Body::Enum(variants) = &self.types[index].body else { return None };
         if let Some(untried) = variants.iter().position(|variant| variant.progress == Progress::Untried) {
             return Some((untried, true));
+        }
+        let is_open = |at: usize| self.names.get(&vec![index, at]).is_some_and(Names::are_open);
+        let open = (0..variants.len()).find(|&at| variants[at].on_stack == 0 && !self.hasty && is_open(at));
+        if let Some(open) = open {
+            return Some((open, true));
         }
         let done = |variant: &Variant| match variant.progress {
             Progress::Done(order) => Some(order),
@@ -501,24 +514,37 @@ impl State {
     }
 
     /// Visits one variant of an enum.
-    pub(super) fn visit_enum<'de, V: Visitor<'de>>(
-        &mut self,
-        index: usize,
-        visitor: V,
-    ) -> Result<V::Value, Stop> {
-        let Some((at, explore)) = self.choose(index) else { return Err(Stop::Blocked) };
+    pub(super) fn visit_enum<V: Visitor<'de>>(&mut self, index: usize, visitor: V) -> Result<V::Value, Stop> {
+        let sampled = match &mut self.sample {
+            Some(sample) => Some(names::take::<u32>(sample)? as usize),
+            None => None,
+        };
+        if sampled.is_none()
+            && let Some(name) = self.types[index].names.next_open()
+        {
+            self.progress = true;
+            return visitor.visit_enum(OneName { known: &mut self.types[index].names, name });
+        }
+        let chosen = sampled.map(|at| (at, true)).or_else(|| self.choose(index));
+        let Some((at, explore)) = chosen else { return Err(Stop::Blocked) };
+        if !matches!(&self.types[index].body, Body::Enum(variants) if at < variants.len()) {
+            return Err(Stop::Rejected);
+        }
         let outer_hasty = std::mem::replace(&mut self.hasty, !explore);
         let variant = self.variant(index, at);
         variant.on_stack += 1;
         if variant.progress == Progress::Untried {
             variant.progress = Progress::Trying;
         }
-        let (mut body, mut unnamed) = (Body::Unit, false);
+        let (mut body, mut met) = (Body::Unit, None);
         let result = self.step(at, &mut Type::Unknown, |tracer| {
-            visitor.visit_enum(OneVariant { state: tracer.state, at, body: &mut body, unnamed: &mut unnamed })
+            visitor.visit_enum(OneVariant { state: tracer.state, at, body: &mut body, met: &mut met })
         });
         self.hasty = outer_hasty;
         let order = self.done_variants;
+        if let Some(Ok(mark)) = met {
+            self.types[index].names.note_number(at, mark);
+        }
         let variant = self.variant(index, at);
         variant.on_stack -= 1;
         variant.body.merge(body);
@@ -535,16 +561,15 @@ impl State {
             Err(_) if variant.progress == Progress::Trying => variant.progress = Progress::Untried,
             _ => {}
         }
-        let body = &mut self.types[index].body;
-        if let Body::Enum(variants) = body
-            && unnamed
-        {
+        let named = &mut self.types[index];
+        if let (Body::Enum(variants), Some(Err(()))) = (&mut named.body, met) {
             // serde lists aliases among the names of the variants, so there are fewer than names.
             variants.truncate(at);
-            variants.iter_mut().enumerate().for_each(|(at, variant)| variant.name = format!("_{at}"));
+            named.names.ask();
+            self.progress = true;
         }
         match result {
-            Err(Stop::Blocked) if body.has_hope() => Err(Stop::Retry),
+            Err(Stop::Blocked) if named.body.has_hope() => Err(Stop::Retry),
             other => other,
         }
     }

@@ -6,9 +6,11 @@ use serde::de::{
     Visitor,
 };
 
+use super::names::{Mark, Names, mark, take};
 use super::session::{Collection, is_magic};
+use super::shape::Type;
 use super::stop::Stop;
-use super::trace::{Body, MAX_TRIES, State, Type};
+use super::trace::{Body, MAX_TRIES, State};
 
 // What is made up: the first of each, and where that is rejected the next.
 const STRINGS: [&str; MAX_TRIES] =
@@ -19,16 +21,27 @@ const BYTE_LENS: [usize; MAX_TRIES] = [0, 16, 32, 8, 4, 1];
 const CHARS: [char; MAX_TRIES] = ['a', '0', 'A', ' ', '\n', 'é'];
 
 /// The deserializer of one place.
-pub(super) struct Tracer<'s> {
-    pub(super) state: &'s mut State,
+pub(super) struct Tracer<'s, 'de> {
+    pub(super) state: &'s mut State<'de>,
     pub(super) seen: &'s mut Type,
 }
 
-impl Tracer<'_> {
+impl Tracer<'_, '_> {
     /// Notes the type and returns which made-up value to use.
     fn primitive(&mut self, name: &'static str) -> Result<usize, Stop> {
         *self.seen = Type::Primitive(name);
         self.state.request()
+    }
+
+    /// Returns how many items a sequence or map is to have.
+    fn len(&mut self, is_without: bool) -> Result<usize, Stop> {
+        let candidate = self.state.request()?;
+        match &mut self.state.sample {
+            // Items of no bytes would make a large number of them cheap.
+            Some(sample) => take::<usize>(sample).map(|len| len.min(sample.len() + 16)),
+            None if self.state.hasty || is_without => Ok(0),
+            None => Ok(LENS[candidate]),
+        }
     }
 }
 
@@ -36,14 +49,18 @@ macro_rules! primitives {
     ($($method:ident, $visit:ident, $name:literal, $pick:expr;)*) => {$(
         fn $method<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value, Stop> {
             let pick: fn(usize) -> _ = $pick;
-            visitor.$visit(pick(self.primitive($name)?))
+            let picked = self.primitive($name)?;
+            match &mut self.state.sample {
+                Some(sample) => visitor.$visit(take(sample)?),
+                None => visitor.$visit(pick(picked)),
+            }
         }
     )*};
 }
 
 static ZEROS: [u8; 32] = [0; 32];
 
-impl<'de> Deserializer<'de> for Tracer<'_> {
+impl<'de> Deserializer<'de> for Tracer<'_, 'de> {
     type Error = Stop;
 
     primitives! {
@@ -79,7 +96,11 @@ impl<'de> Deserializer<'de> for Tracer<'_> {
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Stop> {
         self.state.request()?;
         let mut inner = Type::Unknown;
-        let result = if self.state.hasty || self.state.is_blocked(0) {
+        let is_none = match &mut self.state.sample {
+            Some(sample) => !take::<bool>(sample)?,
+            None => self.state.hasty || self.state.is_blocked(0),
+        };
+        let result = if is_none {
             visitor.visit_none()
         } else {
             self.state.step_aside(0, &mut inner, |tracer| visitor.visit_some(tracer))
@@ -88,19 +109,18 @@ impl<'de> Deserializer<'de> for Tracer<'_> {
         result
     }
 
-    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Stop> {
-        let candidate = self.state.request()?;
-        let left = if self.state.hasty || self.state.is_blocked(0) { 0 } else { LENS[candidate] };
+    fn deserialize_seq<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value, Stop> {
+        let without = self.state.is_blocked(0);
+        let left = self.len(without)?;
         let mut types = (Type::Unknown, Type::Unknown);
         let result = visitor.visit_seq(Repeated { state: self.state, types: &mut types, left });
         *self.seen = Type::Seq(Box::new(types.0));
         result
     }
 
-    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Stop> {
-        let candidate = self.state.request()?;
-        let without = self.state.hasty || self.state.is_blocked(0) || self.state.is_blocked(1);
-        let left = if without { 0 } else { LENS[candidate] };
+    fn deserialize_map<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value, Stop> {
+        let without = self.state.is_blocked(0) || self.state.is_blocked(1);
+        let left = self.len(without)?;
         let mut types = (Type::Unknown, Type::Unknown);
         let result = visitor.visit_map(Repeated { state: self.state, types: &mut types, left });
         *self.seen = Type::Map(Box::new(types));
@@ -207,68 +227,77 @@ impl<'de> Deserializer<'de> for Tracer<'_> {
 }
 
 /// The parts of a tuple, or of a struct in order.
-pub(super) struct Items<'s> {
-    pub(super) state: &'s mut State,
+pub(super) struct Items<'s, 'de> {
+    pub(super) state: &'s mut State<'de>,
     pub(super) types: &'s mut [Type],
     pub(super) next: &'s mut usize,
-    pub(super) len: usize,
+    /// The numbers of the parts.
+    pub(super) order: &'s [usize],
 }
 
-impl<'de> SeqAccess<'de> for Items<'_> {
+impl<'de> SeqAccess<'de> for Items<'_, 'de> {
     type Error = Stop;
 
     fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Stop> {
-        if *self.next == self.len {
-            return Ok(None);
-        }
-        let at = *self.next;
+        let Some(&at) = self.order.get(*self.next) else { return Ok(None) };
         *self.next += 1;
         self.state.step(at, &mut self.types[at], |tracer| seed.deserialize(tracer)).map(Some)
     }
 
     fn size_hint(&self) -> Option<usize> {
-        Some(self.len - *self.next)
+        Some(self.order.len() - *self.next)
     }
 }
 
 /// The fields of a struct by name, without the blocked ones.
-pub(super) struct Fields<'s> {
-    pub(super) state: &'s mut State,
-    pub(super) names: &'static [&'static str],
+pub(super) struct Fields<'s, 'de> {
+    pub(super) state: &'s mut State<'de>,
+    pub(super) known: &'s mut Names,
     pub(super) types: &'s mut [Type],
     pub(super) next: &'s mut usize,
+    /// The field whose name was offered last.
+    pub(super) last: &'s mut Option<usize>,
+    /// Set where a name turns out to be an alias.
+    pub(super) found: &'s mut bool,
 }
 
-impl<'de> MapAccess<'de> for Fields<'_> {
+impl<'de> MapAccess<'de> for Fields<'_, 'de> {
     type Error = Stop;
 
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Stop> {
-        while *self.next < self.names.len() && self.state.is_left_out(self.names, *self.next) {
+        let names = self.known.all();
+        while *self.next < names.len()
+            && (self.known.is_alias(*self.next) || self.state.is_left_out(names, *self.next))
+        {
             *self.next += 1;
         }
-        match self.names.get(*self.next) {
-            Some(name) => {
-                *self.next += 1;
-                seed.deserialize((*name).into_deserializer()).map(Some)
-            }
-            None => Ok(None),
-        }
+        let Some(name) = names.get(*self.next) else { return Ok(None) };
+        let at = *self.next;
+        *self.next += 1;
+        *self.last = Some(at);
+        let field = seed.deserialize((*name).into_deserializer())?;
+        // The code of the struct now calls the field by its first name, and stops.
+        *self.found |= self.known.note(at, mark(&field));
+        Ok(Some(field))
     }
 
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Stop> {
-        let at = *self.next - 1;
-        self.state.step(at, &mut self.types[at], |tracer| seed.deserialize(tracer))
+        match *self.last {
+            Some(_) if *self.found => Err(Stop::Retry),
+            Some(at) => self.state.step(at, &mut self.types[at], |tracer| seed.deserialize(tracer)),
+            None => Err(Stop::Rejected),
+        }
     }
 }
 
 /// The items of a sequence, or the entries of a map.
-struct Repeated<'s> {
-    state: &'s mut State,
+struct Repeated<'s, 'de> {
+    state: &'s mut State<'de>,
     types: &'s mut (Type, Type),
     left: usize,
 }
 
-impl<'de> SeqAccess<'de> for Repeated<'_> {
+impl<'de> SeqAccess<'de> for Repeated<'_, 'de> {
     type Error = Stop;
 
     fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Stop> {
@@ -280,7 +309,7 @@ impl<'de> SeqAccess<'de> for Repeated<'_> {
     }
 }
 
-impl<'de> MapAccess<'de> for Repeated<'_> {
+impl<'de> MapAccess<'de> for Repeated<'_, 'de> {
     type Error = Stop;
 
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Stop> {
@@ -293,31 +322,75 @@ impl<'de> MapAccess<'de> for Repeated<'_> {
 }
 
 /// The variant chosen for this visit.
-pub(super) struct OneVariant<'s> {
-    pub(super) state: &'s mut State,
+pub(super) struct OneVariant<'s, 'de> {
+    pub(super) state: &'s mut State<'de>,
     pub(super) at: usize,
     pub(super) body: &'s mut Body,
-    /// Set where the enum has no variant of this number.
-    pub(super) unnamed: &'s mut bool,
+    /// What the number was turned into, or that the enum has no variant of this number.
+    pub(super) met: &'s mut Option<Result<Option<Mark>, ()>>,
 }
 
-impl<'de> EnumAccess<'de> for OneVariant<'_> {
+impl<'de> EnumAccess<'de> for OneVariant<'_, 'de> {
     type Error = Stop;
     type Variant = Self;
 
     fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> Result<(V::Value, Self), Stop> {
         let number = de::value::U32Deserializer::<Stop>::new(self.at as u32);
         match seed.deserialize(number) {
-            Ok(value) => Ok((value, self)),
+            Ok(value) => {
+                *self.met = Some(Ok(mark(&value)));
+                Ok((value, self))
+            }
             Err(_) => {
-                *self.unnamed = true;
+                *self.met = Some(Err(()));
                 Err(Stop::Blocked)
             }
         }
     }
 }
 
-impl<'de> VariantAccess<'de> for OneVariant<'_> {
+/// A name of a variant, offered to see what it means.
+pub(super) struct OneName<'s> {
+    pub(super) known: &'s mut Names,
+    pub(super) name: usize,
+}
+
+impl<'de> EnumAccess<'de> for OneName<'_> {
+    type Error = Stop;
+    type Variant = Never;
+
+    fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> Result<(V::Value, Never), Stop> {
+        let name: de::value::StrDeserializer<'_, Stop> = self.known.all()[self.name].into_deserializer();
+        let met = seed.deserialize(name).ok().and_then(|value| mark(&value));
+        self.known.note_name(self.name, met);
+        Err(Stop::Retry)
+    }
+}
+
+/// The variant behind a name that is only offered: there is none.
+pub(super) enum Never {}
+
+impl<'de> VariantAccess<'de> for Never {
+    type Error = Stop;
+
+    fn unit_variant(self) -> Result<(), Stop> {
+        match self {}
+    }
+
+    fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, _: T) -> Result<T::Value, Stop> {
+        match self {}
+    }
+
+    fn tuple_variant<V: Visitor<'de>>(self, _: usize, _: V) -> Result<V::Value, Stop> {
+        match self {}
+    }
+
+    fn struct_variant<V: Visitor<'de>>(self, _: &'static [&'static str], _: V) -> Result<V::Value, Stop> {
+        match self {}
+    }
+}
+
+impl<'de> VariantAccess<'de> for OneVariant<'_, 'de> {
     type Error = Stop;
 
     fn unit_variant(self) -> Result<(), Stop> {

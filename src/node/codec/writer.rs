@@ -9,8 +9,10 @@ use serde::ser::{
     SerializeTupleStruct, SerializeTupleVariant, Serializer,
 };
 
+use super::check::{Check, Place};
 use super::fault::Fault;
 use super::session::{Broken, Save, is_magic, request_root};
+use super::shape::{Form, Slot, Ty, UNKNOWN};
 use super::{MAX_DEPTH, MAX_EMPTY_ITEMS, varint};
 use crate::error::{Error, Result};
 use crate::node::Address;
@@ -19,6 +21,7 @@ use crate::node::Address;
 #[inline]
 pub(super) fn encode<T: Serialize + ?Sized>(
     save: &Rc<Save>,
+    place: Slot,
     value: &T,
     bytes: &mut Vec<u8>,
     refs: &mut Vec<Address>,
@@ -28,6 +31,8 @@ pub(super) fn encode<T: Serialize + ?Sized>(
         postcard: postcard::Serializer { output: Appender(&mut *bytes) },
         refs: &mut *refs,
         save,
+        check: save.check(),
+        place,
         depth: save.depth(),
         broken: false,
         raised: None,
@@ -77,6 +82,9 @@ pub(super) struct Writer<'a> {
     postcard: postcard::Serializer<Appender<'a>>,
     refs: &'a mut Vec<Address>,
     save: &'a Rc<Save>,
+    check: &'a Check,
+    /// Where in the shape the value is that comes next.
+    place: Slot,
     depth: u32,
     /// Whether a nested value failed.
     broken: bool,
@@ -114,9 +122,17 @@ impl<'a> Writer<'a> {
         self.depth -= 1;
     }
 
+    /// Writes the number by which the reader knows a variant; what it consists of.
     #[inline(always)]
-    fn variant(&mut self, index: u32) {
-        varint::push(self.bytes(), u64::from(index));
+    fn variant(
+        &mut self,
+        name: &'static str,
+        index: u32,
+        variant: &'static str,
+    ) -> Result<Option<Form>, Fault> {
+        let (number, form) = self.check.variant(self.place, name, index, variant)?;
+        varint::push(self.bytes(), u64::from(number));
+        Ok(form)
     }
 
     #[inline(always)]
@@ -124,25 +140,33 @@ impl<'a> Writer<'a> {
         &'w mut self,
         len: Option<usize>,
         unknown: impl FnOnce() -> Fault,
+        places: [Slot; 2],
     ) -> Result<Items<'w, 'a>, Fault> {
         let len = len.ok_or_else(unknown)?;
         self.enter()?;
         varint::push(self.bytes(), len as u64);
         let start = self.bytes().len();
-        Ok(Items { writer: self, len, left: len, start })
+        Ok(Items { writer: self, len, left: len, start, places })
     }
 
     #[inline(always)]
-    fn fields<'w>(&'w mut self, name: &'static str, len: usize, entered: bool) -> Fields<'w, 'a> {
-        Fields { writer: self, left: len, name, entered }
+    fn fields<'w>(
+        &'w mut self,
+        name: &'static str,
+        len: usize,
+        entered: bool,
+        place: Place,
+    ) -> Fields<'w, 'a> {
+        Fields { writer: self, left: len, name, entered, place }
     }
 
     /// Writes the root of the collection `value` instead of its contents.
     #[cold]
     fn collection<T: Serialize + ?Sized>(&mut self, magic: &'static str, value: &T) -> Result<(), Fault> {
+        let item = self.check.collection(self.place, magic)?;
         self.enter()?;
         let (save, depth) = (self.save, self.depth);
-        let root = match request_root(save, depth, || value.serialize(&mut *self)) {
+        let root = match request_root(save, depth, item, || value.serialize(&mut *self)) {
             Ok(root) => root,
             Err(Broken::Raised(error)) => {
                 self.broken = true;
@@ -241,12 +265,14 @@ impl<'w, 'a> Serializer for &'w mut Writer<'a> {
 
     #[inline(always)]
     fn serialize_none(self) -> Result<(), Fault> {
+        self.check.option(self.place)?;
         self.bytes().push(0);
         Ok(())
     }
 
     #[inline(always)]
     fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<(), Fault> {
+        self.place = self.check.option(self.place)?;
         self.enter()?;
         self.bytes().push(1);
         self.part(value)?;
@@ -267,12 +293,15 @@ impl<'w, 'a> Serializer for &'w mut Writer<'a> {
     #[inline(always)]
     fn serialize_unit_variant(
         self,
-        _name: &'static str,
+        name: &'static str,
         index: u32,
-        _variant: &'static str,
+        variant: &'static str,
     ) -> Result<(), Fault> {
         self.enter()?;
-        self.variant(index);
+        match self.variant(name, index, variant)? {
+            None | Some(Form::Unit) => {}
+            Some(form) => self.check.unit_variant(variant, form)?,
+        }
         self.leave();
         Ok(())
     }
@@ -288,19 +317,28 @@ impl<'w, 'a> Serializer for &'w mut Writer<'a> {
             self.broken |= result.is_err();
             return result;
         }
+        if let Ty::Named(definition) = self.check.shape.ty(self.place)
+            && let Form::Newtype(inner) = self.check.shape.form(definition)
+        {
+            self.place = inner;
+        }
         self.part(value)
     }
 
     #[inline(always)]
     fn serialize_newtype_variant<T: Serialize + ?Sized>(
         self,
-        _name: &'static str,
+        name: &'static str,
         index: u32,
-        _variant: &'static str,
+        variant: &'static str,
         value: &T,
     ) -> Result<(), Fault> {
         self.enter()?;
-        self.variant(index);
+        self.place = match self.variant(name, index, variant)? {
+            Some(Form::Newtype(inner)) => inner,
+            None => UNKNOWN,
+            Some(form) => return Err(self.check.other_variant(variant, "one part", form)),
+        };
         self.part(value)?;
         self.leave();
         Ok(())
@@ -308,53 +346,60 @@ impl<'w, 'a> Serializer for &'w mut Writer<'a> {
 
     #[inline(always)]
     fn serialize_seq(self, len: Option<usize>) -> Result<Items<'w, 'a>, Fault> {
-        self.items(len, unknown_seq_len)
+        let item = self.check.seq(self.place)?;
+        self.items(len, unknown_seq_len, [item, item])
     }
 
     #[inline(always)]
     fn serialize_map(self, len: Option<usize>) -> Result<Items<'w, 'a>, Fault> {
-        self.items(len, unknown_map_len)
+        let places = self.check.map(self.place)?;
+        self.items(len, unknown_map_len, places)
     }
 
     #[inline(always)]
     fn serialize_tuple(self, len: usize) -> Result<Fields<'w, 'a>, Fault> {
-        Ok(self.fields("a tuple", len, false))
+        let place = self.check.tuple(self.place, len)?;
+        Ok(self.fields("a tuple", len, false, place))
     }
 
     #[inline(always)]
     fn serialize_tuple_struct(self, name: &'static str, len: usize) -> Result<Fields<'w, 'a>, Fault> {
-        Ok(self.fields(name, len, false))
+        let place = self.check.tuple(self.place, len)?;
+        Ok(self.fields(name, len, false, place))
     }
 
     #[inline(always)]
     fn serialize_struct(self, name: &'static str, len: usize) -> Result<Fields<'w, 'a>, Fault> {
-        Ok(self.fields(name, len, false))
+        let place = self.check.fields(self.place, name, len)?;
+        Ok(self.fields(name, len, false, place))
     }
 
     #[inline(always)]
     fn serialize_tuple_variant(
         self,
-        _name: &'static str,
+        name: &'static str,
         index: u32,
         variant: &'static str,
         len: usize,
     ) -> Result<Fields<'w, 'a>, Fault> {
         self.enter()?;
-        self.variant(index);
-        Ok(self.fields(variant, len, true))
+        let form = self.variant(name, index, variant)?;
+        let place = self.check.tuple_variant(variant, form, len)?;
+        Ok(self.fields(variant, len, true, place))
     }
 
     #[inline(always)]
     fn serialize_struct_variant(
         self,
-        _name: &'static str,
+        name: &'static str,
         index: u32,
         variant: &'static str,
         len: usize,
     ) -> Result<Fields<'w, 'a>, Fault> {
         self.enter()?;
-        self.variant(index);
-        Ok(self.fields(variant, len, true))
+        let form = self.variant(name, index, variant)?;
+        let place = self.check.struct_variant(variant, form, len)?;
+        Ok(self.fields(variant, len, true, place))
     }
 
     /// Formats once, straight into the record: a `Display` that changes between two calls cannot falsify the
@@ -386,6 +431,8 @@ pub(super) struct Items<'w, 'a> {
     left: usize,
     /// Where the first item begins.
     start: usize,
+    /// Where items, or keys, and values are in the shape.
+    places: [Slot; 2],
 }
 
 impl Items<'_, '_> {
@@ -426,6 +473,7 @@ impl SerializeSeq for Items<'_, '_> {
     #[inline(always)]
     fn serialize_element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Fault> {
         self.count()?;
+        self.writer.place = self.places[0];
         self.writer.part(value)
     }
 
@@ -442,11 +490,13 @@ impl SerializeMap for Items<'_, '_> {
     #[inline(always)]
     fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), Fault> {
         self.count()?;
+        self.writer.place = self.places[0];
         self.writer.part(key)
     }
 
     #[inline(always)]
     fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Fault> {
+        self.writer.place = self.places[1];
         self.writer.part(value)
     }
 
@@ -463,12 +513,22 @@ pub(super) struct Fields<'w, 'a> {
     name: &'static str,
     /// Whether it counts as a level of nesting. Structs and tuples do not: no type is infinite by them alone.
     entered: bool,
+    /// Where the next field is in the shape.
+    place: Place,
 }
 
 impl Fields<'_, '_> {
     #[inline(always)]
-    fn field<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Fault> {
+    fn part<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Fault> {
         self.left = self.left.checked_sub(1).ok_or_else(|| miscounted(self.name, "more"))?;
+        self.writer.place = self.place.next_part();
+        self.writer.part(value)
+    }
+
+    #[inline(always)]
+    fn field<T: Serialize + ?Sized>(&mut self, key: &'static str, value: &T) -> Result<(), Fault> {
+        self.left = self.left.checked_sub(1).ok_or_else(|| miscounted(self.name, "more"))?;
+        self.writer.place = self.writer.check.field(&mut self.place, self.name, key)?;
         self.writer.part(value)
     }
 
@@ -487,6 +547,7 @@ impl Fields<'_, '_> {
         if self.left != 0 {
             return Err(miscounted(self.name, "fewer"));
         }
+        self.writer.check.end(self.place, self.name)?;
         if self.entered {
             self.writer.leave();
         }
@@ -495,15 +556,14 @@ impl Fields<'_, '_> {
 }
 
 macro_rules! compound {
-    ($($trait:ident, $method:ident, ($($key:ident)?), ($($skip:ident)?);)*) => {$(
+    ($($trait:ident, $method:ident, $part:ident, ($($key:ident)?), ($($skip:ident)?);)*) => {$(
         impl $trait for Fields<'_, '_> {
             type Ok = ();
             type Error = Fault;
 
             #[inline(always)]
             fn $method<T: Serialize + ?Sized>(&mut self, $($key: &'static str,)? value: &T) -> Result<(), Fault> {
-                $(let _ = $key;)?
-                self.field(value)
+                self.$part($($key,)? value)
             }
 
             $(fn $skip(&mut self, key: &'static str) -> Result<(), Fault> {
@@ -519,9 +579,9 @@ macro_rules! compound {
 }
 
 compound! {
-    SerializeTuple, serialize_element, (), ();
-    SerializeTupleStruct, serialize_field, (), ();
-    SerializeTupleVariant, serialize_field, (), ();
-    SerializeStruct, serialize_field, (_key), (skip_field);
-    SerializeStructVariant, serialize_field, (_key), (skip_field);
+    SerializeTuple, serialize_element, part, (), ();
+    SerializeTupleStruct, serialize_field, part, (), ();
+    SerializeTupleVariant, serialize_field, part, (), ();
+    SerializeStruct, serialize_field, field, (key), (skip_field);
+    SerializeStructVariant, serialize_field, field, (key), (skip_field);
 }

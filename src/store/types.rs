@@ -1,0 +1,237 @@
+//! What a store knows of the types of its states: their shapes, which records say them, how older ones are read.
+
+use std::any::TypeId;
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use serde::de::DeserializeOwned;
+
+use super::{CheckpointId, Persist, STATE, Store, Turn, opening};
+use crate::error::{Error, Result};
+use crate::node::codec::{Allow, Check, Fit, Plan, Save, Seen, Shape, fit, shape_of, shape_with};
+use crate::node::{Address, Tag};
+
+/// What the store knows of a Rust type.
+pub(super) struct Known {
+    pub(super) shape: Arc<Shape>,
+    /// Names under which its parts are written.
+    seen: Seen,
+    /// Addresses of shape records that say the same; a new checkpoint refers to the first.
+    pub(super) recorded: Vec<Address>,
+    /// Those by which records are read as they are, though they may say less, or name something differently.
+    same: Vec<Address>,
+    /// Shape records of what the type was before it changed, how to read them, and what stands for that as an opening.
+    older: Vec<(Address, Allow, Arc<Plan>, Tag)>,
+    /// Checkpoints of it in this opening.
+    pub(super) uses: u64,
+}
+
+impl Known {
+    pub(super) fn new(shape: Arc<Shape>) -> Self {
+        Self {
+            shape,
+            seen: Seen::default(),
+            recorded: Vec::new(),
+            same: Vec::new(),
+            older: Vec::new(),
+            uses: 0,
+        }
+    }
+
+    /// Takes over a shape that says more of the type than the one before.
+    fn refine(&mut self, shape: Arc<Shape>) {
+        if !self.shape.says(&shape) {
+            self.recorded.clear();
+        }
+        self.shape = shape;
+    }
+}
+
+/// How a checkpoint is restored: which state of it, and what of it may be left out.
+///
+/// ```
+/// use perennial::store::{RestoreOptions, Store};
+/// use serde::{Deserialize, Serialize};
+///
+/// # mod before {
+/// #     use serde::{Deserialize, Serialize};
+/// #     #[derive(Serialize, Deserialize)]
+/// #     pub struct Player { pub name: String, pub mana: u32 }
+/// # }
+/// #[derive(Serialize, Deserialize)]
+/// struct Player {
+///     name: String, // there was a field `mana` as well
+/// }
+///
+/// # let dir = tempfile::tempdir().unwrap();
+/// # let store = Store::open(dir.path().join("world"))?;
+/// # let id = store.checkpoint(&before::Player { name: "ada".into(), mana: 7 })?.id;
+/// assert!(store.restore::<Player>(id).is_err());
+/// let player: Player = store.restore_with(id, &RestoreOptions::new().allow_removed_fields(true))?;
+/// assert_eq!(player.name, "ada");
+/// # Ok::<(), perennial::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct RestoreOptions {
+    root: String,
+    allow: Allow,
+}
+
+impl Default for RestoreOptions {
+    fn default() -> Self {
+        Self { root: STATE.to_owned(), allow: Allow::default() }
+    }
+}
+
+impl RestoreOptions {
+    /// Returns the options that [`Store::restore`] goes by: the state that [`Store::checkpoint`] writes, and nothing is left
+    /// out.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets the name of the state, where a checkpoint has several.
+    pub fn root(mut self, name: impl Into<String>) -> Self {
+        self.root = name.into();
+        self
+    }
+
+    /// Sets whether fields that the type no longer has may be left out. Their values are gone from the next checkpoint on.
+    pub fn allow_removed_fields(mut self, allow: bool) -> Self {
+        self.allow.removed_fields = allow;
+        self
+    }
+
+    /// Sets whether variants that the type no longer has are accepted. A value that is one of them is an
+    /// [`Error::Decode`] that names it, when it is met: now, or when the node is loaded that holds it.
+    pub fn allow_removed_variants(mut self, allow: bool) -> Self {
+        self.allow.removed_variants = allow;
+        self
+    }
+}
+
+impl Store {
+    /// Restores a state of a checkpoint by options of your choice. Otherwise as [`restore`](Self::restore).
+    ///
+    /// # Errors
+    ///
+    /// Those of [`restore`](Self::restore); [`Error::Decode`] if a value is of a variant that was removed.
+    pub fn restore_with<T: DeserializeOwned + 'static>(
+        &self,
+        id: CheckpointId,
+        options: &RestoreOptions,
+    ) -> Result<T> {
+        let commit = self.log.find(id.0)?;
+        self.decode_from(&commit, &options.root, self.hold(&commit)?, options.allow)
+    }
+
+    /// Writes what changed of a state; the shape by which it was written, and what the commit holds of it.
+    pub(super) fn encode(
+        &self,
+        state: &dyn Persist,
+        turn: &Rc<RefCell<Turn>>,
+    ) -> Result<(Arc<Shape>, Vec<u8>, Vec<Address>)> {
+        let (id, _) = state.type_of();
+        loop {
+            let (mut payload, mut refs) = (Vec::new(), Vec::new());
+            let known = self
+                .types
+                .lock()
+                .get_mut(&id)
+                .map(|known| (known.shape.clone(), std::mem::take(&mut known.seen)));
+            let (shape, seen) = match known {
+                Some(known) => known,
+                None => {
+                    let shape = Arc::new(state.shape(&[])?);
+                    self.types.lock().entry(id).or_insert_with(|| Known::new(shape.clone()));
+                    (shape, Seen::default())
+                }
+            };
+            let save = Save::checked(turn.clone(), Check::new(shape.clone(), seen));
+            let encoded = state.encode(&save, &mut payload, &mut refs);
+            if let Some(sample) = save.take_sample() {
+                // A value of a type that rejects made-up ones: with it the trace sees further. Nothing was written of what
+                // could not be seen.
+                let samples = [&shape.samples[..], &[sample]].concat();
+                let shape = Arc::new(state.shape(&samples)?);
+                self.types.lock().insert(id, Known::new(shape));
+                continue;
+            }
+            let mut types = self.types.lock();
+            let known = types.entry(id).or_insert_with(|| Known::new(shape.clone()));
+            if let Some((seen, renamed)) = save.into_learned()
+                && Arc::ptr_eq(&known.shape, &shape)
+            {
+                known.seen = seen;
+                if !renamed.is_empty() {
+                    let mut shape = Shape::clone(&shape);
+                    renamed.into_iter().for_each(|(of, name)| shape.write_as(of, name));
+                    known.refine(Arc::new(shape));
+                }
+            }
+            let shape = known.shape.clone();
+            drop(types);
+            return encoded.map(|()| (shape, payload, refs));
+        }
+    }
+
+    /// Refuses a type that what was recorded does not fit; where it fits by names only, the plan to read it by.
+    pub(super) fn check_shape<T: DeserializeOwned + 'static>(
+        &self,
+        recorded: Address,
+        allow: Allow,
+    ) -> Result<Option<(Arc<Plan>, Tag)>> {
+        let id = TypeId::of::<T>();
+        let asked = match self.types.lock().get(&id) {
+            Some(known) if known.recorded.contains(&recorded) || known.same.contains(&recorded) => {
+                return Ok(None);
+            }
+            Some(known) => {
+                let older =
+                    known.older.iter().find(|(address, how, ..)| (*address, *how) == (recorded, allow));
+                if let Some((.., plan, tag)) = older {
+                    return Ok(Some((plan.clone(), *tag)));
+                }
+                Some(known.shape.clone())
+            }
+            None => None,
+        };
+        let stored = Arc::new(self.read_shape(recorded)?);
+        let mut asked = match asked {
+            Some(asked) => asked,
+            None => Arc::new(shape_of::<T>()?),
+        };
+        if asked.has_unknown() && !stored.samples.is_empty() {
+            asked = Arc::new(shape_with::<T>(&stored.samples)?);
+        }
+        let fit = fit::<T>(&stored, &asked, allow).map_err(|difference| Error::ShapeMismatch {
+            type_name: std::any::type_name::<T>(),
+            difference,
+        })?;
+        let mut types = self.types.lock();
+        let known = types.entry(id).or_insert_with(|| Known::new(asked.clone()));
+        if known.shape.has_unknown() && !asked.has_unknown() {
+            known.refine(asked.clone());
+        }
+        match fit {
+            Fit::Same(pairs) => {
+                if Arc::ptr_eq(&known.shape, &asked) {
+                    let mut shape = Shape::clone(&asked);
+                    shape.adopt_names(&stored, &pairs);
+                    known.refine(Arc::new(shape));
+                }
+                match stored.says(&known.shape) {
+                    true => known.recorded.push(recorded),
+                    false => known.same.push(recorded),
+                }
+                Ok(None)
+            }
+            Fit::Planned(plan) => {
+                let (plan, tag) = (Arc::new(plan), opening::next_tag(self.log.opening().segments_end())?);
+                known.older.push((recorded, allow, plan.clone(), tag));
+                Ok(Some((plan, tag)))
+            }
+        }
+    }
+}
