@@ -198,9 +198,11 @@ impl Store {
             None => None,
         };
         let stored = Arc::new(self.read_shape(recorded)?);
+        // What version 1 could not see is read by position by a type that is seen no further.
+        let is_blind = stored.is_of_version_1() && stored.has_unknown();
         let mut asked = match asked {
-            Some(asked) => asked,
-            None => Arc::new(shape_of::<T>()?),
+            Some(asked) if !is_blind => asked,
+            _ => Arc::new(shape_of::<T>()?),
         };
         if asked.has_unknown() && !stored.samples.is_empty() {
             asked = Arc::new(shape_with::<T>(&stored.samples)?);

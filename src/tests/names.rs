@@ -444,3 +444,132 @@ fn a_name_on_one_side_that_is_an_alias_on_the_other_is_the_one_recorded() {
     assert_eq!(read_as::<_, z::Split>(value.clone()).unwrap(), z::Split { other: 2, z: 1 });
     mismatch::<_, a::Split>(value, "field `z|a: u32` of Split was removed");
 }
+
+#[test]
+fn a_variant_for_all_other_names_does_not_shift_those_before_it() {
+    versions! {
+        other { pub enum Event { #[serde(alias = "X", alias = "Y")] Open, #[serde(skip)] Local, Close, Deposit(u32), #[serde(other)] Rest } }
+        without { pub enum Event { Close, Open, Deposit(u32) } }
+    }
+    for event in
+        [other::Event::Open, other::Event::Close, other::Event::Deposit(7), other::Event::Rest].into_iter()
+    {
+        assert_eq!(read_as::<_, other::Event>(event.clone()).unwrap(), event);
+    }
+    assert_eq!(read_as::<_, other::Event>(without::Event::Close).unwrap(), other::Event::Close);
+    assert_eq!(read_as::<_, other::Event>(without::Event::Open).unwrap(), other::Event::Open);
+    // First met when nothing is read back any more.
+    let store = store();
+    let mut log: Vector<other::Event> = Vector::new();
+    for n in 0..40 {
+        log.push_back(match n {
+            0..30 => other::Event::Rest,
+            30..35 => other::Event::Close,
+            _ => other::Event::Deposit(n),
+        });
+        let id = store.checkpoint(&log).unwrap().id;
+        assert_eq!(store.restore::<Vector<other::Event>>(id).unwrap(), log);
+    }
+}
+
+/// Written as one text, in the order of its table.
+mod as_text {
+    use std::collections::HashMap;
+
+    use serde::de::Error as _;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub fn serialize<S: Serializer>(map: &HashMap<u8, u8>, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&serde_json::to_string(map).unwrap())
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<HashMap<u8, u8>, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        // Made up values are to be read as well.
+        if text.is_empty() {
+            Ok(HashMap::new())
+        } else {
+            serde_json::from_str(&text).map_err(D::Error::custom)
+        }
+    }
+}
+
+#[test]
+fn a_map_that_is_written_as_one_text_may_have_another_order_and_nothing_else() {
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    struct Texts {
+        #[serde(with = "as_text")]
+        map: std::collections::HashMap<u8, u8>,
+    }
+    #[derive(Clone, Serialize, Deserialize)]
+    struct Beside {
+        #[serde(with = "as_text")]
+        map: std::collections::HashMap<u8, u8>,
+        #[serde(serialize_with = "disagree::write_pair", deserialize_with = "disagree::read_pair")]
+        pair: (u32, u32),
+    }
+    for size in [2, 3, 20] {
+        for _ in 0..20 {
+            let map: std::collections::HashMap<u8, u8> = (0..size).map(|n| (n, n * 2)).collect();
+            let state = Texts { map: map.clone() };
+            assert_eq!(read_as::<_, Texts>(state.clone()).unwrap(), state);
+            refused(Beside { map, pair: (1, 2) }, &["another value"]);
+        }
+    }
+}
+
+#[test]
+fn what_is_encoded_once_more_is_encoded_by_the_same_names() {
+    versions! {
+        skip { pub enum Event { #[serde(skip)] Local, Open, Deposit(u32) } }
+    }
+    type Item = (skip::Event, Option<(Picky, u32)>);
+    let store = store();
+    let mut state: HashMap<u32, Item> = (0..300).map(|n| (n, (skip::Event::Deposit(n), None))).collect();
+    for n in 0..20 {
+        state.insert(n, (skip::Event::Open, (n > 10).then(|| (Picky("picky".into()), n))));
+        let id = store.checkpoint(&state).unwrap().id;
+        assert_eq!(store.restore::<HashMap<u32, Item>>(id).unwrap(), state);
+    }
+}
+
+#[test]
+fn types_of_std_agree_with_themselves() {
+    use std::borrow::Cow;
+    use std::cell::{Cell, RefCell};
+    use std::collections::{BTreeMap, BTreeSet, BinaryHeap, LinkedList, VecDeque};
+    use std::ffi::{CString, OsString};
+    use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+    use std::num::{NonZeroI8, NonZeroU64, Wrapping};
+    use std::ops::{Bound, Range, RangeInclusive};
+    use std::path::PathBuf;
+    use std::time::{Duration, SystemTime};
+
+    fn comes_back<T: Serialize + DeserializeOwned + 'static>(value: T) {
+        let store = store();
+        let made = store.checkpoint(&value).and_then(|made| store.restore::<T>(made.id));
+        made.unwrap_or_else(|error| panic!("{}: {error}", std::any::type_name::<T>()));
+    }
+    comes_back((Duration::new(1, 2), SystemTime::UNIX_EPOCH + Duration::new(5, 6)));
+    comes_back((1..5u8, 1..=5i64, Bound::Included(7u16), [Bound::Excluded(1u8), Bound::Unbounded]));
+    comes_back::<(Range<String>, RangeInclusive<u8>)>(("a".into().."b".into(), 0..=1));
+    comes_back([Ok::<u8, String>(1), Err("no".into())]);
+    comes_back((IpAddr::from([1, 2, 3, 4]), IpAddr::V6(Ipv6Addr::LOCALHOST), Ipv4Addr::LOCALHOST));
+    comes_back((SocketAddr::from(([1, 2, 3, 4], 80)), SocketAddr::from((Ipv6Addr::LOCALHOST, 81))));
+    comes_back((PathBuf::from("a/b"), OsString::from("c"), CString::new("d").unwrap()));
+    comes_back((NonZeroU64::MIN, NonZeroI8::MAX, Wrapping(7u8), std::cmp::Reverse(7i32)));
+    comes_back((Cell::new(1u8), RefCell::new("b".to_string()), std::sync::Mutex::new(vec![1u8])));
+    comes_back((std::sync::atomic::AtomicU32::new(7), Box::new([1u8, 2]), Cow::Borrowed("c")));
+    comes_back((VecDeque::from([1u8, 2]), LinkedList::from([1u8]), BinaryHeap::from([3u8, 1, 2])));
+    comes_back((BTreeMap::from([(1u8, 'a')]), BTreeSet::from([1i128, i128::MIN]), u128::MAX));
+    comes_back((
+        std::marker::PhantomData::<u8>,
+        (),
+        [(); 3],
+        [0u8; 0],
+        f32::NAN,
+        -0.0f64,
+        usize::MAX,
+        isize::MIN,
+    ));
+}

@@ -14,7 +14,9 @@ pub(super) type Mark = u64;
 /// Returns the mark of a value that an identifier was turned into; `None` where it tells nothing. Derived code has an
 /// enum of a byte for identifiers; a hand-written one may have a string, whose discriminant is always the same.
 pub(super) fn mark<V>(value: &V) -> Option<Mark> {
-    if size_of::<V>() > 2 {
+    // A number that stands for a name has no discriminant.
+    let is_number = ["u8", "u16", "i8", "i16", "bool"].contains(&std::any::type_name::<V>());
+    if size_of::<V>() > 2 || is_number {
         return None;
     }
     let mut hasher = DefaultHasher::new();
@@ -147,6 +149,12 @@ impl Names {
     pub(super) fn note_name(&mut self, name: usize, mark: Option<Mark>) {
         self.seen[name] = true;
         self.marks[name] = mark;
+    }
+
+    /// Returns whether a smaller number means the same variant: that of `#[serde(other)]`, which any number means that is
+    /// none.
+    pub(super) fn is_other(&self, number: usize, mark: Option<Mark>) -> bool {
+        self.numbers.iter().any(|(&known, &of)| known < number && Some(of) == mark)
     }
 
     /// Notes what a variant's number was turned into.

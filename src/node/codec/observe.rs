@@ -3,7 +3,8 @@
 //! *On a trial* every part of a value is compared with the shape by which it will be read, down to the last number, and
 //! appended to a *transcript*. What is written and what it reads back as have equal transcripts, or `Serialize` and
 //! `Deserialize` disagree. The items of sequences and maps are noted in the order of their bytes, since a `HashMap` of std
-//! need not have the order that it was written in.
+//! need not have the order that it was written in. (Such a map may also have been written as one text. A *loose* transcript
+//! leaves out the order of bytes in texts.)
 //!
 //! *For a sample*, where a trace could not see all of a type, the first value that it could have used is taken.
 
@@ -139,6 +140,15 @@ impl<'a> Observer<'a> {
         Ok(())
     }
 
+    fn note_bytes(&mut self, value: &[u8]) {
+        varint::push(self.bytes, value.len() as u64);
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(value);
+        if self.save.is_loose() {
+            self.bytes[start..].sort_unstable();
+        }
+    }
+
     fn variant(
         &mut self,
         name: &'static str,
@@ -215,13 +225,17 @@ impl<'w, 'a> Serializer for &'w mut Observer<'a> {
         serialize_f32: f32, "f32";
         serialize_f64: f64, "f64";
         serialize_char: char, "char";
-        serialize_str: &str, "str";
+    }
+
+    fn serialize_str(self, value: &str) -> Result<(), Fault> {
+        self.primitive("str")?;
+        self.note_bytes(value.as_bytes());
+        Ok(())
     }
 
     fn serialize_bytes(self, value: &[u8]) -> Result<(), Fault> {
         self.primitive("bytes")?;
-        varint::push(self.bytes, value.len() as u64);
-        self.bytes.extend_from_slice(value);
+        self.note_bytes(value);
         Ok(())
     }
 

@@ -242,6 +242,7 @@ impl<'a> Comparison<'a> {
             return;
         }
         let mut taken = vec![None; new.len as usize];
+        let mut last = 0;
         for (at, slot) in old.iter().enumerate() {
             let Some(label) = self.old.label(slot) else { continue };
             let what = self.old.field_text(slot);
@@ -272,9 +273,11 @@ impl<'a> Comparison<'a> {
                         self.allowed.push(format!("field `{}` of {place} was renamed `{name}`", label.name));
                     }
                     self.pairs.push((Name::Field(slot), Name::Field(found)));
-                    if to != at {
+                    self.is_exact &= to == at;
+                    if to < last {
                         self.changed(format!("field `{name}` of {place} was moved"));
                     }
+                    last = last.max(to);
                     self.ty(slot, found, &format!("{place}.{name}"));
                 }
             }
@@ -306,7 +309,7 @@ impl<'a> Comparison<'a> {
         {
             return self.nameless(place);
         }
-        let mut taken = HashSet::default();
+        let (mut taken, mut last) = (HashSet::default(), 0);
         for (at, variant) in old.iter().enumerate() {
             let written = label(self.old, variant);
             let found = match are_nameless {
@@ -335,9 +338,11 @@ impl<'a> Comparison<'a> {
                         self.allowed.push(format!("variant `{}` of {place} was renamed `{name}`", written.name));
                     }
                     self.pairs.push((Name::Variant(variant), Name::Variant(now)));
-                    if to != at {
+                    self.is_exact &= to == at;
+                    if to < last {
                         self.changed(format!("variant `{name}` of {place} was moved"));
                     }
+                    last = last.max(to);
                     let (one, two) = (self.old.variants[variant as usize].form, self.new.variants[now as usize].form);
                     let of = of.map(|(definition, _)| (definition, Some(to as u32)));
                     self.form(one, two, &format!("{place}::{name}"), of);

@@ -124,6 +124,8 @@ pub(crate) struct Save {
     sample: RefCell<Option<Vec<u8>>>,
     /// What the values met on a trial look like, see [`observe`].
     transcript: RefCell<Vec<u8>>,
+    /// Whether the order of bytes within a text is left out of the transcript.
+    is_loose: bool,
 }
 
 /// How much of a restored value a trial reads back.
@@ -185,6 +187,7 @@ impl Save {
             check,
             sample: RefCell::default(),
             transcript: RefCell::default(),
+            is_loose: false,
         }
     }
 
@@ -197,6 +200,12 @@ impl Save {
     /// appends nothing.
     pub(crate) fn on_trial(tag: Tag, trial: Trial, check: Check) -> Rc<Self> {
         Rc::new(Self::of(Rc::new(RefCell::new(Nowhere(tag))), check, Some(trial)))
+    }
+
+    /// Starts a trial of a sample, whose transcript may leave out in which order the bytes of a text stand.
+    pub(crate) fn on_trial_of_sample(tag: Tag, check: Check, is_loose: bool) -> Rc<Self> {
+        let sink = Rc::new(RefCell::new(Nowhere(tag)));
+        Rc::new(Self { is_loose, ..Self::of(sink, check, Some(Trial::Sample)) })
     }
 
     /// Starts a trial that encodes items of the collection that is being flushed once more, and appends nothing.
@@ -233,6 +242,10 @@ impl Save {
 
     pub(super) fn set_sample(&self, sample: Vec<u8>) {
         self.sample.replace(Some(sample));
+    }
+
+    pub(super) fn is_loose(&self) -> bool {
+        self.is_loose
     }
 
     /// Exchanges what was noted on a trial so far.

@@ -325,6 +325,10 @@ impl Shape {
         (Ty::Collection(kind, item), parameters)
     }
 
+    pub(crate) fn is_of_version_1(&self) -> bool {
+        self.version == 1
+    }
+
     /// Whether a part of the type is not known.
     pub(crate) fn has_unknown(&self) -> bool {
         self.types[ROOT as usize..].contains(&Ty::Unknown)

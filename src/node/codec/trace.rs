@@ -543,7 +543,12 @@ impl<'de> State<'de> {
         self.hasty = outer_hasty;
         let order = self.done_variants;
         if let Some(Ok(mark)) = met {
-            self.types[index].names.note_number(at, mark);
+            let names = &mut self.types[index].names;
+            if names.is_other(at, mark) {
+                met = Some(Err(()));
+            } else {
+                names.note_number(at, mark);
+            }
         }
         let variant = self.variant(index, at);
         variant.on_stack -= 1;
