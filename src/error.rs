@@ -149,14 +149,14 @@ pub enum Error {
         reason: String,
     },
 
-    /// The checkpoint holds a type of another shape than the one asked for.
-    #[error(
-        "the checkpoint holds another type than {type_name}; stored (-) and asked for (+):\n{difference}restore it as the type it was written from"
-    )]
+    /// The checkpoint holds a type of another shape than the one asked for, and cannot be read as that one. See
+    /// [`docs::schema`](crate::docs::schema).
+    #[error("what the checkpoint holds cannot be read as {type_name}:\n{}", difference.trim_end())]
     ShapeMismatch {
         /// The Rust type asked for.
         type_name: &'static str,
-        /// The lines that differ, `-` as stored, `+` as asked for.
+        /// A line that begins with `- ` for each part that does not fit, with what to do about it; then those that begin
+        /// with `+ `, for what has changed as well and would be accepted.
         difference: String,
     },
 

@@ -20,6 +20,24 @@ use crate::sync::const_fn;
 /// It reads as [`HashSet`](collections::HashSet) of std does and costs what a [`HashMap`] costs. Where std returns an
 /// iterator of what two sets have in common, this returns a set, which shares nodes with them.
 ///
+/// # In a generic type
+/// Nodes load when the reader of the rest has gone, so `#[derive(Deserialize)]` on a type with a parameter needs a line, which
+/// names each field whose type has the parameter:
+///
+/// ```
+/// use perennial::HashSet;
+/// use serde::{Deserialize, Serialize};
+///
+/// #[derive(Serialize, Deserialize)]
+/// #[serde(bound(deserialize = "HashSet<T>: Deserialize<'de>"))]
+/// struct Board<T> {
+///     items: HashSet<T>,
+/// }
+/// let board: Board<u32> = serde_json::from_str(r#"{ "items": [7] }"#)?;
+/// assert_eq!(board.items.len(), 1);
+/// # Ok::<(), serde_json::Error>(())
+/// ```
+///
 /// ```
 /// use perennial::HashSet;
 ///

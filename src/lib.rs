@@ -73,7 +73,7 @@
 //! | [`storage`] | what a store writes to: a directory, memory, or a simulated disk that loses power, for tests |
 //! | [`features`] | parallel iterators of rayon, strategies of proptest, input for fuzzing: each behind a feature |
 //! | [`Error`] | everything that can go wrong between the two, with what to do about it |
-//! | [`docs`] | how it works: design, [collections](docs::collections), format, durability, [how far back at what price](docs::depth), background checkpoints; checking your own code with [`loom`](docs::loom) |
+//! | [`docs`] | how it works: design, [collections](docs::collections), format, [how types may change](docs::schema), durability, [how far back at what price](docs::depth), background checkpoints; checking your own code with [`loom`](docs::loom) |
 //!
 //! # What it costs
 //!
@@ -93,11 +93,11 @@
 //! Any type with derived serde traits, with the collections of this crate at any depth. The format is binary and does
 //! not describe itself, so serde's ways of looking at a value to find out what it is are refused, with an error and
 //! before anything is acknowledged: `untagged`, `tag = ".."`, `flatten`, `skip_serializing_if`, and types such as
-//! `serde_json::Value`, in whose place there is [`Value`]. A checkpoint records the shape of its types (names of fields and variants, in order). A type that
-//! has grown since restores: by fields with `#[serde(default)]` (or options) at any place, and by variants. Any other
-//! shape is an [error](Error::ShapeMismatch) that shows the difference. *Exceptions, which can be misread:* names are not known
-//! where `#[serde(alias)]` is used, so these fields and variants must keep their order; a variant that serde skips must come
-//! last in its enum; and what comes behind a value that `Deserialize` rejects when it is made up is not compared.
+//! `serde_json::Value`, in whose place there is [`Value`]. A checkpoint records the shape of its types, and names decide how a later type reads it: fields and
+//! variants may be added (with a default), moved and renamed (with an `alias`), types renamed, numbers widened. Any other
+//! shape is an [error](Error::ShapeMismatch) that lists what does not fit and what to do about it.
+//! [`docs::schema`] has the tables of what is accepted and what is not, of types and of serde's attributes, recipes, and the
+//! little that cannot be found out.
 //!
 //! **Values must not change behind a shared reference.** A checkpoint writes what was reached through `&mut` since it was last
 //! written. A `Mutex`, a `Cell` or an atomic inside a value that is changed behind `&` leaves its entry *clean*: the
@@ -136,13 +136,15 @@ pub mod vector;
 mod weaken;
 
 pub mod docs {
-    //! How the crate works, in pages: design, collections, format, durability, background checkpoints; and how to check code built on it.
+    //! How the crate works, in pages: design, collections, format, how types may change, durability, background checkpoints; and how to check code built on it.
     #[doc = include_str!("docs/design.md")]
     pub mod design {}
     #[doc = include_str!("docs/collections.md")]
     pub mod collections {}
     #[doc = include_str!("docs/format.md")]
     pub mod format {}
+    #[doc = include_str!("docs/schema.md")]
+    pub mod schema {}
     #[doc = include_str!("docs/durability.md")]
     pub mod durability {}
     #[doc = include_str!("docs/depth.md")]

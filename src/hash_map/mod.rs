@@ -57,6 +57,24 @@ use order::{Ties, ties_of};
 /// bucket ranges that halve as in extendible hashing (Fagin et al., 1979). See
 /// [`docs::design`](crate::docs::design).
 ///
+/// # In a generic type
+/// Nodes load when the reader of the rest has gone, so `#[derive(Deserialize)]` on a type with a parameter needs a line, which
+/// names each field whose type has the parameter:
+///
+/// ```
+/// use perennial::HashMap;
+/// use serde::{Deserialize, Serialize};
+///
+/// #[derive(Serialize, Deserialize)]
+/// #[serde(bound(deserialize = "HashMap<K, V>: Deserialize<'de>"))]
+/// struct Board<K, V> {
+///     items: HashMap<K, V>,
+/// }
+/// let board: Board<u32, String> = serde_json::from_str(r#"{ "items": { "7": "ada" } }"#)?;
+/// assert_eq!(board.items.len(), 1);
+/// # Ok::<(), serde_json::Error>(())
+/// ```
+///
 /// ```
 /// use perennial::HashMap;
 ///

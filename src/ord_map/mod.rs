@@ -61,6 +61,24 @@ use tree::Tree;
 ///
 /// Branches keep their counts in 32 bits. An entry beyond 4,294,967,295 panics with "capacity overflow" and changes nothing.
 ///
+/// # In a generic type
+/// Nodes load when the reader of the rest has gone, so `#[derive(Deserialize)]` on a type with a parameter needs a line, which
+/// names each field whose type has the parameter:
+///
+/// ```
+/// use perennial::OrdMap;
+/// use serde::{Deserialize, Serialize};
+///
+/// #[derive(Serialize, Deserialize)]
+/// #[serde(bound(deserialize = "OrdMap<K, V>: Deserialize<'de>"))]
+/// struct Board<K, V> {
+///     items: OrdMap<K, V>,
+/// }
+/// let board: Board<u32, String> = serde_json::from_str(r#"{ "items": { "7": "ada" } }"#)?;
+/// assert_eq!(board.items.len(), 1);
+/// # Ok::<(), serde_json::Error>(())
+/// ```
+///
 /// ```
 /// use perennial::OrdMap;
 ///

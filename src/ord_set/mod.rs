@@ -18,6 +18,24 @@ use crate::sync::const_fn;
 /// It reads as [`BTreeSet`] does, costs what an [`OrdMap`] costs, and knows positions besides. Where std returns an
 /// iterator of what two sets have in common, this returns a set, which shares nodes with both.
 ///
+/// # In a generic type
+/// Nodes load when the reader of the rest has gone, so `#[derive(Deserialize)]` on a type with a parameter needs a line, which
+/// names each field whose type has the parameter:
+///
+/// ```
+/// use perennial::OrdSet;
+/// use serde::{Deserialize, Serialize};
+///
+/// #[derive(Serialize, Deserialize)]
+/// #[serde(bound(deserialize = "OrdSet<T>: Deserialize<'de>"))]
+/// struct Board<T> {
+///     items: OrdSet<T>,
+/// }
+/// let board: Board<u32> = serde_json::from_str(r#"{ "items": [7] }"#)?;
+/// assert_eq!(board.items.len(), 1);
+/// # Ok::<(), serde_json::Error>(())
+/// ```
+///
 /// ```
 /// use perennial::OrdSet;
 ///

@@ -66,6 +66,24 @@ use tree::Tree;
 /// Branches keep their counts in 32 bits. What would make a vector longer than 4,294,967,294 items panics with "capacity
 /// overflow" and changes nothing.
 ///
+/// # In a generic type
+/// Nodes load when the reader of the rest has gone, so `#[derive(Deserialize)]` on a type with a parameter needs a line, which
+/// names each field whose type has the parameter:
+///
+/// ```
+/// use perennial::Vector;
+/// use serde::{Deserialize, Serialize};
+///
+/// #[derive(Serialize, Deserialize)]
+/// #[serde(bound(deserialize = "Vector<T>: Deserialize<'de>"))]
+/// struct Board<T> {
+///     items: Vector<T>,
+/// }
+/// let board: Board<u32> = serde_json::from_str(r#"{ "items": [7] }"#)?;
+/// assert_eq!(board.items.len(), 1);
+/// # Ok::<(), serde_json::Error>(())
+/// ```
+///
 /// ```
 /// use perennial::Vector;
 /// let mut text: Vector<char> = "hello".chars().collect();
