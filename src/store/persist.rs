@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::{Error, Result};
-use crate::node::codec::{Check, Save, Seen, Shape, decode, shape_with};
+use crate::node::codec::{Accuracy, ByField, Check, Save, Seen, Shape, decode, shape_with};
 use crate::node::{Address, Backing};
 
 /// Readings of one value to find out whether it comes back in the same order each time. A map of two entries does in half of them.
@@ -74,13 +74,14 @@ impl<T: Serialize + DeserializeOwned + 'static> sealed::Encode for T {
         bytes: &[u8],
         refs: &[Address],
     ) -> Result<()> {
-        let transcript = |value: &T, is_loose: bool| {
+        let look = |value: &T, accuracy| {
             let check = Check::new(Arc::clone(shape), Seen::default());
-            let trial = Save::on_trial_of_sample(backing.tag(), check, is_loose);
+            let trial = Save::on_trial_of_sample(backing.tag(), check, accuracy);
             trial.encode(value, &mut Vec::new(), &mut Vec::new())?;
-            Ok(trial.swap_transcript(Vec::new()))
+            Ok(trial)
         };
-        let written = match transcript(self, false) {
+        let transcript = |value: &T, accuracy| Ok(look(value, accuracy)?.swap_transcript(Vec::new()));
+        let written = match transcript(self, Accuracy::Exact) {
             // What it looks at was not written now: whether it can be read is another question.
             Err(Error::Io { .. } | Error::Corrupt { .. }) => None,
             written => Some(written?),
@@ -88,27 +89,42 @@ impl<T: Serialize + DeserializeOwned + 'static> sealed::Encode for T {
         let address = refs.first().copied().unwrap_or(Address::from_bits(0));
         let decode = || decode::<T>(backing, address, bytes, refs);
         let restored = decode()?;
-        let back = transcript(&restored, false)?;
+        let back = transcript(&restored, Accuracy::Exact)?;
         // A value that others change meanwhile (an atomic) is not to be compared.
         let Some(written) = written.filter(|written| *written != back) else { return Ok(()) };
-        if !transcript(self, false).is_ok_and(|again| again == written) {
+        if !transcript(self, Accuracy::Exact).is_ok_and(|again| again == written) {
             return Ok(());
         }
         // A `HashMap` of std that is written as one text has another order whenever it is read: then order in texts says nothing.
         for _ in 0..MAX_READINGS {
-            if transcript(&decode()?, false)? != back
-                && transcript(self, true)? == transcript(&restored, true)?
+            if transcript(&decode()?, Accuracy::Exact)? != back
+                && transcript(self, Accuracy::Loose)? == transcript(&restored, Accuracy::Loose)?
             {
                 return Ok(());
             }
         }
+        let read = look(&restored, Accuracy::Fields)?.take_by_field();
+        let field = differing(look(self, Accuracy::Fields)?.take_by_field(), read, shape);
+        let what = field.unwrap_or_else(|| "what it writes".to_owned());
         Err(Error::Encode {
             type_name: std::any::type_name::<T>(),
-            reason: "what it writes reads back as another value; make Serialize and Deserialize agree \
-                     (`serialize_with` and `deserialize_with`, `into` and `from`, implementations by hand)"
-                .into(),
+            reason: format!(
+                "{what} reads back as another value; make Serialize and Deserialize agree (`serialize_with` and \
+                 `deserialize_with`, `into` and `from`, implementations by hand)"
+            ),
         })
     }
+}
+
+/// The name of a field that was read back as another value: preferably of one that has other values, not only another order.
+fn differing(mut written: ByField, mut read: ByField, shape: &Shape) -> Option<String> {
+    let name = |written: &ByField, read: &ByField| {
+        let fields = written.keys().chain(read.keys());
+        fields.filter(|field| written.get(field) != read.get(field)).find_map(|field| shape.full_name(*field))
+    };
+    let in_order = name(&written, &read);
+    written.values_mut().chain(read.values_mut()).for_each(|values| values.sort_unstable());
+    name(&written, &read).or(in_order)
 }
 
 /// Turns the failure of a trial into what the user has to hear: the value would be written and not read.

@@ -417,7 +417,7 @@ fn every_row_of_the_table_of_attributes_is_true() {
     impl TryFrom<u8> for Even {
         type Error = &'static str;
         fn try_from(number: u8) -> Result<Self, Self::Error> {
-            if number % 2 == 0 { Ok(Self { half: number / 2 }) } else { Err("odd") }
+            if number.is_multiple_of(2) { Ok(Self { half: number / 2 }) } else { Err("odd") }
         }
     }
     impl From<Even> for u8 {
@@ -479,6 +479,8 @@ fn every_row_of_the_table_of_attributes_is_true() {
 mod deep {
     use super::*;
 
+    type Inner<K, V> = OrdMap<K, (V, HashSet<K>)>;
+
     /// Values and keys at every depth.
     #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
     #[serde(bound(
@@ -493,7 +495,7 @@ mod deep {
         pub items: Vector<V>,
         pub set: HashSet<K>,
         pub ord_set: OrdSet<K>,
-        pub nested: HashMap<u32, Vector<OrdMap<K, (V, HashSet<K>)>>>,
+        pub nested: HashMap<u32, Vector<Inner<K, V>>>,
     }
 
     pub fn world<K: Ord + std::hash::Hash + Eq + Clone, V: Clone>(

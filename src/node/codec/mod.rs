@@ -36,7 +36,8 @@ pub(crate) use driven::{Driven, Portion};
 pub(crate) use plan::{Allow, Fit, Plan, fit};
 pub(crate) use reader::{decode, decode_portion};
 pub(crate) use session::{
-    Buffers, Collection, Met, Root, Save, Trial, deserialize_collection, serialize_collection,
+    Accuracy, Buffers, ByField, Collection, Met, Root, Save, Trial, deserialize_collection,
+    serialize_collection,
 };
 pub(crate) use shape::Shape;
 pub(crate) use trace::{shape_of, shape_with};

@@ -19,7 +19,7 @@ use serde::ser::{
 use super::check::{Check, Place};
 use super::fault::Fault;
 use super::plan::{parts_of, widens};
-use super::session::{Broken, Save, is_magic, request_root};
+use super::session::{Accuracy, Broken, Save, is_magic, request_root};
 use super::shape::{Form, Slot, Ty, UNKNOWN};
 use super::{MAX_DEPTH, varint};
 use crate::error::{Error, Result};
@@ -134,6 +134,15 @@ impl<'a> Observer<'a> {
     }
 
     fn note(&mut self, value: impl Serialize) -> Result<(), Fault> {
+        let start = self.bytes.len();
+        self.append(value)?;
+        if self.save.accuracy() == Accuracy::Fields {
+            self.save.note_in_field(&self.bytes[start..]);
+        }
+        Ok(())
+    }
+
+    fn append(&mut self, value: impl Serialize) -> Result<(), Fault> {
         // Into a vector, this cannot fail.
         let noted = postcard::to_stdvec(&value).map_err(Fault::from_postcard)?;
         self.bytes.extend(noted);
@@ -144,8 +153,10 @@ impl<'a> Observer<'a> {
         varint::push(self.bytes, value.len() as u64);
         let start = self.bytes.len();
         self.bytes.extend_from_slice(value);
-        if self.save.is_loose() {
-            self.bytes[start..].sort_unstable();
+        match self.save.accuracy() {
+            Accuracy::Exact => {}
+            Accuracy::Loose => self.bytes[start..].sort_unstable(),
+            Accuracy::Fields => self.save.note_in_field(value),
         }
     }
 
@@ -157,6 +168,9 @@ impl<'a> Observer<'a> {
     ) -> Result<Option<Form>, Fault> {
         let (number, form) = self.check.variant(self.place, name, index, variant)?;
         varint::push(self.bytes, number.into());
+        if self.save.accuracy() == Accuracy::Fields {
+            self.save.note_in_field(&number.to_le_bytes());
+        }
         Ok(form)
     }
 
@@ -173,7 +187,7 @@ impl<'a> Observer<'a> {
         let root = request_root(save, depth, item, || value.serialize(&mut *self));
         let items = save.swap_transcript(outer);
         match root {
-            Ok(root) => self.note((root.meta, items)),
+            Ok(root) => self.append((root.meta, items)),
             Err(Broken::Raised(error)) => {
                 self.raised.get_or_insert(Box::new(error));
                 Err(Fault::message("a nested collection failed"))
@@ -435,8 +449,9 @@ impl Fields<'_, '_> {
     }
 
     fn field<T: Serialize + ?Sized>(&mut self, key: &'static str, value: &T) -> Result<(), Fault> {
-        self.observer.place = self.observer.check.field(&mut self.place, self.name, key)?;
-        self.observer.part(value)
+        let field = self.observer.check.field(&mut self.place, self.name, key)?;
+        self.observer.place = field;
+        self.observer.save.in_field(field, || self.observer.part(value))
     }
 }
 

@@ -12,6 +12,7 @@
 //! A guard empties the slot when the exchange ends in any other way, a panic included.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::mem::ManuallyDrop;
 use std::rc::Rc;
@@ -124,8 +125,24 @@ pub(crate) struct Save {
     sample: RefCell<Option<Vec<u8>>>,
     /// What the values met on a trial look like, see [`observe`].
     transcript: RefCell<Vec<u8>>,
-    /// Whether the order of bytes within a text is left out of the transcript.
-    is_loose: bool,
+    accuracy: Accuracy,
+    /// The field that is being looked at, of the innermost struct with named fields.
+    field: Cell<Slot>,
+    /// The values that stand in each field and in no field within it, where these are told apart.
+    by_field: RefCell<ByField>,
+}
+
+/// Values by the fields they stand in.
+pub(crate) type ByField = BTreeMap<Slot, Vec<Vec<u8>>>;
+
+/// What a transcript is made for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Accuracy {
+    Exact,
+    /// The order of bytes within a text is left out.
+    Loose,
+    /// Values are told apart by their fields, to name one that differs.
+    Fields,
 }
 
 /// How much of a restored value a trial reads back.
@@ -187,7 +204,9 @@ impl Save {
             check,
             sample: RefCell::default(),
             transcript: RefCell::default(),
-            is_loose: false,
+            accuracy: Accuracy::Exact,
+            field: Cell::new(ROOT),
+            by_field: RefCell::default(),
         }
     }
 
@@ -202,10 +221,10 @@ impl Save {
         Rc::new(Self::of(Rc::new(RefCell::new(Nowhere(tag))), check, Some(trial)))
     }
 
-    /// Starts a trial of a sample, whose transcript may leave out in which order the bytes of a text stand.
-    pub(crate) fn on_trial_of_sample(tag: Tag, check: Check, is_loose: bool) -> Rc<Self> {
+    /// Starts a trial of a sample, whose transcript is to be compared.
+    pub(crate) fn on_trial_of_sample(tag: Tag, check: Check, accuracy: Accuracy) -> Rc<Self> {
         let sink = Rc::new(RefCell::new(Nowhere(tag)));
-        Rc::new(Self { is_loose, ..Self::of(sink, check, Some(Trial::Sample)) })
+        Rc::new(Self { accuracy, ..Self::of(sink, check, Some(Trial::Sample)) })
     }
 
     /// Starts a trial that encodes items of the collection that is being flushed once more, and appends nothing.
@@ -244,8 +263,26 @@ impl Save {
         self.sample.replace(Some(sample));
     }
 
-    pub(super) fn is_loose(&self) -> bool {
-        self.is_loose
+    pub(super) fn accuracy(&self) -> Accuracy {
+        self.accuracy
+    }
+
+    /// Looks at what stands in a field.
+    pub(super) fn in_field<R>(&self, field: Slot, look: impl FnOnce() -> R) -> R {
+        let outer = self.field.replace(field);
+        let result = look();
+        self.field.set(outer);
+        result
+    }
+
+    /// Notes a value that stands in the field that is being looked at.
+    pub(super) fn note_in_field(&self, value: &[u8]) {
+        self.by_field.borrow_mut().entry(self.field.get()).or_default().push(value.to_vec());
+    }
+
+    /// Ends the trial; the values by fields, in the order in which they were met.
+    pub(crate) fn take_by_field(&self) -> ByField {
+        self.by_field.take()
     }
 
     /// Exchanges what was noted on a trial so far.

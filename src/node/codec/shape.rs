@@ -273,7 +273,7 @@ impl Shape {
                 for (variant, structure) in (start..).zip(structures) {
                     self.variants[variant as usize].form = self.put_structure(structure);
                 }
-                Form::Enum(Parts { start, len: len, step: 1 })
+                Form::Enum(Parts { start, len, step: 1 })
             }
         }
     }

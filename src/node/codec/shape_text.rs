@@ -107,6 +107,21 @@ impl Shape {
         format!("{label}: {}", self.type_text(slot))
     }
 
+    /// The name of a field, and of the struct or variant that it is in.
+    pub(crate) fn full_name(&self, field: Slot) -> Option<String> {
+        let label = self.label(field)?;
+        let is_in =
+            |form: Form| matches!(form, Form::Struct(parts) if parts.iter().any(|part| part == field));
+        let holder = |definition: &Definition| match definition.form {
+            Form::Enum(variants) => variants.iter().find_map(|variant| {
+                let variant = &self.variants[variant as usize];
+                is_in(variant.form).then(|| format!("{}::{}", definition.name, variant.label.name))
+            }),
+            form => is_in(form).then(|| definition.name.clone()),
+        };
+        Some(format!("field `{}` of {}", label.name, self.definitions.iter().find_map(holder)?))
+    }
+
     pub(super) fn variant_text(&self, variant: u32) -> String {
         let variant = &self.variants[variant as usize];
         format!("{}{}", label_text(&variant.label), self.form_text(variant.form))
@@ -172,7 +187,7 @@ fn label_text(label: &Label) -> String {
 fn bytes_of(hexadecimal: &str) -> Option<Vec<u8>> {
     let digits = hexadecimal.as_bytes();
     let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
-    (digits.len() % 2 == 0).then(|| digits.chunks(2).map(byte).collect())?
+    digits.len().is_multiple_of(2).then(|| digits.chunks(2).map(byte).collect())?
 }
 
 /// Quotes what is not a Rust name.
