@@ -193,7 +193,7 @@ fn a_leaf_that_grows_past_its_capacity_at_the_end_of_all_bits_is_written() {
         fn from_seed(_: u64) -> Self {
             Self
         }
-        fn seed(&self) -> u64 {
+        fn seed(&self, _: crate::hash_map::SeedAccess) -> u64 {
             0
         }
     }
