@@ -131,7 +131,7 @@ impl Forge {
                 ..Manifest::of_new_store(STORE, EPOCH)
             };
             let directory = Directory::new(Arc::new(storage.clone()), Path::new("store"));
-            drop(Slots::create(&directory, &manifest).unwrap());
+            let _ = Slots::create(&directory, &manifest).unwrap();
         }
         storage
     }

@@ -3,7 +3,7 @@
 //! Each test runs itself in a process of its own, which forks: the runner of the tests has threads.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,11 +11,10 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 
+use super::alone::{alone, run_alone, run_alone_in};
 use crate::retention::keep_last;
 use crate::store::{Error, Options, Store};
 use crate::{Checkpointer, HashMap, State};
-
-const DIR: &str = "PERENNIAL_FORK_TEST_DIR";
 
 type World = HashMap<u32, u32>;
 
@@ -60,20 +59,6 @@ fn expect_end(child: Pid) {
     }
 }
 
-fn run_alone(test: &str) {
-    let dir = tempfile::tempdir().unwrap();
-    let output = Command::new(std::env::current_exe().unwrap())
-        .args([&format!("tests::forks::{test}"), "--exact", "--nocapture", "--test-threads=1"])
-        .env(DIR, dir.path())
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-}
-
-fn alone() -> Option<PathBuf> {
-    std::env::var_os(DIR).map(PathBuf::from)
-}
-
 /// Opens a copy of the files as a process that is killed now leaves them.
 fn after_a_kill(path: &Path, to: &Path) -> Store {
     std::fs::create_dir(to).unwrap();
@@ -93,7 +78,7 @@ fn is_forked<T, E: std::fmt::Display>(refused: Result<T, E>, what: &str) {
 
 #[test]
 fn a_child_that_drops_its_store_changes_nothing() {
-    run_alone("dropping");
+    run_alone("tests::forks::dropping");
 }
 
 #[test]
@@ -124,7 +109,7 @@ fn dropping() {
 
 #[test]
 fn a_child_writes_nothing_and_reads_on() {
-    run_alone("calling");
+    run_alone("tests::forks::calling");
 }
 
 #[test]
@@ -188,7 +173,7 @@ fn calling() {
 
 #[test]
 fn a_checkpointer_waits_for_nothing_in_a_child() {
-    run_alone("in_the_background");
+    run_alone("tests::forks::in_the_background");
 }
 
 #[test]
@@ -237,7 +222,7 @@ fn in_the_background() {
 
 #[test]
 fn a_ticket_of_before_the_fork_is_answered_in_the_child() {
-    run_alone("unanswered");
+    run_alone("tests::forks::unanswered");
 }
 
 #[test]
@@ -261,7 +246,7 @@ fn unanswered() {
 
 #[test]
 fn versions_that_nobody_holds_are_dropped_in_a_child_too() {
-    run_alone("letting_go");
+    run_alone("tests::forks::letting_go");
 }
 
 #[test]
@@ -291,12 +276,7 @@ fn letting_go() {
 fn a_daemon_opens_its_store_again_when_its_parent_is_gone() {
     let dir = tempfile::tempdir().unwrap();
     for test in ["daemon", "daemon_with_threads"] {
-        let output = Command::new(std::env::current_exe().unwrap())
-            .args([&format!("tests::forks::{test}"), "--exact", "--nocapture", "--test-threads=1"])
-            .env(DIR, dir.path())
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        run_alone_in(dir.path(), &format!("tests::forks::{test}"));
         let said = dir.path().join(test);
         let end = Instant::now() + Duration::from_secs(20);
         while !said.exists() && Instant::now() < end {
@@ -378,7 +358,9 @@ fn a_store_that_was_closed_can_be_opened_while_others_spawn_processes() {
 #[test]
 fn a_fork_may_ask_for_stats_while_a_thread_of_the_parent_notes_what_it_scrubbed() {
     let Some(dir) = alone() else {
-        return run_alone("a_fork_may_ask_for_stats_while_a_thread_of_the_parent_notes_what_it_scrubbed");
+        return run_alone(
+            "tests::forks::a_fork_may_ask_for_stats_while_a_thread_of_the_parent_notes_what_it_scrubbed",
+        );
     };
     let options = Options::new().scrub_bytes_per_second(Some(1 << 30)).keep(keep_last(2));
     let store = options.open(dir.join("s")).unwrap();

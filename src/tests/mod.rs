@@ -3,6 +3,7 @@
 mod adversity;
 mod as_std;
 mod auto_traits;
+mod alone;
 mod compaction;
 mod corpus;
 mod crash;

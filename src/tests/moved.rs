@@ -4,13 +4,11 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
+use super::alone::{alone, run_alone};
 use crate::HashMap;
 use crate::retention::keep_last;
 use crate::store::{CheckpointOptions, Durability, Error, Options, Store};
-
-const DIR: &str = "PERENNIAL_MOVED_TEST_DIR";
 
 type World = HashMap<u32, [u32; 16]>;
 
@@ -54,25 +52,9 @@ fn segments(path: &Path) -> Vec<PathBuf> {
     names.map(|name| path.join(name)).collect()
 }
 
-/// Runs a test of this file in a process of its own, for the working directory belongs to the process.
-fn run_alone(test: &str) {
-    let dir = tempfile::tempdir().unwrap();
-    let output = Command::new(std::env::current_exe().unwrap())
-        .args([&format!("tests::moved::{test}"), "--exact", "--nocapture", "--test-threads=1"])
-        .env(DIR, dir.path())
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-}
-
-/// The directory that the other process is to work in; `None` in the first one.
-fn alone() -> Option<PathBuf> {
-    std::env::var_os(DIR).map(PathBuf::from)
-}
-
 #[test]
 fn a_store_opened_by_a_relative_path_is_not_left_for_one_of_the_same_name() {
-    run_alone("relative");
+    run_alone("tests::moved::relative");
 }
 
 #[test]
@@ -113,7 +95,7 @@ fn relative() {
 
 #[test]
 fn a_migration_ends_where_it_was_sent_whatever_its_function_does() {
-    run_alone("migrating");
+    run_alone("tests::moved::migrating");
 }
 
 #[test]

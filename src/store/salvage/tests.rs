@@ -225,13 +225,13 @@ fn either_slot_of_a_manifest_is_enough_and_both_are_not_needed() {
 fn a_power_cut_or_a_kill_at_any_moment_leaves_no_store_or_all_of_it_and_the_next_salvage_completes_it() {
     let old = SimStorage::new();
     let store = open(&Options::new().segment_bytes(4 << 10), &old);
-    (1..=5).for_each(|n| drop(store.checkpoint(&state(n)).unwrap()));
+    (1..=3).for_each(|n| drop(store.checkpoint(&state(n)).unwrap()));
     store.close().unwrap();
     let whole = |to: &SimStorage, what: &str| {
         let new = open(&Options::new(), to);
-        assert_eq!(new.checkpoints().count(), 5, "{what}");
-        (1..=5).for_each(|n| assert_eq!(new.restore::<State>(CheckpointId(n.into())).unwrap(), state(n)));
-        assert!(new.checkpoint(&7u32).unwrap().id.0 > 5);
+        assert_eq!(new.checkpoints().count(), 3, "{what}");
+        (1..=3).for_each(|n| assert_eq!(new.restore::<State>(CheckpointId(n.into())).unwrap(), state(n)));
+        assert!(new.checkpoint(&7u32).unwrap().id.0 > 3);
     };
     // What the first one left is there when the second begins.
     let mut lefts = vec![SimStorage::new()];
@@ -242,7 +242,7 @@ fn a_power_cut_or_a_kill_at_any_moment_leaves_no_store_or_all_of_it_and_the_next
             to.record(true);
             salvage_into(&old, &to).unwrap();
             for point in to.crash_points() {
-                for seed in 0..if round == 0 { 4 } else { 2 } {
+                for seed in 0..if round == 0 { 3 } else { 1 } {
                     let left = if seed == 0 { point.killed() } else { point.random_image(seed) };
                     let what = format!("round {round}, operation {}, seed {seed}", point.operation());
                     images += 1;
@@ -266,7 +266,7 @@ fn a_power_cut_or_a_kill_at_any_moment_leaves_no_store_or_all_of_it_and_the_next
         }
     }
     println!("{images} images, {unfinished} of them no stores");
-    assert!(unfinished > 100 && images - unfinished > 10);
+    assert!(unfinished > 50 && images - unfinished > 4);
 }
 
 #[test]
