@@ -634,8 +634,8 @@ mod tests {
 
     /// Of every capacity into every other: items, tags and identity stay.
     fn moves_whole<T: PartialEq + std::fmt::Debug>(tagged: bool, item: impl Fn(usize) -> T) {
-        let capacities = [1usize, 2, 31, 32, 33, 64, 65];
-        for (old, new) in capacities.iter().flat_map(|&old| capacities.map(|new| (old, new))) {
+        let capacities = if cfg!(miri) { &[1, 32, 33][..] } else { &[1, 2, 31, 32, 33, 64, 65] };
+        for (old, new) in capacities.iter().flat_map(|&old| capacities.iter().map(move |&new| (old, new))) {
             let len = if cfg!(miri) { old.min(new).min(3) } else { old.min(new) };
             let mut leaf = OwnedLeaf::with_capacity(old, tagged);
             (0..len).for_each(|n| leaf.push(item(n), tagged.then_some(n as u8)));

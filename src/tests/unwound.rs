@@ -315,12 +315,8 @@ const CLOSURES: &[Op] = &[
         value.number = 2;
     }),
     ("map and_modify", true, |w, _| {
-        drop(
-            w.hash
-                .entry(touchy(7))
-                .and_modify(|value| value.number = 3 - u32::from(is_third(value)))
-                .insert_entry(touchy(1)),
-        );
+        let entry = w.hash.entry(touchy(7)).and_modify(|value| value.number = 3 - u32::from(is_third(value)));
+        entry.insert_entry(touchy(1)).get_mut().number = 2;
     }),
     ("map entry remove", true, |w, _| match w.hash.entry(touchy(7)) {
         crate::hash_map::Entry::Occupied(entry) => drop(entry.remove_entry()),
@@ -359,8 +355,8 @@ const CLOSURES: &[Op] = &[
     }),
     ("vector retain", false, |w, _| w.vector.retain(is_third)),
     ("vector retain_mut", false, |w, _| w.vector.retain_mut(|item| is_third(item))),
-    ("vector extract_if", false, |w, _| w.vector.extract_if(3..50, |item| is_third(item)).for_each(drop)),
-    ("vector dedup_by_key", false, |w, _| w.vector.dedup_by_key(|item| is_third(item))),
+    ("vector extract_if", false, |w, _| w.vector.extract_if(3..50, is_third).for_each(drop)),
+    ("vector dedup_by_key", false, |w, _| w.vector.dedup_by_key(is_third)),
     ("vector extend", false, |w, _| w.vector.extend(burning(0..70))),
     ("vector collect", false, |w, _| w.vector = burning(0..90).collect()),
     ("vector splice", false, |w, _| drop(w.vector.splice(10..40, burning(0..50)))),
