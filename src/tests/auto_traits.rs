@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque, btree_map, btree_set};
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::{Arc, Mutex};
 
-use crate::{Checkpointer, Error, HashMap, HashSet, History, OrdMap, OrdSet, Snapshot, State, Vector};
+use crate::{Checkpointer, Error, HashMap, HashSet, History, OrdMap, OrdSet, Snapshot, State, Value, Vector};
 use crate::{
-    checkpointer, hash_map, hash_set, node, ord_map, ord_set, retention, state, storage, store, vector,
+    checkpointer, hash_map, hash_set, node, ord_map, ord_set, retention, state, storage, store, value, vector,
 };
 
 /// Whether a type has a trait.
@@ -135,6 +135,11 @@ as_std!(
     store::Salvaged => Vec<std::io::Error>,
     store::Progress => u64,
     store::Verified => Vec<std::io::Error>,
+    store::Scrubbed => Vec<std::io::Error>,
+    store::Damage => std::io::Error,
+    store::RestoreOptions => u64,
+    Value => Vec<V>,
+    value::Number => u64,
     Error => std::io::Error,
     node::Address => u64,
     node::MemoryFootprint => u64,
@@ -170,6 +175,9 @@ as_std!(
     crate::features::rayon::ParIter<'_, Vector<K>> => std::slice::Iter<'_, K>,
     crate::features::rayon::ParEntries<'_, K, V> => std::slice::Iter<'_, K>,
 );
+
+#[cfg(feature = "json")]
+as_std!(value::NotJson => std::io::Error);
 
 #[test]
 fn no_public_type_is_left_out() {

@@ -1,9 +1,9 @@
 //! Tests that need more than one module, or the source tree itself.
 
 mod adversity;
+mod alone;
 mod as_std;
 mod auto_traits;
-mod alone;
 mod compaction;
 mod corpus;
 mod crash;
