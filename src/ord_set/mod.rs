@@ -1,12 +1,9 @@
 //! An ordered set with O(1) snapshots: an [`OrdMap`] whose values are `()`.
 
 mod persist;
+mod traits;
 
 use std::borrow::Borrow;
-use std::cmp::Ordering;
-use std::collections::BTreeSet;
-use std::fmt;
-use std::hash::{Hash, Hasher};
 use std::ops::{BitAnd, BitOr, BitXor, RangeBounds, Sub};
 
 use crate::error::Result;
@@ -448,105 +445,6 @@ operator!(
     "The items of one only. See [`OrdSet::symmetric_difference`]."
 );
 operator!(Sub, sub, difference, "The items that are not in the other. See [`OrdSet::difference`].");
-
-impl<T> Clone for OrdSet<T> {
-    /// Makes another version that shares everything. **O(1)**: one reference count.
-    #[inline]
-    fn clone(&self) -> Self {
-        Self { map: self.map.clone() }
-    }
-}
-
-impl<T> Default for OrdSet<T> {
-    /// Makes an empty set.
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl<T: PartialEq> PartialEq for OrdSet<T> {
-    /// Compares item by item. **O(position of the first difference)**, shared nodes not counted.
-    fn eq(&self, other: &Self) -> bool {
-        self.map == other.map
-    }
-}
-
-impl<T: Eq> Eq for OrdSet<T> {}
-
-impl<T: PartialOrd> PartialOrd for OrdSet<T> {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        self.map.partial_cmp(&other.map)
-    }
-}
-
-impl<T: Ord> Ord for OrdSet<T> {
-    /// Compares the items in order, lexicographically.
-    fn cmp(&self, other: &Self) -> Ordering {
-        self.map.cmp(&other.map)
-    }
-}
-
-impl<T: Hash> Hash for OrdSet<T> {
-    /// Hashes the length and every item. **O(n)**.
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.map.hash(state);
-    }
-}
-
-impl<T: fmt::Debug> fmt::Debug for OrdSet<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self).finish()
-    }
-}
-
-impl<T: Ord + Clone> FromIterator<T> for OrdSet<T> {
-    /// Collects the items. **O(n)** if they ascend, else **O(n log n)**.
-    fn from_iter<I: IntoIterator<Item = T>>(items: I) -> Self {
-        Self { map: items.into_iter().map(|item| (item, ())).collect() }
-    }
-}
-
-impl<T: Ord + Clone> Extend<T> for OrdSet<T> {
-    /// Inserts the items. See [`OrdMap`]'s.
-    fn extend<I: IntoIterator<Item = T>>(&mut self, items: I) {
-        self.map.extend(items.into_iter().map(|item| (item, ())));
-    }
-}
-
-impl<'a, T: Ord + Clone + 'a> Extend<&'a T> for OrdSet<T> {
-    /// Inserts clones of the items.
-    fn extend<I: IntoIterator<Item = &'a T>>(&mut self, items: I) {
-        self.extend(items.into_iter().cloned());
-    }
-}
-
-impl<T: Ord + Clone, const N: usize> From<[T; N]> for OrdSet<T> {
-    /// Moves the items over.
-    fn from(items: [T; N]) -> Self {
-        items.into_iter().collect()
-    }
-}
-
-impl<T: Ord + Clone> From<Vec<T>> for OrdSet<T> {
-    /// Moves the items over. **O(n)** if they ascend.
-    fn from(items: Vec<T>) -> Self {
-        items.into_iter().collect()
-    }
-}
-
-impl<T: Ord + Clone> From<BTreeSet<T>> for OrdSet<T> {
-    /// Moves the items over. **O(n)**.
-    fn from(set: BTreeSet<T>) -> Self {
-        set.into_iter().collect()
-    }
-}
-
-impl<T: Ord + Clone> From<OrdSet<T>> for BTreeSet<T> {
-    /// Moves the items over, or clones those that other versions share. **O(n)**.
-    fn from(set: OrdSet<T>) -> Self {
-        set.into_iter().collect()
-    }
-}
 
 /// Items of an [`OrdSet`] in order. See [`OrdSet::iter`].
 pub type Iter<'a, T> = ord_map::Keys<'a, T, ()>;

@@ -251,7 +251,7 @@ fn the_shape_of_a_value_is_part_of_the_format() {
     let shape = crate::node::codec::shape_of::<Value>().unwrap().to_text();
     assert_eq!(
         shape,
-        "Value\nenum Value { Null, Bool(bool), Unsigned(u64), Negative(i64), Float(f64), String(str), \
+        "shape 2\nValue\nenum Value { Null, Bool(bool), Unsigned(u64), Negative(i64), Float(f64), String(str), \
          Array(Vector<Value>), Object(OrdMap<str, Value>) }\n"
     );
 }

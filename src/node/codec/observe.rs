@@ -84,13 +84,23 @@ impl<'a> Observer<'a> {
         if place != UNKNOWN && shape.ty(shape.peel(place)) == Ty::Unknown {
             self.unseen()?;
         }
+        value.serialize(&mut *self)
+    }
+
+    /// Looks at a part of what may be nested in itself: levels are counted as the writer counts them.
+    fn deeper<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Fault> {
+        self.enter()?;
+        let result = self.part(value);
+        self.depth -= 1;
+        result
+    }
+
+    fn enter(&mut self) -> Result<(), Fault> {
         if self.depth >= MAX_DEPTH {
             return Err(Fault::refused(format!("the value is nested more than {MAX_DEPTH} levels deep")));
         }
         self.depth += 1;
-        let result = value.serialize(&mut *self);
-        self.depth -= 1;
-        result
+        Ok(())
     }
 
     /// Expects that a primitive of this name is read as what has the same bytes.
@@ -180,12 +190,14 @@ impl<'a> Observer<'a> {
             // Its items are looked at when they are written.
             return Ok(());
         }
+        self.enter()?;
         let (save, depth) = (self.save, self.depth);
         // Having written its nodes, the collection serialises nothing.
         self.place = UNKNOWN;
         let outer = save.swap_transcript(Vec::new());
         let root = request_root(save, depth, item, || value.serialize(&mut *self));
         let items = save.swap_transcript(outer);
+        self.depth -= 1;
         match root {
             Ok(root) => self.append((root.meta, items)),
             Err(Broken::Raised(error)) => {
@@ -265,7 +277,7 @@ impl<'w, 'a> Serializer for &'w mut Observer<'a> {
     fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<(), Fault> {
         self.place = self.check.option(self.place)?;
         self.note(true)?;
-        self.part(value)
+        self.deeper(value)
     }
 
     fn serialize_unit(self) -> Result<(), Fault> {
@@ -316,7 +328,7 @@ impl<'w, 'a> Serializer for &'w mut Observer<'a> {
             None => UNKNOWN,
             Some(form) => return Err(self.check.other_variant(variant, "one part", form)),
         };
-        self.part(value)
+        self.deeper(value)
     }
 
     fn serialize_seq(self, _len: Option<usize>) -> Result<Items<'w, 'a>, Fault> {
@@ -331,17 +343,17 @@ impl<'w, 'a> Serializer for &'w mut Observer<'a> {
 
     fn serialize_tuple(self, len: usize) -> Result<Fields<'w, 'a>, Fault> {
         let place = self.check.tuple(self.place, len)?;
-        Ok(Fields { observer: self, name: "a tuple", place })
+        Ok(Fields { observer: self, name: "a tuple", place, is_variant: false })
     }
 
     fn serialize_tuple_struct(self, name: &'static str, len: usize) -> Result<Fields<'w, 'a>, Fault> {
         let place = self.check.tuple(self.place, len)?;
-        Ok(Fields { observer: self, name, place })
+        Ok(Fields { observer: self, name, place, is_variant: false })
     }
 
     fn serialize_struct(self, name: &'static str, len: usize) -> Result<Fields<'w, 'a>, Fault> {
         let place = self.check.fields(self.place, name, len)?;
-        Ok(Fields { observer: self, name, place })
+        Ok(Fields { observer: self, name, place, is_variant: false })
     }
 
     fn serialize_tuple_variant(
@@ -353,7 +365,7 @@ impl<'w, 'a> Serializer for &'w mut Observer<'a> {
     ) -> Result<Fields<'w, 'a>, Fault> {
         let form = self.variant(name, index, variant)?;
         let place = self.check.tuple_variant(variant, form, len)?;
-        Ok(Fields { observer: self, name: variant, place })
+        Ok(Fields { observer: self, name: variant, place, is_variant: true })
     }
 
     fn serialize_struct_variant(
@@ -365,7 +377,7 @@ impl<'w, 'a> Serializer for &'w mut Observer<'a> {
     ) -> Result<Fields<'w, 'a>, Fault> {
         let form = self.variant(name, index, variant)?;
         let place = self.check.struct_variant(variant, form, len)?;
-        Ok(Fields { observer: self, name: variant, place })
+        Ok(Fields { observer: self, name: variant, place, is_variant: true })
     }
 
     fn collect_str<T: Display + ?Sized>(self, value: &T) -> Result<(), Fault> {
@@ -385,7 +397,7 @@ struct Items<'w, 'a> {
 impl Items<'_, '_> {
     fn part<T: Serialize + ?Sized>(&mut self, place: usize, value: &T) -> Result<(), Fault> {
         self.observer.place = self.places[place];
-        self.observer.part(value)
+        self.observer.deeper(value)
     }
 
     /// Puts the items into the order of their bytes.
@@ -440,18 +452,27 @@ struct Fields<'w, 'a> {
     observer: &'w mut Observer<'a>,
     name: &'static str,
     place: Place,
+    /// Only an enum can be nested in itself without an option, a sequence or a collection between.
+    is_variant: bool,
 }
 
 impl Fields<'_, '_> {
     fn part<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Fault> {
         self.observer.place = self.place.next_part();
-        self.observer.part(value)
+        self.look(value)
     }
 
     fn field<T: Serialize + ?Sized>(&mut self, key: &'static str, value: &T) -> Result<(), Fault> {
         let field = self.observer.check.field(&mut self.place, self.name, key)?;
         self.observer.place = field;
-        self.observer.save.in_field(field, || self.observer.part(value))
+        self.observer.save.in_field(field, || self.look(value))
+    }
+
+    fn look<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Fault> {
+        match self.is_variant {
+            true => self.observer.deeper(value),
+            false => self.observer.part(value),
+        }
     }
 }
 
