@@ -12,7 +12,7 @@ use crate::sync::const_fn;
 
 /// An ordered set whose clones share what they have in common.
 ///
-/// It reads as [`BTreeSet`] does, costs what an [`OrdMap`] costs, and knows positions besides. Where std returns an
+/// It reads as [`BTreeSet`](std::collections::BTreeSet) does, costs what an [`OrdMap`] costs, and knows positions besides. Where std returns an
 /// iterator of what two sets have in common, this returns a set, which shares nodes with both.
 ///
 /// # In a generic type

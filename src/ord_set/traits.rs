@@ -64,7 +64,7 @@ impl<T: Ord + Clone> FromIterator<T> for OrdSet<T> {
 }
 
 impl<T: Ord + Clone> Extend<T> for OrdSet<T> {
-    /// Inserts the items. See [`OrdMap`]'s.
+    /// Inserts the items. See [`OrdMap`](crate::OrdMap)'s.
     fn extend<I: IntoIterator<Item = T>>(&mut self, items: I) {
         self.map.extend(items.into_iter().map(|item| (item, ())));
     }
