@@ -2,7 +2,7 @@
 //!
 //! A *pass* goes over all segments, block by block, and makes sure that each block is what was written there: its checksum,
 //! its epoch, its ordinals, that it unpacks and that its records and commits decode. That is what rot breaks.
-//! [`verify`](super::verify) looks further, at what records say of each other, but in one go, and holds up compaction.
+//! [`verify`](super::verify()) looks further, at what records say of each other, but in one go, and holds up compaction.
 //!
 //! A pass is a sequence of [steps](Scrub::step) of a bounded number of bytes; the store's thread calls them between passes
 //! of compaction, at the rate that the options name. A step takes no lock that a checkpoint, a reader or compaction waits

@@ -2,8 +2,8 @@
 //! compares.
 //!
 //! A shape is an arena. Every place of a type (a field, an item, a part of a tuple) is a *slot*; the fields of a struct
-//! lie in neighbouring slots, so the serializer goes from one to the next by adding one. [`text`](super::text) writes a
-//! shape down and reads it back.
+//! lie in neighbouring slots, so the serializer goes from one to the next by adding one.
+//! [`shape_text`](super::shape_text) writes a shape down and reads it back.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! Makes a [`Shape`] of what a [trace](super::trace) saw.
+//! Makes a [`Shape`] of what a trace saw.
 
 use crate::random::HashMap;
 
