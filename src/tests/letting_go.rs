@@ -230,7 +230,7 @@ fn a_twin_is_in_its_slot_before_what_it_replaces_is_dropped() {
     use crate::store::Store;
 
     let store = Store::options().open_storage(Arc::new(MemoryStorage::new())).unwrap();
-    let count = if cfg!(miri) { 50 } else { 400 };
+    let count = if cfg!(miri) { 24 } else { 400 };
     let mut state: OrdMap<Key, Grudge> = (0..count).map(|n| (Key(n), Grudge(vec![n]))).collect();
     store.checkpoint(&state).unwrap();
     // Of two holders, whose branches the demotion of one copies.
