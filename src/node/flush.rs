@@ -134,7 +134,7 @@ fn try_child<'a, T: Serialize + 'a, X: Shape + 'a>(
         }
         Some(NodeRef::Leaf(leaf)) => {
             let mut buffers = save.buffers();
-            for item in leaf.items(X::TAGGED) {
+            for item in leaf.items(X::TAGGED).iter().take(save.most_items()) {
                 save.encode(item, &mut buffers.bytes, &mut buffers.refs)?;
                 buffers.bytes.clear();
             }

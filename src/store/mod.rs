@@ -68,7 +68,7 @@ pub use crate::error::Error;
 use crate::error::Result;
 use crate::metrics::Stopwatch;
 pub use crate::node::Values;
-use crate::node::codec::{Allow, Driven, Shape, decode};
+use crate::node::codec::{Accuracy, Allow, Driven, Shape, decode};
 use crate::node::{Address, Backing, RecordHead, RecordKind, Sink};
 use crate::random::HashMap;
 use crate::storage::{FileStorage, Storage};
@@ -271,13 +271,15 @@ impl Store {
         let mut has_heeded = false;
         loop {
             let (shape, payload, refs) = self.encode(state, turn)?;
-            let (recorded, first) = self.record_shape(state, turn, &shape)?;
+            let (recorded, uses) = self.record_shape(state, turn, &shape)?;
             let root = Root { name: name.to_owned(), shape: recorded, refs, payload };
-            if !first {
+            // A part that is empty at first (an option, a collection) is only tried later: look again ever more rarely.
+            if !uses.is_power_of_two() {
                 return Ok(root);
             }
+            let accuracy = if uses == 1 { Accuracy::Exact } else { Accuracy::Brief };
             turn.borrow_mut().make_readable()?;
-            let tried = self.try_back(state, &shape, &root);
+            let tried = self.try_back(state, &shape, accuracy, &root);
             if !is_unreadable(&tried, from) {
                 return tried.map(|()| root);
             }
@@ -294,14 +296,14 @@ impl Store {
         }
     }
 
-    /// The address of the shape record of a state's type, appended if there is none; and whether the state is to be
-    /// read back on trial.
+    /// The address of the shape record of a state's type, appended if there is none; and how often the type has been
+    /// checkpointed in this opening.
     fn record_shape(
         &self,
         state: &dyn Persist,
         turn: &RefCell<Turn>,
         shape: &Arc<Shape>,
-    ) -> Result<(Address, bool)> {
+    ) -> Result<(Address, u64)> {
         let (id, _) = state.type_of();
         let trust = turn.borrow().trust();
         let is_there = |address: &Address| trust.as_ref().is_none_or(|trust| trust.suffices(*address));
@@ -309,8 +311,7 @@ impl Store {
             && let Some(address) = known.recorded.iter().copied().find(is_there)
         {
             known.uses += 1;
-            // A part that is empty at first (an option, a collection) is only tried later: look again ever more rarely.
-            return Ok((address, known.uses.is_power_of_two()));
+            return Ok((address, known.uses));
         }
         // Looked for where it is likely to be, to save a few bytes. What cannot be read is written again.
         let latest = self.log.latest();
@@ -328,13 +329,19 @@ impl Store {
         known.recorded.insert(0, address);
         known.uses = 1;
         drop(types);
-        Ok((address, true))
+        Ok((address, 1))
     }
 
     /// Reads back what was just encoded, before it is acknowledged.
-    fn try_back(&self, state: &dyn Persist, shape: &Arc<Shape>, root: &Root) -> Result<()> {
+    fn try_back(
+        &self,
+        state: &dyn Persist,
+        shape: &Arc<Shape>,
+        accuracy: Accuracy,
+        root: &Root,
+    ) -> Result<()> {
         let (id, type_name) = state.type_of();
-        state.read_back(shape, &self.backing(), &root.payload, &root.refs).map_err(|error| {
+        state.read_back(shape, accuracy, &self.backing(), &root.payload, &root.refs).map_err(|error| {
             if !matches!(error, Error::Corrupt { .. } | Error::Io { .. }) {
                 self.types.lock().remove(&id);
             }

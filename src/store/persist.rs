@@ -44,6 +44,7 @@ pub(super) mod sealed {
         fn read_back(
             &self,
             shape: &Arc<Shape>,
+            accuracy: Accuracy,
             backing: &Arc<dyn Backing>,
             bytes: &[u8],
             refs: &[Address],
@@ -70,6 +71,7 @@ impl<T: Serialize + DeserializeOwned + 'static> sealed::Encode for T {
     fn read_back(
         &self,
         shape: &Arc<Shape>,
+        accuracy: Accuracy,
         backing: &Arc<dyn Backing>,
         bytes: &[u8],
         refs: &[Address],
@@ -81,7 +83,7 @@ impl<T: Serialize + DeserializeOwned + 'static> sealed::Encode for T {
             Ok(trial)
         };
         let transcript = |value: &T, accuracy| Ok(look(value, accuracy)?.swap_transcript(Vec::new()));
-        let written = match transcript(self, Accuracy::Exact) {
+        let written = match transcript(self, accuracy) {
             // What it looks at was not written now: whether it can be read is another question.
             Err(Error::Io { .. } | Error::Corrupt { .. }) => None,
             written => Some(written?),
@@ -89,15 +91,15 @@ impl<T: Serialize + DeserializeOwned + 'static> sealed::Encode for T {
         let address = refs.first().copied().unwrap_or(Address::from_bits(0));
         let decode = || decode::<T>(backing, address, bytes, refs);
         let restored = decode()?;
-        let back = transcript(&restored, Accuracy::Exact)?;
+        let back = transcript(&restored, accuracy)?;
         // A value that others change meanwhile (an atomic) is not to be compared.
         let Some(written) = written.filter(|written| *written != back) else { return Ok(()) };
-        if !transcript(self, Accuracy::Exact).is_ok_and(|again| again == written) {
+        if !transcript(self, accuracy).is_ok_and(|again| again == written) {
             return Ok(());
         }
         // A `HashMap` of std that is written as one text has another order whenever it is read: then order in texts says nothing.
         for _ in 0..MAX_READINGS {
-            if transcript(&decode()?, Accuracy::Exact)? != back
+            if transcript(&decode()?, accuracy)? != back
                 && transcript(self, Accuracy::Loose)? == transcript(&restored, Accuracy::Loose)?
             {
                 return Ok(());

@@ -28,24 +28,37 @@ pub(crate) struct Check {
     renamed: RefCell<Vec<(Name, &'static str)>>,
 }
 
+/// What stands for a name that was not seen yet. (No name lies where it does.)
+static UNSEEN: &str = "\0 not seen";
+
 /// Where the fields of a struct, or the parts of a tuple, are.
 #[derive(Clone, Copy)]
-pub(super) struct Place {
+pub(super) struct Place<'a> {
     next: Slot,
     step: u32,
     /// Behind the last field; 0 where fields have no names, or nothing is known of them.
     end: Slot,
+    /// The names that were seen, from the next field on; of fields only.
+    seen: &'a [Cell<&'static str>],
 }
 
-impl Place {
-    const NOWHERE: Self = Self { next: UNKNOWN, step: 0, end: 0 };
+impl Place<'_> {
+    const NOWHERE: Self = Self { next: UNKNOWN, step: 0, end: 0, seen: &[] };
 
     fn of_parts(parts: Parts) -> Self {
-        Self { next: parts.start, step: parts.step, end: 0 }
+        Self { next: parts.start, step: parts.step, end: 0, seen: &[] }
     }
 
-    fn of_fields(parts: Parts) -> Self {
-        Self { next: parts.start, step: 1, end: parts.start + parts.len }
+    /// The place from which one [`step`](Self::step) leads to the first part.
+    #[inline(always)]
+    pub(super) fn before(self) -> Slot {
+        self.next.wrapping_sub(self.step)
+    }
+
+    /// The way from one part to the next, unless all stand at one place.
+    #[inline(always)]
+    pub(super) fn step(self) -> Option<u32> {
+        (self.step != 0).then_some(self.step)
     }
 
     #[inline(always)]
@@ -58,8 +71,8 @@ impl Place {
 
 impl Check {
     pub(crate) fn new(shape: Arc<Shape>, mut seen: Seen) -> Self {
-        seen.fields.resize(shape.slots(), Cell::new(""));
-        seen.variants.resize(shape.variants.len(), Cell::new(""));
+        seen.fields.resize(shape.slots(), Cell::new(UNSEEN));
+        seen.variants.resize(shape.variants.len(), Cell::new(UNSEEN));
         Self { shape, seen, renamed: RefCell::default() }
     }
 
@@ -83,35 +96,49 @@ impl Check {
         (self.seen, self.renamed.into_inner())
     }
 
+    #[inline(always)]
+    fn of_fields(&self, parts: Parts) -> Place<'_> {
+        let end = parts.start + parts.len;
+        let seen = self.seen.fields.get(parts.start as usize..end as usize).unwrap_or_default();
+        Place { next: parts.start, step: 1, end, seen }
+    }
+
     /// The place of the next field, which is written under this name.
     #[inline(always)]
-    pub(super) fn field(&self, place: &mut Place, holder: &str, key: &'static str) -> Result<Slot, Fault> {
-        if place.next < place.end
-            && let Some(seen) = self.seen.fields.get(place.next as usize)
-            && ptr::eq(seen.get(), key)
-        {
-            place.next += 1;
-            return Ok(place.next - 1);
+    pub(super) fn field(
+        &self,
+        place: &mut Place<'_>,
+        holder: &str,
+        key: &'static str,
+    ) -> Result<Slot, Fault> {
+        let slot = place.next;
+        match place.seen.split_first() {
+            Some((name, rest)) if ptr::eq(name.get(), key) => place.seen = rest,
+            _ => {
+                // Given only numbers, so that the place can stay in registers.
+                self.find_field(slot, place.end, holder, key)?;
+                place.seen = place.seen.get(1..).unwrap_or_default();
+            }
         }
-        self.find_field(place, holder, key)
+        place.next += place.step;
+        Ok(slot)
     }
 
     #[cold]
-    fn find_field(&self, place: &mut Place, holder: &str, key: &'static str) -> Result<Slot, Fault> {
-        if place.end == 0 {
-            return Ok(place.next_part());
+    #[inline(never)]
+    fn find_field(&self, slot: Slot, end: Slot, holder: &str, key: &'static str) -> Result<(), Fault> {
+        if end == 0 {
+            return Ok(());
         }
-        let slot = place.next;
-        let label = self.shape.label(slot).filter(|_| slot < place.end);
+        let label = self.shape.label(slot).filter(|_| slot < end);
         match label {
             Some(label) if label.has(key) => {
                 self.note(&self.seen.fields[slot as usize], Name::Field(slot), label, key);
-                place.next += 1;
-                Ok(slot)
+                Ok(())
             }
             label => {
                 let later =
-                    (slot..place.end).any(|slot| self.shape.label(slot).is_some_and(|label| label.has(key)));
+                    (slot..end).any(|slot| self.shape.label(slot).is_some_and(|label| label.has(key)));
                 Err(match label.filter(|_| later) {
                     Some(label) => not_written(holder, &label.name),
                     None => Fault::refused(format!(
@@ -126,7 +153,7 @@ impl Check {
 
     /// Whether all fields were written.
     #[inline(always)]
-    pub(super) fn end(&self, place: Place, holder: &str) -> Result<(), Fault> {
+    pub(super) fn end(&self, place: Place<'_>, holder: &str) -> Result<(), Fault> {
         if place.next < place.end {
             let label = self.shape.label(place.next);
             return Err(not_written(holder, label.map_or("", |label| &label.name)));
@@ -136,7 +163,7 @@ impl Check {
 
     /// Remembers a name that is right.
     fn note(&self, seen: &Cell<&'static str>, name: Name, label: &Label, key: &'static str) {
-        if seen.get().is_empty() && (label.name != key || label.is_guess) {
+        if ptr::eq(seen.get(), UNSEEN) && (label.name != key || label.is_guess) {
             self.renamed.borrow_mut().push((name, key));
         }
         seen.set(key);
@@ -222,15 +249,15 @@ impl Check {
 
     /// The places of the parts of a variant without names.
     #[inline(always)]
-    pub(super) fn tuple_variant(
-        &self,
+    pub(super) fn tuple_variant<'a>(
+        &'a self,
         variant: &str,
         form: Option<Form>,
         len: usize,
-    ) -> Result<Place, Fault> {
+    ) -> Result<Place<'a>, Fault> {
         match form {
             Some(Form::Tuple(parts)) if parts.len as usize == len => Ok(Place::of_parts(parts)),
-            Some(Form::Newtype(inner)) if len == 1 => Ok(Place { next: inner, step: 0, end: 0 }),
+            Some(Form::Newtype(inner)) if len == 1 => Ok(Place { next: inner, ..Place::NOWHERE }),
             Some(Form::Unit) if len == 0 => Ok(Place::NOWHERE),
             None => Ok(Place::NOWHERE),
             Some(form) => Err(self.other_variant(variant, &format!("{len} parts"), form)),
@@ -239,32 +266,32 @@ impl Check {
 
     /// The places of the fields of a variant.
     #[inline(always)]
-    pub(super) fn struct_variant(
-        &self,
+    pub(super) fn struct_variant<'a>(
+        &'a self,
         variant: &str,
         form: Option<Form>,
         len: usize,
-    ) -> Result<Place, Fault> {
+    ) -> Result<Place<'a>, Fault> {
         match form {
-            Some(Form::Struct(parts)) => Ok(Place::of_fields(parts)),
+            Some(Form::Struct(parts)) => Ok(self.of_fields(parts)),
             form => self.tuple_variant(variant, form, len),
         }
     }
 
     /// The places of the fields of a struct.
     #[inline(always)]
-    pub(super) fn fields(&self, place: Slot, name: &str, len: usize) -> Result<Place, Fault> {
+    pub(super) fn fields<'a>(&'a self, place: Slot, name: &str, len: usize) -> Result<Place<'a>, Fault> {
         if let Ty::Named(definition) = self.shape.ty(place)
             && let Form::Struct(parts) = self.shape.form(definition)
         {
-            return Ok(Place::of_fields(parts));
+            return Ok(self.of_fields(parts));
         }
         self.find_parts(place, len, || format!("the struct {name} of {len} fields"))
     }
 
     /// The places of the parts of a tuple.
     #[inline(always)]
-    pub(super) fn tuple(&self, place: Slot, len: usize) -> Result<Place, Fault> {
+    pub(super) fn tuple(&self, place: Slot, len: usize) -> Result<Place<'_>, Fault> {
         match self.shape.ty(place) {
             Ty::Tuple(parts) if parts.len as usize == len => Ok(Place::of_parts(parts)),
             _ => self.find_parts(place, len, || format!("a tuple of {len} parts")),
@@ -272,12 +299,12 @@ impl Check {
     }
 
     #[cold]
-    fn find_parts(&self, place: Slot, len: usize, what: impl Fn() -> String) -> Result<Place, Fault> {
+    fn find_parts(&self, place: Slot, len: usize, what: impl Fn() -> String) -> Result<Place<'_>, Fault> {
         // A struct of one part is a newtype.
         if let (1, Ty::Named(definition)) = (len, self.shape.ty(place))
             && let Form::Newtype(inner) = self.shape.form(definition)
         {
-            return Ok(Place { next: inner, step: 0, end: 0 });
+            return Ok(Place { next: inner, ..Place::NOWHERE });
         }
         let peeled = self.shape.peel(place);
         if self.shape.ty(peeled) == Ty::Unknown {
@@ -288,7 +315,7 @@ impl Check {
         }
         match self.shape.ty(peeled) {
             Ty::Named(definition) => match self.shape.form(definition) {
-                Form::Struct(parts) if parts.len as usize == len => Ok(Place::of_fields(parts)),
+                Form::Struct(parts) if parts.len as usize == len => Ok(self.of_fields(parts)),
                 _ => Err(self.other(place, &what())),
             },
             _ => Err(self.other(place, &what())),

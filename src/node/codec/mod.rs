@@ -10,6 +10,7 @@
 //! for each the index of its address in the record's `refs`, plus one (0: no node), length of its metadata, the
 //! metadata. Numbers are varints.
 
+mod appender;
 mod check;
 mod driven;
 mod fault;

@@ -16,6 +16,7 @@ use serde::ser::{
     SerializeTupleStruct, SerializeTupleVariant, Serializer,
 };
 
+use super::appender::Appender;
 use super::check::{Check, Place};
 use super::fault::Fault;
 use super::plan::{parts_of, widens};
@@ -70,8 +71,12 @@ struct Observer<'a> {
 }
 
 impl<'a> Observer<'a> {
+    #[inline]
     fn part<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Fault> {
         let (place, shape) = (self.place, &self.check.shape);
+        if matches!(shape.ty(place), Ty::Primitive(_)) && shape.picky().is_empty() {
+            return value.serialize(&mut *self);
+        }
         if shape.picky().contains(&place) && shape.samples.len() < MAX_SAMPLES {
             let sample = postcard::to_stdvec(value).ok();
             let sample =
@@ -104,7 +109,16 @@ impl<'a> Observer<'a> {
     }
 
     /// Expects that a primitive of this name is read as what has the same bytes.
+    #[inline]
     fn primitive(&mut self, name: &str) -> Result<(), Fault> {
+        let shape = &self.check.shape;
+        if matches!(shape.ty(self.place), Ty::Primitive(read) if std::ptr::eq(read, name) || read == name) {
+            return Ok(());
+        }
+        self.other_primitive(name)
+    }
+
+    fn other_primitive(&mut self, name: &str) -> Result<(), Fault> {
         let shape = &self.check.shape;
         let place = shape.peel(self.place);
         let fits = match shape.ty(place) {
@@ -143,6 +157,7 @@ impl<'a> Observer<'a> {
         }
     }
 
+    #[inline]
     fn note(&mut self, value: impl Serialize) -> Result<(), Fault> {
         let start = self.bytes.len();
         self.append(value)?;
@@ -152,11 +167,11 @@ impl<'a> Observer<'a> {
         Ok(())
     }
 
+    #[inline]
     fn append(&mut self, value: impl Serialize) -> Result<(), Fault> {
-        // Into a vector, this cannot fail.
-        let noted = postcard::to_stdvec(&value).map_err(Fault::from_postcard)?;
-        self.bytes.extend(noted);
-        Ok(())
+        value
+            .serialize(&mut postcard::Serializer { output: Appender(self.bytes) })
+            .map_err(Fault::from_postcard)
     }
 
     fn note_bytes(&mut self, value: &[u8]) {
@@ -164,7 +179,7 @@ impl<'a> Observer<'a> {
         let start = self.bytes.len();
         self.bytes.extend_from_slice(value);
         match self.save.accuracy() {
-            Accuracy::Exact => {}
+            Accuracy::Exact | Accuracy::Brief => {}
             Accuracy::Loose => self.bytes[start..].sort_unstable(),
             Accuracy::Fields => self.save.note_in_field(value),
         }
@@ -218,6 +233,7 @@ impl<'a> Observer<'a> {
 
 macro_rules! primitives {
     ($($method:ident: $type:ty, $name:literal;)*) => {$(
+        #[inline]
         fn $method(self, value: $type) -> Result<(), Fault> {
             self.primitive($name)?;
             self.note(value)
@@ -451,7 +467,7 @@ impl SerializeMap for Items<'_, '_> {
 struct Fields<'w, 'a> {
     observer: &'w mut Observer<'a>,
     name: &'static str,
-    place: Place,
+    place: Place<'a>,
     /// Only an enum can be nested in itself without an option, a sequence or a collection between.
     is_variant: bool,
 }

@@ -139,6 +139,8 @@ pub(crate) type ByField = BTreeMap<Slot, Vec<Vec<u8>>>;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Accuracy {
     Exact,
+    /// As exact, of a few items of each leaf.
+    Brief,
     /// The order of bytes within a text is left out.
     Loose,
     /// Values are told apart by their fields, to name one that differs.
@@ -261,6 +263,11 @@ impl Save {
 
     pub(super) fn set_sample(&self, sample: Vec<u8>) {
         self.sample.replace(Some(sample));
+    }
+
+    /// Returns how many items of a leaf are looked at on trial.
+    pub(crate) fn most_items(&self) -> usize {
+        if self.accuracy == Accuracy::Brief { 4 } else { usize::MAX }
     }
 
     pub(super) fn accuracy(&self) -> Accuracy {

@@ -9,6 +9,7 @@ use serde::ser::{
     SerializeTupleStruct, SerializeTupleVariant, Serializer,
 };
 
+use super::appender::Appender;
 use super::check::{Check, Place};
 use super::fault::Fault;
 use super::session::{Broken, Save, is_magic, request_root};
@@ -55,35 +56,13 @@ pub(super) fn encode<T: Serialize + ?Sized>(
     })
 }
 
-/// Appends to a vector: the flavor that cannot fail.
-struct Appender<'a>(&'a mut Vec<u8>);
-
-impl postcard::ser_flavors::Flavor for Appender<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
-        self.0.push(byte);
-        Ok(())
-    }
-
-    #[inline(always)]
-    fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
-        self.0.extend_from_slice(bytes);
-        Ok(())
-    }
-
-    fn finalize(self) -> postcard::Result<()> {
-        Ok(())
-    }
-}
-
 pub(super) struct Writer<'a> {
     postcard: postcard::Serializer<Appender<'a>>,
     refs: &'a mut Vec<Address>,
     save: &'a Rc<Save>,
     check: &'a Check,
-    /// Where in the shape the value is that comes next.
+    /// Where in the shape the value is that comes next. What serializes a value leaves it as it was, unless it fails: so the
+    /// items of a sequence need not set it.
     place: Slot,
     depth: u32,
     /// Whether a nested value failed.
@@ -106,6 +85,15 @@ impl<'a> Writer<'a> {
             self.broken = true;
         }
         result
+    }
+
+    /// Serialises a part of the value that stands at another place.
+    #[inline(always)]
+    fn part_at<T: Serialize + ?Sized>(&mut self, place: Slot, value: &T) -> Result<(), Fault> {
+        let outer = std::mem::replace(&mut self.place, place);
+        self.part(value)?;
+        self.place = outer;
+        Ok(())
     }
 
     #[inline(always)]
@@ -146,7 +134,8 @@ impl<'a> Writer<'a> {
         self.enter()?;
         varint::push(self.bytes(), len as u64);
         let start = self.bytes().len();
-        Ok(Items { writer: self, len, left: len, start, places })
+        let outer = std::mem::replace(&mut self.place, places[0]);
+        Ok(Items { writer: self, len, left: len, start, places, outer })
     }
 
     #[inline(always)]
@@ -155,9 +144,10 @@ impl<'a> Writer<'a> {
         name: &'static str,
         len: usize,
         entered: bool,
-        place: Place,
+        place: Place<'a>,
     ) -> Fields<'w, 'a> {
-        Fields { writer: self, left: len, name, entered, place }
+        let outer = std::mem::replace(&mut self.place, place.before());
+        Fields { writer: self, left: len, name, entered, place, outer }
     }
 
     /// Writes the root of the collection `value` instead of its contents.
@@ -272,10 +262,10 @@ impl<'w, 'a> Serializer for &'w mut Writer<'a> {
 
     #[inline(always)]
     fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<(), Fault> {
-        self.place = self.check.option(self.place)?;
+        let inner = self.check.option(self.place)?;
         self.enter()?;
         self.bytes().push(1);
-        self.part(value)?;
+        self.part_at(inner, value)?;
         self.leave();
         Ok(())
     }
@@ -320,7 +310,7 @@ impl<'w, 'a> Serializer for &'w mut Writer<'a> {
         if let Ty::Named(definition) = self.check.shape.ty(self.place)
             && let Form::Newtype(inner) = self.check.shape.form(definition)
         {
-            self.place = inner;
+            return self.part_at(inner, value);
         }
         self.part(value)
     }
@@ -334,12 +324,12 @@ impl<'w, 'a> Serializer for &'w mut Writer<'a> {
         value: &T,
     ) -> Result<(), Fault> {
         self.enter()?;
-        self.place = match self.variant(name, index, variant)? {
+        let inner = match self.variant(name, index, variant)? {
             Some(Form::Newtype(inner)) => inner,
             None => UNKNOWN,
             Some(form) => return Err(self.check.other_variant(variant, "one part", form)),
         };
-        self.part(value)?;
+        self.part_at(inner, value)?;
         self.leave();
         Ok(())
     }
@@ -433,6 +423,8 @@ pub(super) struct Items<'w, 'a> {
     start: usize,
     /// Where items, or keys, and values are in the shape.
     places: [Slot; 2],
+    /// Where the whole is.
+    outer: Slot,
 }
 
 impl Items<'_, '_> {
@@ -453,6 +445,7 @@ impl Items<'_, '_> {
                 self.len
             )));
         }
+        self.writer.place = self.outer;
         self.writer.leave();
         Ok(())
     }
@@ -473,7 +466,6 @@ impl SerializeSeq for Items<'_, '_> {
     #[inline(always)]
     fn serialize_element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Fault> {
         self.count()?;
-        self.writer.place = self.places[0];
         self.writer.part(value)
     }
 
@@ -514,14 +506,18 @@ pub(super) struct Fields<'w, 'a> {
     /// Whether it counts as a level of nesting. Structs and tuples do not: no type is infinite by them alone.
     entered: bool,
     /// Where the next field is in the shape.
-    place: Place,
+    place: Place<'a>,
+    /// Where the whole is.
+    outer: Slot,
 }
 
 impl Fields<'_, '_> {
     #[inline(always)]
     fn part<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Fault> {
         self.left = self.left.checked_sub(1).ok_or_else(|| miscounted(self.name, "more"))?;
-        self.writer.place = self.place.next_part();
+        if let Some(step) = self.place.step() {
+            self.writer.place = self.writer.place.wrapping_add(step);
+        }
         self.writer.part(value)
     }
 
@@ -548,6 +544,7 @@ impl Fields<'_, '_> {
             return Err(miscounted(self.name, "fewer"));
         }
         self.writer.check.end(self.place, self.name)?;
+        self.writer.place = self.outer;
         if self.entered {
             self.writer.leave();
         }
