@@ -1,5 +1,6 @@
 //! Names decide: what is written is read by the names of its fields and variants, or refused; never by position alone.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::de::{DeserializeOwned, Error as _};
@@ -8,7 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::storage::MemoryStorage;
 use crate::store::{Error, Options, Store};
-use crate::{HashMap, Vector};
+use crate::{HashMap, OrdMap, OrdSet, Vector};
 
 fn store() -> Store {
     Options::new().open_storage(Arc::new(MemoryStorage::new())).unwrap()
@@ -575,4 +576,162 @@ fn types_of_std_agree_with_themselves() {
         usize::MAX,
         isize::MIN,
     ));
+}
+
+/// Checkpoints each value, reopens, and restores it as the same type.
+fn comes_back<T: Serialize + DeserializeOwned + Clone + PartialEq + std::fmt::Debug + 'static>(values: &[T]) {
+    let storage = Arc::new(MemoryStorage::new());
+    let open = || Options::new().open_storage(storage.clone()).unwrap();
+    let store = open();
+    let made: Vec<_> = values.iter().map(|value| store.checkpoint(value).unwrap().id).collect();
+    drop(store);
+    let store = open();
+    for (id, value) in made.into_iter().zip(values) {
+        assert_eq!(&store.restore::<T>(id).unwrap(), value);
+    }
+    assert!(store.verify_as::<T>().unwrap().is_clean());
+    store.checkpoint(&values[0]).unwrap();
+}
+
+#[test]
+fn a_type_that_holds_itself_without_names_comes_back() {
+    #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+    struct Items(Vec<Items>);
+    #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+    struct Next(Option<Box<Next>>);
+    #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+    struct ByName(BTreeMap<String, ByName>);
+    #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+    struct Pair(u8, Vec<Pair>);
+    #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+    struct Link(u8, Option<Box<Link>>);
+    #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+    struct Ordered(OrdMap<String, Ordered>);
+    #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+    struct Row(Vector<Row>);
+    #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+    struct Key {
+        n: u8,
+        below: OrdSet<Key>,
+        beside: OrdSet<Key>,
+    }
+    let leaf = Items(vec![]);
+    comes_back(&[leaf.clone(), Items(vec![leaf.clone(), Items(vec![leaf])])]);
+    comes_back(&[Next(None), Next(Some(Box::new(Next(None))))]);
+    comes_back(&[ByName([("a".to_owned(), ByName(BTreeMap::new()))].into())]);
+    comes_back(&[Pair(1, vec![]), Pair(2, vec![Pair(3, vec![])])]);
+    comes_back(&[Link(1, None), Link(2, Some(Box::new(Link(3, None))))]);
+    comes_back(&[Ordered([("a".to_owned(), Ordered(OrdMap::new()))].into())]);
+    comes_back(&[Row(Vector::new()), Row([Row(Vector::new())].into_iter().collect())]);
+    let key = |n, below: OrdSet<Key>| Key { n, below, beside: OrdSet::new() };
+    comes_back(&[key(1, OrdSet::new()), key(2, [key(3, OrdSet::new())].into_iter().collect())]);
+}
+
+#[test]
+fn a_tuple_is_not_written_where_a_struct_with_names_is_read() {
+    #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+    #[serde(into = "(u8, u8)")]
+    struct Point {
+        a: u8,
+        b: u8,
+    }
+    impl From<Point> for (u8, u8) {
+        fn from(point: Point) -> Self {
+            (point.b, point.a)
+        }
+    }
+    let refused = store().checkpoint(&Point { a: 1, b: 1 });
+    let Err(error @ Error::Encode { .. }) = refused else { panic!("{refused:?}") };
+    assert!(error.to_string().contains("a tuple of 2 parts"), "{error}");
+}
+
+#[test]
+fn a_type_that_holds_itself_and_shows_no_name_is_refused() {
+    #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+    #[serde(transparent)]
+    struct Bare {
+        children: Vec<Bare>,
+    }
+    let refused = store().checkpoint(&Bare { children: vec![] });
+    let Err(error @ Error::Encode { .. }) = refused else { panic!("{refused:?}") };
+    assert!(error.to_string().contains("transparent"), "{error}");
+}
+
+#[test]
+fn fields_behind_one_with_an_alias_have_their_own_types() {
+    mod old {
+        use super::*;
+        #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+        pub struct Player {
+            pub hp: u32,
+            pub gold: u32,
+            pub items: Vec<String>,
+            pub tags: Vector<u64>,
+        }
+        #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+        pub enum Event {
+            Moved { x: u8, how: String, to: Option<u32> },
+        }
+        #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+        pub struct Signs {
+            #[serde(alias = "x")]
+            pub a: u8,
+            pub v: Vec<u32>,
+            pub e: Vec<i32>,
+        }
+    }
+    mod new {
+        use super::*;
+        #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+        pub struct Player {
+            #[serde(alias = "hp", alias = "life")]
+            pub health: u32,
+            pub gold: u32,
+            pub items: Vec<String>,
+            pub tags: Vector<u64>,
+        }
+        #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+        pub enum Event {
+            Moved {
+                #[serde(alias = "x")]
+                left: u8,
+                how: String,
+                to: Option<u32>,
+            },
+        }
+        #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+        pub struct Signs {
+            pub a: u8,
+            pub v: Vec<i32>,
+            pub e: Vec<i32>,
+        }
+        #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+        pub struct Same {
+            pub a: u8,
+            pub v: Vec<u32>,
+            pub e: Vec<i32>,
+        }
+    }
+    let store = Options::new().open_storage(Arc::new(MemoryStorage::new())).unwrap();
+    let (items, tags) = (vec!["sword".to_owned()], (0..1000).collect::<Vector<u64>>());
+    let id = store
+        .checkpoint(&old::Player { hp: 1, gold: 2, items: items.clone(), tags: tags.clone() })
+        .unwrap()
+        .id;
+    let player = new::Player { health: 1, gold: 2, items, tags };
+    assert_eq!(store.restore::<new::Player>(id).unwrap(), player);
+    comes_back(&[player]);
+    let id = store.checkpoint(&old::Event::Moved { x: 1, how: "fast".to_owned(), to: Some(7) }).unwrap().id;
+    let event = new::Event::Moved { left: 1, how: "fast".to_owned(), to: Some(7) };
+    assert_eq!(store.restore::<new::Event>(id).unwrap(), event);
+    comes_back(&[event]);
+    let mut signs = old::Signs { a: 1, v: vec![], e: vec![] };
+    store.checkpoint(&signs).unwrap();
+    store.checkpoint(&signs).unwrap();
+    signs.v.push(200_000);
+    let id = store.checkpoint(&signs).unwrap().id;
+    let refused = store.restore::<new::Signs>(id);
+    assert!(matches!(refused, Err(Error::ShapeMismatch { .. })), "{refused:?}");
+    assert_eq!(store.restore::<new::Same>(id).unwrap(), new::Same { a: 1, v: vec![200_000], e: vec![] });
+    comes_back(&[signs]);
 }

@@ -286,7 +286,7 @@ impl Check {
         {
             return Ok(self.of_fields(parts));
         }
-        self.find_parts(place, len, || format!("the struct {name} of {len} fields"))
+        self.find_parts(place, len, true, || format!("the struct {name} of {len} fields"))
     }
 
     /// The places of the parts of a tuple.
@@ -294,12 +294,18 @@ impl Check {
     pub(super) fn tuple(&self, place: Slot, len: usize) -> Result<Place<'_>, Fault> {
         match self.shape.ty(place) {
             Ty::Tuple(parts) if parts.len as usize == len => Ok(Place::of_parts(parts)),
-            _ => self.find_parts(place, len, || format!("a tuple of {len} parts")),
+            _ => self.find_parts(place, len, false, || format!("a tuple of {len} parts")),
         }
     }
 
     #[cold]
-    fn find_parts(&self, place: Slot, len: usize, what: impl Fn() -> String) -> Result<Place<'_>, Fault> {
+    fn find_parts(
+        &self,
+        place: Slot,
+        len: usize,
+        has_names: bool,
+        what: impl Fn() -> String,
+    ) -> Result<Place<'_>, Fault> {
         // A struct of one part is a newtype.
         if let (1, Ty::Named(definition)) = (len, self.shape.ty(place))
             && let Form::Newtype(inner) = self.shape.form(definition)
@@ -315,7 +321,8 @@ impl Check {
         }
         match self.shape.ty(peeled) {
             Ty::Named(definition) => match self.shape.form(definition) {
-                Form::Struct(parts) if parts.len as usize == len => Ok(self.of_fields(parts)),
+                // What has no names may have another order than the struct that it is read as.
+                Form::Struct(parts) if has_names && parts.len as usize == len => Ok(self.of_fields(parts)),
                 _ => Err(self.other(place, &what())),
             },
             _ => Err(self.other(place, &what())),

@@ -3,7 +3,7 @@
 //! *Names decide.* A field or variant is the one that the type asked for knows by the name under which it was written,
 //! wherever it stands; the names of types decide nothing. `docs::schema` has the table of what is accepted.
 
-use crate::random::HashSet;
+use crate::random::{HashMap, HashSet};
 use std::fmt::Write as _;
 use std::sync::Arc;
 
@@ -95,8 +95,12 @@ struct Comparison<'a> {
     old: &'a Shape,
     new: &'a Shape,
     allow: Allow,
-    /// Named types that are being, or were, compared.
-    met: HashSet<(u32, u32)>,
+    /// Places that are being, or were, compared: what they hold may hold them again.
+    met: HashSet<(Slot, Slot)>,
+    /// Structs and enums of these.
+    met_named: HashSet<(u32, u32)>,
+    /// Keys that are being, or were, compared, and whether these were to be rebuilt.
+    keys: HashMap<(Slot, Slot), bool>,
     fatal: Vec<String>,
     allowed: Vec<String>,
     added: Vec<(Added, String)>,
@@ -113,6 +117,8 @@ impl<'a> Comparison<'a> {
             new,
             allow,
             met: HashSet::default(),
+            met_named: HashSet::default(),
+            keys: HashMap::default(),
             fatal: Vec::new(),
             allowed: Vec::new(),
             added: Vec::new(),
@@ -148,6 +154,10 @@ impl<'a> Comparison<'a> {
 
     fn ty(&mut self, old: Slot, new: Slot, place: &str) {
         let (old, new) = (self.old.peel(old), self.new.peel(new));
+        let is_leaf = |ty: Ty| matches!(ty, Ty::Unknown | Ty::Primitive(_));
+        if !is_leaf(self.old.ty(old)) && !is_leaf(self.new.ty(new)) && !self.met.insert((old, new)) {
+            return;
+        }
         match (self.old.ty(old), self.new.ty(new)) {
             (Ty::Unknown, Ty::Unknown) => {}
             // Nothing was ever written there.
@@ -171,20 +181,17 @@ impl<'a> Comparison<'a> {
                 self.ty(old + 1, new + 1, place);
             }
             (Ty::Collection(kind, old), Ty::Collection(other, new)) if kind == other => {
-                if let (Some(key), Some(new_key)) = (self.old.key(old), self.new.key(new)) {
-                    let mut keys = Self::new(self.old, self.new, self.allow);
-                    keys.ty(key, new_key, place);
-                    if !keys.is_exact || !keys.fatal.is_empty() {
-                        self.rebuilt.insert(old);
-                    }
+                if let (Some(key), Some(new_key)) = (self.old.key(old), self.new.key(new))
+                    && self.are_changed(key, new_key, place)
+                {
+                    self.rebuilt.insert(old);
                 }
                 self.ty(old, new, place);
             }
             (Ty::Named(one), Ty::Named(two)) if self.are_alike(one, two) => {
-                if self.met.insert((one, two)) {
+                if self.met_named.insert((one, two)) {
                     let name = self.new.definitions[two as usize].name.clone();
-                    let origin = Some((two, None));
-                    self.form(self.old.form(one), self.new.form(two), &name, origin);
+                    self.form(self.old.form(one), self.new.form(two), &name, Some((two, None)));
                 }
             }
             _ => match (parts_of(self.old, old), parts_of(self.new, new)) {
@@ -192,6 +199,21 @@ impl<'a> Comparison<'a> {
                 _ => self.other(old, new, place),
             },
         }
+    }
+
+    /// Whether keys are not what they were. (Within themselves they are, until something else is found.)
+    fn are_changed(&mut self, old: Slot, new: Slot, place: &str) -> bool {
+        if let Some(known) = self.keys.get(&(old, new)) {
+            return *known;
+        }
+        self.keys.insert((old, new), false);
+        let mut inner =
+            Self { keys: std::mem::take(&mut self.keys), ..Self::new(self.old, self.new, self.allow) };
+        inner.ty(old, new, place);
+        self.keys = inner.keys;
+        let are_changed = !inner.is_exact || !inner.fatal.is_empty();
+        self.keys.insert((old, new), are_changed);
+        are_changed
     }
 
     /// Whether two named types are structs with named fields, or enums.

@@ -2,8 +2,7 @@
 //! notes what was asked for.
 //!
 //! `T::deserialize` runs in *passes*. In each, an option is `Some`, a sequence or map has one item, and an enum is
-//! the first variant not seen yet, until no pass finds anything new. Two things make that less than obvious:
-//!
+//! the first variant not seen yet, until no pass finds anything new. Three things make that less than obvious:
 //! - *Recursive types must end.* Inside a type that is being visited already (or was, with nothing new in it) the
 //!   tracer is *hasty*: options are `None`, sequences are empty, enums are the variant that was completed first.
 //!   Building that one needed only variants that were completed before it, so haste terminates.
@@ -17,8 +16,8 @@
 //!   likewise. Which names mean one field shows when each is offered: derived code turns it into a value of an enum
 //!   of its own, and equal values mean one field. Which of them is the first name, serde says in its errors.
 //!
-//! The crate serde-reflection is not used: it keys types by their bare name, so two types of one name (or two uses
-//! of one generic type) collide, it gives up at the first rejected value, and it wants every enum named by hand.
+//! serde-reflection is not used: it keys types by their bare name, gives up at the first rejected value, and wants every
+//! enum named by hand.
 
 mod fields;
 
@@ -43,6 +42,11 @@ const MAX_REQUESTS: u32 = 1 << 20;
 
 /// Named types being visited at a time: bounds the stack where a recursive enum has its leaf variant last.
 const MAX_STACK: usize = 64;
+
+/// Steps from a named type to its unnamed parts: bounds the stack where a type holds itself and shows no name.
+const MAX_STEPS: usize = 64;
+const NAMELESS: &str =
+    "a type in it holds itself and shows no name: it needs one (no `#[serde(transparent)]`)";
 
 /// Returns the shape of `T` as its `Deserialize` shows it.
 ///
@@ -213,7 +217,6 @@ pub(super) type Path = Vec<usize>;
 
 /// Stands for the named type where there is none.
 pub(super) const ROOT: usize = usize::MAX;
-
 /// The [distance](Named::work) from what leads to no untried variant.
 const NO_WORK: u32 = u32::MAX;
 
@@ -336,13 +339,6 @@ impl<'de> State<'de> {
         }
     }
 
-    pub(super) fn is_blocked(&mut self, step: usize) -> bool {
-        self.path.push(step);
-        let blocked = self.blocked.contains(&self.path);
-        self.path.pop();
-        blocked
-    }
-
     /// Goes one step down and runs `visit` there.
     pub(super) fn step<V>(
         &mut self,
@@ -350,6 +346,10 @@ impl<'de> State<'de> {
         into: &mut Type,
         visit: impl FnOnce(Tracer<'_, 'de>) -> Result<V, Stop>,
     ) -> Result<V, Stop> {
+        if self.path.len() > MAX_STEPS {
+            self.refusal.get_or_insert_with(|| NAMELESS.into());
+            return Err(Stop::Retry);
+        }
         self.path.push(step);
         let mut seen = Type::Unknown;
         if self.sample.is_some() {

@@ -53,6 +53,13 @@ impl<'de> State<'de> {
         self.absent.iter().any(is_absent) || self.is_blocked(field)
     }
 
+    pub(in crate::node::codec) fn is_blocked(&mut self, step: usize) -> bool {
+        self.path.push(step);
+        let blocked = self.blocked.contains(&self.path);
+        self.path.pop();
+        blocked
+    }
+
     /// Visits the fields of a struct or variant.
     pub(in crate::node::codec) fn fields<V: Visitor<'de>>(
         &mut self,
@@ -77,6 +84,7 @@ impl<'de> State<'de> {
                 // serde lists aliases among the names of the fields.
                 if result.is_ok() && next < order.len() && !known.are_asked() {
                     self.ask_names(&place, &mut known);
+                    types.fill_with(|| Type::Unknown);
                 }
                 result
             } else {
@@ -127,10 +135,25 @@ impl<'de> State<'de> {
         (Body::Struct(names, types), result)
     }
 
-    /// Offers the fields of a struct by name from the next visit on; what was found out by position is forgotten.
+    /// Offers the fields of a struct by name from the next visit on. What was found out by position is forgotten: serde lists
+    /// aliases among the names, so that fields behind them stand further on in the list than in the struct.
     fn ask_names(&mut self, place: &Path, known: &mut Names) {
         known.ask();
         self.progress = true;
+        // Unless it was visited by name already, inside of itself.
+        if !self.names.get(place).is_some_and(Names::are_asked) {
+            let body = match place[..] {
+                [named] => self.types.get_mut(named).map(|named| &mut named.body),
+                [named, at] => match self.types.get_mut(named).map(|named| &mut named.body) {
+                    Some(Body::Enum(variants)) => variants.get_mut(at).map(|variant| &mut variant.body),
+                    _ => None,
+                },
+                _ => None,
+            };
+            if let Some(body @ Body::Struct(..)) = body {
+                *body = Body::Unit;
+            }
+        }
         let outside = |path: &Path| !(path.len() > place.len() && path.starts_with(place));
         self.blocked.retain(outside);
         self.picky.retain(outside);
