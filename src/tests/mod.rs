@@ -2,55 +2,87 @@
 
 mod adversity;
 mod alone;
-mod as_std;
-mod auto_traits;
 mod compaction;
 mod corpus;
-mod crash;
-mod damage;
 mod demotion;
-mod forks;
-mod full;
 mod fuzzed;
-/// (Narrow nodes are written in another geometry.)
-#[cfg(not(small_nodes))]
-mod golden;
-mod grown;
 pub(crate) mod hooked;
 mod joined;
-mod keeping;
-mod kill;
 mod letting_go;
-mod lives;
 mod locks;
-mod log;
-mod migrate;
-mod mixed;
-mod moved;
-mod names;
-mod openings;
 mod ord_map;
-mod order;
-mod outlived;
-mod peers;
 mod power;
-mod reentry;
-mod rehash;
-mod saving;
-mod schema;
 mod shim;
-mod small;
-mod space;
 mod store;
-mod stress;
-mod tidy;
-mod tools;
-mod unnamed;
-mod unseen;
 mod unshared;
 mod unwound;
-mod value;
 mod vector;
+
+// Narrow nodes are built under a sanitizer, which takes long, and run none of these; `golden` has another geometry.
+#[cfg(not(small_nodes))]
+mod as_std;
+#[cfg(not(small_nodes))]
+mod auto_traits;
+#[cfg(not(small_nodes))]
+mod crash;
+#[cfg(not(small_nodes))]
+mod damage;
+#[cfg(not(small_nodes))]
+mod forks;
+#[cfg(not(small_nodes))]
+mod full;
+#[cfg(not(small_nodes))]
+mod golden;
+#[cfg(not(small_nodes))]
+mod grown;
+#[cfg(not(small_nodes))]
+mod keeping;
+#[cfg(not(small_nodes))]
+mod kill;
+#[cfg(not(small_nodes))]
+mod lives;
+#[cfg(not(small_nodes))]
+mod log;
+#[cfg(not(small_nodes))]
+mod migrate;
+#[cfg(not(small_nodes))]
+mod mixed;
+#[cfg(not(small_nodes))]
+mod moved;
+#[cfg(not(small_nodes))]
+mod names;
+#[cfg(not(small_nodes))]
+mod openings;
+#[cfg(not(small_nodes))]
+mod order;
+#[cfg(not(small_nodes))]
+mod outlived;
+#[cfg(not(small_nodes))]
+mod peers;
+#[cfg(not(small_nodes))]
+mod reentry;
+#[cfg(not(small_nodes))]
+mod rehash;
+#[cfg(not(small_nodes))]
+mod saving;
+#[cfg(not(small_nodes))]
+mod schema;
+#[cfg(not(small_nodes))]
+mod small;
+#[cfg(not(small_nodes))]
+mod space;
+#[cfg(not(small_nodes))]
+mod stress;
+#[cfg(not(small_nodes))]
+mod tidy;
+#[cfg(not(small_nodes))]
+mod tools;
+#[cfg(not(small_nodes))]
+mod unnamed;
+#[cfg(not(small_nodes))]
+mod unseen;
+#[cfg(not(small_nodes))]
+mod value;
 
 /// Cases of a model test, of up to 200 operations each. Narrow nodes, which run under a sanitizer, reach every shape in fewer.
 pub(crate) const CASES: u32 = if cfg!(small_nodes) { 256 } else { 1024 };
