@@ -199,7 +199,11 @@ impl Look {
         let Some(known) = known.filter(|_| u64::from(tag) == save.tag().to_bits()) else { return Ok(()) };
         self.leaves.set(self.leaves.get().saturating_sub(1));
         let (mut bytes, mut refs) = (Vec::new(), Vec::new());
-        for (items, known) in leaf.items(X::TAGGED).chunks(1 << X::shift::<T>()).zip(known) {
+        let mut groups: Vec<_> = leaf.items(X::TAGGED).chunks(1 << X::shift::<T>()).zip(known).collect();
+        // Collections in the first ones may use up what is to be looked at.
+        let first = self.random(groups.len());
+        groups.rotate_left(first);
+        for (items, known) in groups {
             let Some(known) = known else { continue };
             bytes.clear();
             refs.clear();
