@@ -256,7 +256,7 @@ pub enum Error {
     },
 }
 
-/// How what is said of a file ends that is not there: nothing in it is damaged.
+/// End of the message about a missing file: nothing in it is damaged.
 pub(crate) const IS_MISSING: &str = " is missing";
 
 fn found_corrupt(segment: u32, offset: u64, what: &str) -> String {

@@ -136,7 +136,8 @@ pub mod vector;
 mod weaken;
 
 pub mod docs {
-    //! How the crate works, in pages: design, collections, format, how types may change, durability, background checkpoints; and how to check code built on it.
+    //! Pages: design, collections, format, changes of types, durability, depth, background checkpoints, and checks of code
+    //! that is built on the crate.
     #[doc = include_str!("docs/design.md")]
     pub mod design {}
     #[doc = include_str!("docs/collections.md")]

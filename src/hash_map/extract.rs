@@ -15,8 +15,9 @@ where
     V: Clone,
     S: BuildHasher,
 {
-    /// Keeps the entries for which `keep` answers true; it sees each once, in the order of [`iter`](Self::iter). **O(n)**, and **O(log n)** for
-    /// each one that goes. What is kept is not copied, so `keep` sees values and cannot change them; for that there is
+    /// Keeps the entries for which `keep` answers true; it sees each once. **O(n)**, and **O(log n)** for each one that goes.
+    /// The order is that of [`iter`](Self::iter), but where leaves merge because of what went, the rest of them comes in the order of
+    /// the merged one: the same contents, seed and answers always give the same order. What is kept is not copied, so `keep` sees values and cannot change them; for that there is
     /// [`iter_mut`](Self::iter_mut).
     ///
     /// If `keep` panics, what it refused before is gone.
@@ -30,8 +31,8 @@ where
         self.extract_if(|key, value| !keep(key, value)).for_each(drop);
     }
 
-    /// Takes out, as it is iterated, the entries for which `goes` answers true, in the order of [`iter`](Self::iter). **O(n)**, and **O(log n)** for each one
-    /// that goes; what stays is not copied. Those not iterated over stay.
+    /// Takes out, as it is iterated, the entries for which `goes` answers true, in the order of [`retain`](Self::retain).
+    /// **O(n)**, and **O(log n)** for each one that goes; what stays is not copied. Those not iterated over stay.
     ///
     /// ```
     /// let mut map: perennial::HashMap<u32, u32> = (0..10).map(|n| (n, n)).collect();

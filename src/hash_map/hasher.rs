@@ -2,7 +2,7 @@
 //!
 //! # Colliding keys
 //!
-//! Who chooses keys and does not know the seed should not be able to choose keys that collide. Every step is keyed by two
+//! Keys that collide cannot be chosen without knowledge of the seed, as far as is known. Every step is keyed by two
 //! secrets, both made from the seed: the state `s`, which begins as `k`, and an odd multiplier `m`. `fold(p)` is the
 //! exclusive or of the two halves of a 128-bit product `p`. In the table, to collide means: for a part of the seeds that is
 //! much larger than 2^-64.
@@ -150,7 +150,7 @@ const fn mixed(seed: u64) -> u64 {
 impl SeededState {
     /// The hasher of a seed of your choice, for results that are the same in every process.
     ///
-    /// Whoever knows the seed can make keys that collide: choose keys yourself, or choose a seed that nobody else knows.
+    /// The seed is enough to make keys that collide: choose the keys yourself, or a seed that nobody else knows.
     pub const fn new(seed: u64) -> Self {
         Self { key: seed ^ GOLDEN_RATIO, multiplier: mixed(seed) | PRESENT | 1 }
     }
@@ -177,7 +177,7 @@ impl SeededState {
     }
 }
 
-/// Whether the multiples of a multiplier, modulo 2^64, are spread evenly over the range, which keeps maps of consecutive integers
+/// Returns whether the multiples of a multiplier, modulo 2^64, are spread evenly, which keeps maps of consecutive integers
 /// in shape. Two of three are. Others are close to a fraction of small terms, which shows in large terms of their continued fraction.
 fn spreads(multiplier: u64) -> bool {
     let (mut above, mut below) = (1u128 << 64, u128::from(multiplier));

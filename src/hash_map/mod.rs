@@ -101,7 +101,7 @@ impl<K, V> HashMap<K, V> {
 
     /// Makes an empty map with a seed of your choice, for results that are the same in every process. **O(1)**.
     ///
-    /// Whoever knows the seed can make keys that collide.
+    /// The seed is enough to make keys that collide.
     ///
     /// ```
     /// use perennial::HashMap;

@@ -195,7 +195,7 @@ fn slot_of(tag: u8) -> usize {
     usize::from(tag >> 2)
 }
 
-/// Whether the first of two entries of equal tags is to be met first.
+/// Returns whether the first of two entries of equal tags is to be met first.
 #[cold]
 fn is_less_of_tied<K, V>(leaf: LeafRef<'_, (K, V)>, ties: Ties<K>, one: usize, two: usize) -> bool {
     let entries = leaf.items(true);

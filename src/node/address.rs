@@ -116,7 +116,7 @@ impl Tag {
         found.or_else(|| if is_large { None } else { next(narrow, u32::MAX) }).map(Self)
     }
 
-    /// Whether it leaves less room to the address.
+    /// Returns whether it leaves less room to the address.
     #[inline]
     pub(crate) fn is_narrow(self) -> bool {
         self.0 >> Self::BITS != 0

@@ -34,7 +34,7 @@ pub(crate) fn explain(log: &Log, error: Error) -> Error {
     Error::Corrupt { segment, offset, what }
 }
 
-/// Whether all that the kept checkpoints reach can be read.
+/// Returns whether all that the kept checkpoints reach can be read.
 fn is_kept_whole(log: &Log) -> Result<bool> {
     let Some(position) = log.writer()?.position()? else { return Ok(true) };
     let kept = log.commits().map(|commit| commit.map(Arc::new));

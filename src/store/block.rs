@@ -29,7 +29,7 @@ use crate::weaken;
 pub(crate) const HEADER_BYTES: u32 = 32;
 /// The checksum covers the block from here on.
 const CHECKED_FROM: usize = 8;
-/// Where in the header the kind lies.
+/// Offset of the kind in the header.
 pub(crate) const KIND_AT: usize = 8;
 /// Where in the header the epoch lies.
 pub(crate) const EPOCH_AT: usize = 24;
@@ -196,7 +196,7 @@ pub(crate) fn check(region: &dyn Region, place: Place) -> Option<BlockHeader> {
     is_whole(&bytes, place, &header).then_some(header)
 }
 
-/// Whether these bytes are the whole block of this header, as it was written to `place`.
+/// Returns whether these bytes are the whole block of this header, as it was written to `place`.
 pub(crate) fn is_whole(block: &[u8], place: Place, header: &BlockHeader) -> bool {
     work::hashed(block.len());
     let whole = place.checksum(&block[CHECKED_FROM..]) == header.checksum;

@@ -70,7 +70,7 @@ impl Index {
         })
     }
 
-    /// Where the block at this offset must end: where the next one begins; behind the last one `end`.
+    /// Returns the latest end of the block at this offset: the begin of the next one; behind the last one `end`.
     pub(crate) fn limit(&self, offset: u32, end: u32) -> u32 {
         let next = self.entries.partition_point(|entry| entry.offset <= offset);
         self.entries.get(next).map_or(end, |next| next.offset)

@@ -126,7 +126,7 @@ fn choose(found: &Found, copy: &mut Copy<'_>, salvaged: &mut Salvaged) -> Result
 /// What can be read of a store.
 struct Found {
     opening: Arc<Opening>,
-    /// Where the commits lie.
+    /// Addresses of the commits.
     commits: BTreeMap<u64, Address>,
     /// Commits that others refer to, and that cannot be read.
     missing: BTreeMap<u64, Address>,

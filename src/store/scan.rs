@@ -35,7 +35,7 @@ impl<'a> Scan<'a> {
         Self { bytes, start, store_id, segment, patience, is_exhausted: false }
     }
 
-    /// Whether some headers were left unchecked, because too many before them headed nothing.
+    /// Returns whether some headers were left unchecked, because too many before them headed nothing.
     pub(crate) fn is_exhausted(&self) -> bool {
         self.is_exhausted
     }
@@ -78,7 +78,7 @@ impl<'a> Scan<'a> {
     }
 }
 
-/// Whether a block of this header can have been written.
+/// Returns whether a block of this header can have been written.
 fn is_plausible(header: &BlockHeader) -> bool {
     let records = match header.kind {
         BlockKind::Records | BlockKind::Sparse => header.records > 0,

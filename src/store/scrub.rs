@@ -26,7 +26,7 @@ use crate::node::Address;
 use crate::random::random_u64;
 use crate::sync::Mutex;
 
-/// What scrubbing looked at since the store was opened, and what it found: see
+/// Totals and findings of scrubbing since the store was opened: see
 /// [`Options::scrub_bytes_per_second`].
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 #[non_exhaustive]
@@ -40,7 +40,7 @@ pub struct Scrubbed {
     /// Damage, as it was found when each segment was last looked at; the first
     /// [`MOST_REPORTED`](Self::MOST_REPORTED) of it.
     pub damage: Vec<Damage>,
-    /// How often damage was found. The same is counted once in every pass.
+    /// Number of findings. The same damage is counted once in every pass.
     pub damaged: u64,
     /// Damage to one slot of the manifest, or both, at the end of the last pass. The next manifest that is written mends a slot.
     pub manifest: Option<String>,
@@ -51,9 +51,7 @@ pub struct Scrubbed {
 impl Scrubbed {
     /// Most damage that is listed.
     pub const MOST_REPORTED: usize = 1000;
-}
 
-impl Scrubbed {
     fn note_manifest(&mut self, error: &Error) {
         self.damaged += 1;
         self.manifest = Some(error.to_string());
@@ -68,7 +66,7 @@ pub struct Damage {
     pub segment: u32,
     /// Offset in bytes into the segment's file.
     pub offset: u64,
-    /// What was expected and what was found.
+    /// Text that says what was expected and what was found.
     pub what: String,
 }
 
@@ -76,7 +74,7 @@ impl Options {
     /// Looks for damage in the background, at this rate: goes over all segments again and again, and checks that each block
     /// is what was written. `None` (the default): only reads and [`verify`](super::Store::verify) look.
     ///
-    /// What is found is in [`Stats::scrubbed`](super::Stats::scrubbed), and is told to the facade of the crate `metrics`
+    /// Findings are in [`Stats::scrubbed`](super::Stats::scrubbed), and are told to the facade of the crate `metrics`
     /// behind the feature of that name. The store goes on, and whatever does not need the damaged place is as it was. As after
     /// any damage that was met, the next checkpoint of each state writes again what the state holds in memory. What else to do is
     /// said in [`docs::durability`](crate::docs::durability).
@@ -115,13 +113,13 @@ pub(crate) struct Scrub {
     found: Mutex<Scrubbed>,
 }
 
-/// Where a pass is.
+/// Position of a pass.
 #[derive(Default)]
 struct Walk {
     visit: Option<Visit>,
     /// The segment that the pass began with, and the one it goes on with.
     pass: Option<(u32, u32)>,
-    /// Whether it came to the last segment, and went on with the first.
+    /// True if it came to the last segment, and went on with the first.
     is_round: bool,
 }
 
@@ -130,12 +128,12 @@ struct Visit {
     segment: Arc<Segment>,
     /// The blocks that it had when the visit began.
     index: Index,
-    /// How many of them were looked at.
+    /// Number of them that were looked at.
     seen: usize,
 }
 
 impl Scrub {
-    /// What was found so far.
+    /// Returns the findings so far.
     pub(crate) fn scrubbed(&self) -> Scrubbed {
         self.found.lock().clone()
     }
@@ -279,7 +277,7 @@ impl Scrub {
     }
 }
 
-/// What looking at a block counts for at least: it has to be found, too.
+/// Least cost of looking at a block: it has to be found, too.
 const MIN_STEP_BYTES: u64 = 512;
 
 /// Makes sure that a block is what was written.
@@ -296,10 +294,10 @@ fn check(segment: &Segment, index: &Index, entry: BlockEntry, epoch: u64) -> Res
         .try_for_each(|(ordinal, _)| block.record(Address::new(segment.number(), ordinal)).map(drop))
 }
 
-/// When the next step is due, for whoever calls them.
+/// Time of the next step.
 pub(crate) struct Rate {
     bytes_per_second: u64,
-    /// When a pass may begin.
+    /// Earliest begin of the next pass.
     next_pass: Instant,
     passes: u64,
 }

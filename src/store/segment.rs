@@ -203,13 +203,13 @@ impl Segment {
         known.map_or_else(|| self.read_index(), Ok)
     }
 
-    /// Where the block at this offset must end at the latest, as far as the index is in memory.
+    /// Returns the latest end of the block at this offset, as far as the index is in memory.
     pub(crate) fn limit(&self, offset: u32) -> u32 {
         let index = self.index.read();
         index.as_ref().map_or(self.end(), |index| index.limit(offset, self.end()))
     }
 
-    /// Where its last block must end at the latest.
+    /// Returns the latest end of its last block.
     pub(crate) fn end(&self) -> u32 {
         match self.entry.index_offset {
             0 => self.entry.len_bytes,

@@ -31,7 +31,7 @@ pub struct Stats {
     pub compaction_wait: Duration,
     /// Why the last compaction in the background failed.
     pub compaction_failure: Option<String>,
-    /// What scrubbing in the background looked at and found: see
+    /// Totals and findings of scrubbing in the background: see
     /// [`Options::scrub_bytes_per_second`](super::Options::scrub_bytes_per_second).
     pub scrubbed: Scrubbed,
 }

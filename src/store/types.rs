@@ -1,4 +1,4 @@
-//! What a store knows of the types of its states: their shapes, which records say them, how older ones are read.
+//! The registry of the types of a store's states: their shapes, the records that say them, the way to read older ones.
 
 use std::any::TypeId;
 use std::cell::RefCell;
@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::node::codec::{Allow, Check, Fit, Plan, Save, Seen, Shape, fit, shape_of, shape_with};
 use crate::node::{Address, Tag};
 
-/// What the store knows of a Rust type.
+/// Knowledge of a Rust type.
 pub(super) struct Known {
     pub(super) shape: Arc<Shape>,
     /// Names under which its parts are written.
@@ -48,7 +48,7 @@ impl Known {
     }
 }
 
-/// How a checkpoint is restored: which state of it, and what of it may be left out.
+/// Options of a restore: the state of the checkpoint, and the parts of it that may be left out.
 ///
 /// ```
 /// use perennial::store::{RestoreOptions, Store};

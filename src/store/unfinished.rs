@@ -17,7 +17,7 @@ use super::manifest::Manifest;
 use crate::error::{Error, Result};
 use crate::storage::{Identity, Lock, Storage, StorageFile};
 
-/// What the name of an unfinished copy's manifest begins with.
+/// Prefix of the name of an unfinished copy's manifest.
 const PREFIX: &str = "UNFINISHED-";
 
 /// A copy in the making.
@@ -25,7 +25,7 @@ pub(crate) struct Unfinished {
     directory: Directory,
 }
 
-/// Whether one of these files belongs to an unfinished copy.
+/// Returns whether one of these files belongs to an unfinished copy.
 pub(crate) fn is_unfinished(names: &[String]) -> bool {
     names.iter().any(|name| name.starts_with(PREFIX)) && !names.iter().any(|name| name == MANIFEST)
 }

@@ -3,7 +3,7 @@
 //! Lengths in a store's files may be chosen by somebody who means harm. Tests hold against the length of the files how
 //! many bytes were hashed and unpacked for them; a clock would tell less and be wrong on a busy machine.
 
-/// What this thread did since it last called `take`.
+/// Work of this thread since it last called `take`.
 #[cfg(test)]
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 pub(crate) struct Work {

@@ -1,4 +1,4 @@
-//! What a program that goes over from std's collections would notice: which key stays, which ranges panic, what `Debug`
+//! Differences that a program would notice that goes over from std's collections: which key stays, which ranges panic, what `Debug`
 //! prints.
 
 use std::cell::Cell;
@@ -122,7 +122,7 @@ fn an_occupied_entry_shows_the_key_in_the_map() {
     assert_eq!(map.get_key_value(&Made(7, ' ')).map(|(key, value)| (key.1, *value)), Some(('y', 'z')));
 }
 
-/// What a call comes to: a value or the message of its panic.
+/// Result of a call: a value or the message of its panic.
 fn outcome<R>(run: impl FnOnce() -> R) -> Result<R, String> {
     catch_unwind(AssertUnwindSafe(run)).map_err(|panic| match panic.downcast::<String>() {
         Ok(text) => *text,

@@ -9,7 +9,7 @@ use crate::{
     checkpointer, hash_map, hash_set, node, ord_map, ord_set, retention, state, storage, store, value, vector,
 };
 
-/// Whether a type has a trait.
+/// True if a type has a trait.
 macro_rules! has {
     ($type:ty, $trait:path) => {{
         #[allow(dead_code, reason = "not named where the type has the trait")]

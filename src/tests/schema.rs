@@ -31,7 +31,7 @@ const UNLESS_FIELDS: &str = "refused, unless `allow_removed_fields`";
 const UNLESS_VARIANTS: &str = "refused, unless `allow_removed_variants`";
 const WHERE_MET: &str = "refused, also with `allow_removed_variants`, where the value is met";
 
-/// What happens, in the words of the table, and the errors.
+/// The outcome, in the words of the table, and the errors.
 struct Found {
     what: &'static str,
     errors: Vec<String>,
@@ -256,7 +256,7 @@ fn every_row_of_the_table_of_changes_is_true() {
     }
 }
 
-/// What the table of attributes knows.
+/// An outcome in the table of attributes.
 #[derive(Debug, PartialEq)]
 enum Met {
     Accepted,

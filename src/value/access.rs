@@ -13,7 +13,7 @@ mod sealed {
     impl<T: Sealed + ?Sized> Sealed for &T {}
 }
 
-/// What a [`Value`] can be indexed with: the position of an item, or the name of a field.
+/// An index into a [`Value`]: the position of an item, or the name of a field.
 pub trait Index: sealed::Sealed {
     #[doc(hidden)]
     fn find<'a>(&self, value: &'a Value) -> Option<&'a Value>;
@@ -336,7 +336,7 @@ impl Value {
         }
     }
 
-    /// What it is, for messages.
+    /// Name of its kind, for messages.
     fn kind(&self) -> &'static str {
         match self {
             Self::Null => "null",

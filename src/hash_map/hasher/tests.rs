@@ -100,7 +100,7 @@ fn maps_of_one_process_have_one_seed() {
     assert!((0..100).map(|_| SeededState::draw().key).collect::<HashSet<_>>().len() == 100);
 }
 
-/// How many of 65,536 keys have the most frequent high byte of their hashes, or low byte.
+/// Number of keys, of 65,536, whose hashes have the most frequent high byte, or low byte.
 fn most_in_one_place(hasher: SeededState, stride: u64) -> u32 {
     let mut places = [[0u32; 256]; 2];
     for key in 0..65_536u64 {

@@ -1,4 +1,4 @@
-//! Where postcard puts its bytes.
+//! The target of postcard's bytes.
 
 /// Appends to a vector: the flavor that cannot fail.
 pub(super) struct Appender<'a>(pub(super) &'a mut Vec<u8>);

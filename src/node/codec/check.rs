@@ -28,10 +28,10 @@ pub(crate) struct Check {
     renamed: RefCell<Vec<(Name, &'static str)>>,
 }
 
-/// What stands for a name that was not seen yet. (No name lies where it does.)
+/// Stands for a name that was not seen yet. (No name has its address.)
 static UNSEEN: &str = "\0 not seen";
 
-/// Where the fields of a struct, or the parts of a tuple, are.
+/// Places of the fields of a struct, or of the parts of a tuple.
 #[derive(Clone, Copy)]
 pub(super) struct Place<'a> {
     next: Slot,
@@ -86,7 +86,7 @@ impl Check {
         Self::new(Arc::new(Shape::unknown()), Seen::default())
     }
 
-    /// Whether parts of a shape that was traced are not known.
+    /// Returns whether parts of a shape that was traced are not known.
     pub(super) fn is_curious(&self) -> bool {
         self.shape.has_unknown() && self.shape.ty(ROOT) != Ty::Unknown
     }
@@ -151,7 +151,7 @@ impl Check {
         }
     }
 
-    /// Whether all fields were written.
+    /// Returns whether all fields were written.
     #[inline(always)]
     pub(super) fn end(&self, place: Place<'_>, holder: &str) -> Result<(), Fault> {
         if place.next < place.end {
@@ -226,7 +226,7 @@ impl Check {
         Ok((number, Some(found.form)))
     }
 
-    /// Whether a trace did not see what a variant consists of.
+    /// Returns whether a trace did not see what a variant consists of.
     fn is_unseen(&self, form: Form) -> bool {
         matches!(form, Form::Newtype(slot) if self.shape.ty(slot) == Ty::Unknown)
     }

@@ -35,7 +35,7 @@ pub(super) fn take<'de, T: Deserialize<'de>>(sample: &mut &'de [u8]) -> Result<T
 #[derive(Clone, Default, Debug)]
 pub(super) struct Names {
     names: &'static [&'static str],
-    /// What each name was turned into.
+    /// Mark of the value that each name was turned into.
     marks: Vec<Option<Mark>>,
     /// Names that were offered, at least once.
     seen: Vec<bool>,
@@ -43,7 +43,7 @@ pub(super) struct Names {
     leader: Vec<usize>,
     /// Of a leader, the first name of the field.
     first: HashMap<usize, &'static str>,
-    /// What numbers of variants were turned into.
+    /// Marks of the values that numbers of variants were turned into.
     numbers: HashMap<usize, Mark>,
     state: Asked,
     /// Visits in which names were offered.
@@ -98,12 +98,12 @@ impl Names {
         }
     }
 
-    /// Whether they are, or were, looked into.
+    /// Returns whether they are, or were, looked into.
     pub(super) fn are_asked(&self) -> bool {
         self.state != Asked::Not
     }
 
-    /// Whether there are names still to be offered.
+    /// Returns whether there are names still to be offered.
     pub(super) fn are_open(&self) -> bool {
         self.state == Asked::Open
     }

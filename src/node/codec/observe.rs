@@ -406,7 +406,7 @@ struct Items<'w, 'a> {
     observer: &'w mut Observer<'a>,
     places: [Slot; 2],
     start: usize,
-    /// Where in the transcript each item ends.
+    /// End of each item in the transcript.
     ends: Vec<usize>,
 }
 

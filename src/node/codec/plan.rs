@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use super::shape::{Form, Label, Name, Parts, ROOT, Shape, Slot, Ty};
 use super::trace::{Added, without_default};
 
-/// What a restore may leave out of what was recorded.
+/// Parts of a recorded type that a restore may leave out.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 pub(crate) struct Allow {
     /// Fields that the type asked for has not; their values are passed over.
@@ -21,7 +21,7 @@ pub(crate) struct Allow {
     pub removed_variants: bool,
 }
 
-/// How records of one shape are read as values of another.
+/// The way to read records of one shape as values of another.
 #[derive(Debug)]
 pub(crate) struct Plan {
     pub(super) stored: Arc<Shape>,
@@ -30,7 +30,7 @@ pub(crate) struct Plan {
     pub(super) rebuilt: HashSet<Slot>,
 }
 
-/// How a recorded shape fits the type asked for.
+/// The result of comparing a recorded shape with the type asked for.
 #[derive(Debug)]
 pub(crate) enum Fit {
     /// Place by place: the records are what a checkpoint of the type asked for would write. With the fields and variants
@@ -74,7 +74,7 @@ pub(crate) fn fit<T: DeserializeOwned>(
     }
 }
 
-/// Whether every value of one primitive type is one of another.
+/// Returns whether every value of one primitive type is one of another.
 pub(super) fn widens(from: &str, to: &str) -> bool {
     let bits = |name: &str| name.get(1..)?.parse::<u32>().ok();
     match (from.as_bytes().first(), to.as_bytes().first(), bits(from), bits(to)) {
@@ -85,7 +85,7 @@ pub(super) fn widens(from: &str, to: &str) -> bool {
     }
 }
 
-/// Whether a label of version 1 stands for a name that was not recorded.
+/// Returns whether a label of version 1 stands for a name that was not recorded.
 pub(super) fn is_nameless(shape: &Shape, label: Option<&Label>, at: usize) -> bool {
     shape.version == 1 && label.is_some_and(|label| label.name == format!("_{at}"))
 }
@@ -104,7 +104,7 @@ struct Comparison<'a> {
     fatal: Vec<String>,
     allowed: Vec<String>,
     added: Vec<(Added, String)>,
-    /// Whether everything stands where it stood, in the same bytes.
+    /// True if everything stands where it stood, in the same bytes.
     is_exact: bool,
     pairs: Vec<(Name, Name)>,
     rebuilt: HashSet<Slot>,
@@ -201,7 +201,7 @@ impl<'a> Comparison<'a> {
         }
     }
 
-    /// Whether keys are not what they were. (Within themselves they are, until something else is found.)
+    /// Returns whether keys are not what they were. (Within themselves they are, until something else is found.)
     fn are_changed(&mut self, old: Slot, new: Slot, place: &str) -> bool {
         if let Some(known) = self.keys.get(&(old, new)) {
             return *known;
@@ -216,7 +216,7 @@ impl<'a> Comparison<'a> {
         are_changed
     }
 
-    /// Whether two named types are structs with named fields, or enums.
+    /// Returns whether two named types are structs with named fields, or enums.
     fn are_alike(&self, old: u32, new: u32) -> bool {
         matches!(
             (self.old.form(old), self.new.form(new)),

@@ -119,11 +119,11 @@ pub(crate) struct Save {
     /// The place, in the shape of the whole, of the items of the collection being flushed.
     item: Cell<Slot>,
     check: Check,
-    /// Whether the shape has parts that are not known: values are then looked at before they are written.
+    /// True if the shape has parts that are not known: values are then looked at before they are written.
     is_curious: bool,
     /// A value that the trace of the type needs; nothing can be written before.
     sample: RefCell<Option<Vec<u8>>>,
-    /// What the values met on a trial look like, see [`observe`].
+    /// Transcript of the values met on a trial, see [`observe`].
     transcript: RefCell<Vec<u8>>,
     accuracy: Accuracy,
     /// The field that is being looked at, of the innermost struct with named fields.
@@ -135,7 +135,7 @@ pub(crate) struct Save {
 /// Values by the fields they stand in.
 pub(crate) type ByField = BTreeMap<Slot, Vec<Vec<u8>>>;
 
-/// What a transcript is made for.
+/// Purpose of a transcript.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Accuracy {
     Exact,

@@ -90,7 +90,7 @@ pub(super) struct Label {
     pub(super) name: String,
     /// The other names by which the type knows it.
     pub(super) aliases: Vec<String>,
-    /// Whether the name is only one of several by which it may be written, and so far it never was: serde lists the names
+    /// True if the name is only one of several by which it may be written, and so far it never was: serde lists the names
     /// that mean one field in alphabetical order.
     pub(super) is_guess: bool,
 }
@@ -106,7 +106,7 @@ impl Label {
         names.map(String::as_str).find(|name| asked.contains(name))
     }
 
-    /// Whether what was written under this label is what has those names in a later type.
+    /// Returns whether what was written under this label is what has those names in a later type.
     pub(super) fn is_written_as(&self, later: &Self) -> bool {
         later.has(&self.name) || self.is_guess && self.aliases.iter().any(|alias| later.has(alias))
     }
@@ -145,7 +145,7 @@ pub(super) struct Definition {
     /// Its name; a number follows where several types have it. For readers only: names of types decide nothing.
     pub(super) name: String,
     pub(super) form: Form,
-    /// Where a trace met it.
+    /// The type that a trace met.
     pub(super) origin: Origin,
 }
 
@@ -329,7 +329,7 @@ impl Shape {
         self.version == 1
     }
 
-    /// Whether a part of the type is not known.
+    /// Returns whether a part of the type is not known.
     pub(crate) fn has_unknown(&self) -> bool {
         self.types[ROOT as usize..].contains(&Ty::Unknown)
     }
@@ -368,7 +368,7 @@ impl Shape {
         slot
     }
 
-    /// Whether `self`, a recorded shape, says all that `current` does, so that a checkpoint can refer to its record.
+    /// Returns whether `self`, a recorded shape, says all that `current` does: then a checkpoint can refer to its record.
     pub(crate) fn says(&self, current: &Self) -> bool {
         let label =
             |old: &Label, new: &Label| old.all() == new.all() && (old.name == new.name || new.is_guess);

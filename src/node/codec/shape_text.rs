@@ -165,7 +165,7 @@ const MAX_WEIGHT: usize = 1 << 21;
 /// Deepest nesting of brackets in a text.
 const MAX_BRACKETS: u32 = 128;
 
-/// How many parts a type has.
+/// Number of parts of a type.
 fn weight(ty: &Type) -> usize {
     match ty {
         Type::Unknown | Type::Primitive(_) | Type::Named(_) => 1,
@@ -175,7 +175,7 @@ fn weight(ty: &Type) -> usize {
     }
 }
 
-/// Where a type comes from that was not traced.
+/// Origin of a type that was not traced.
 const NOWHERE: Origin = (&[], "");
 
 fn label_text(label: &Label) -> String {
@@ -244,7 +244,7 @@ fn head(line: &str) -> Option<(bool, &str, &str)> {
     Some((is_enum, &rest[..end], &rest[end..]))
 }
 
-/// Where the name at the beginning of `text` ends: a Rust name or a quoted one, and perhaps a number.
+/// Returns the end of the name at the beginning of `text`: a Rust name or a quoted one, and perhaps a number.
 fn name_end(text: &str) -> Option<usize> {
     let mut end = match text.strip_prefix('"') {
         Some(rest) => {

@@ -41,7 +41,7 @@ impl de::Error for Stop {
     }
 }
 
-/// What the code of a struct says of a field, by its first name.
+/// A complaint of a struct's code about a field, by its first name.
 #[derive(Debug)]
 pub(super) enum Complaint {
     /// There is no value without it.

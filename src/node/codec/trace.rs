@@ -227,7 +227,7 @@ pub(super) struct State<'de> {
     path: Path,
     tries: HashMap<Path, usize>,
     blocked: HashSet<Path>,
-    /// Where made-up values were rejected, rather than further inside.
+    /// Places at which made-up values were rejected, rather than further inside.
     pub(super) picky: HashSet<Path>,
     /// Of each struct and variant with fields whose names were looked into: which mean one field.
     pub(super) names: HashMap<Path, Names>,
@@ -236,7 +236,7 @@ pub(super) struct State<'de> {
     candidate: usize,
     samples: &'de [Vec<u8>],
     used_samples: bool,
-    /// What is left of the sample that is being read instead of made-up values.
+    /// Rest of the sample that is being read instead of made-up values.
     pub(super) sample: Option<&'de [u8]>,
     pass: u32,
     /// Whether this pass found or changed anything.

@@ -326,7 +326,7 @@ pub(super) struct OneVariant<'s, 'de> {
     pub(super) state: &'s mut State<'de>,
     pub(super) at: usize,
     pub(super) body: &'s mut Body,
-    /// What the number was turned into, or that the enum has no variant of this number.
+    /// Mark of the value that the number was turned into; an error if the enum has no variant of this number.
     pub(super) met: &'s mut Option<Result<Option<Mark>, ()>>,
 }
 

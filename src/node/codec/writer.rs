@@ -61,7 +61,7 @@ pub(super) struct Writer<'a> {
     refs: &'a mut Vec<Address>,
     save: &'a Rc<Save>,
     check: &'a Check,
-    /// Where in the shape the value is that comes next. What serializes a value leaves it as it was, unless it fails: so the
+    /// Place of the next value in the shape. What serializes a value leaves it as it was, unless it fails: so the
     /// items of a sequence need not set it.
     place: Slot,
     depth: u32,
@@ -421,9 +421,9 @@ pub(super) struct Items<'w, 'a> {
     left: usize,
     /// Where the first item begins.
     start: usize,
-    /// Where items, or keys, and values are in the shape.
+    /// Places of items, or of keys and values, in the shape.
     places: [Slot; 2],
-    /// Where the whole is.
+    /// Place of the whole.
     outer: Slot,
 }
 
@@ -505,9 +505,9 @@ pub(super) struct Fields<'w, 'a> {
     name: &'static str,
     /// Whether it counts as a level of nesting. Structs and tuples do not: no type is infinite by them alone.
     entered: bool,
-    /// Where the next field is in the shape.
+    /// Place of the next field in the shape.
     place: Place<'a>,
-    /// Where the whole is.
+    /// Place of the whole.
     outer: Slot,
 }
 

@@ -50,23 +50,23 @@ pub(super) struct Copy<'a> {
     copied: u64,
 }
 
-/// What is known of a record.
+/// Knowledge of a record.
 struct Known {
     ordinal: u32,
     is_needed: bool,
-    /// Where it was copied to.
+    /// Address of its copy.
     moved: Option<Address>,
     fate: Fate,
 }
 
-/// Whether a record can be copied.
+/// True if a record can be copied.
 enum Fate {
     /// It and all that it reaches can be read: what it is, and what it refers to.
     Whole(RecordKind, Box<[Address]>),
     Lost(Lost),
 }
 
-/// Where something cannot be read, and why.
+/// A place that cannot be read, and the reason.
 #[derive(Clone)]
 struct Lost {
     at: Address,
@@ -186,7 +186,7 @@ impl<'a> Copy<'a> {
         Ok(Form { head, refs: record.refs, payload })
     }
 
-    /// What is known of the record at an address.
+    /// Returns the knowledge of the record at an address.
     fn known(&mut self, address: Address) -> Option<&mut Known> {
         let records = self.records.get_mut(&address.segment())?;
         let i = records.binary_search_by_key(&address.ordinal(), |known| known.ordinal).ok()?;
@@ -298,7 +298,7 @@ impl<'a> Copy<'a> {
         Ok(self.copied)
     }
 
-    /// Whether a record of these ordinals is to be copied.
+    /// Returns whether a record of these ordinals is to be copied.
     fn is_needed(&self, segment: u32, first: u32, end: u32) -> bool {
         let Some(records) = self.records.get(&segment) else { return false };
         let from = records.partition_point(|known| known.ordinal < first);
@@ -321,7 +321,7 @@ impl<'a> Copy<'a> {
         Ok(())
     }
 
-    /// Where these records were copied to.
+    /// Returns the addresses of the copies of these records.
     fn moved(&mut self, refs: &[Address]) -> Result<Vec<Address>> {
         let moved = |&to: &Address| {
             self.known(to).and_then(|known| known.moved).ok_or_else(|| changed(to, "it is gone"))

@@ -43,7 +43,7 @@ impl<'de> State<'de> {
         Some((named.key, self.path.get(1).copied()))
     }
 
-    /// Whether a field of these is not to be offered.
+    /// Returns whether a field of these is not to be offered.
     pub(in crate::node::codec) fn is_left_out(&mut self, names: &[&str], field: usize) -> bool {
         let holder = if self.absent.is_empty() { None } else { self.holder() };
         let is_absent = |added: &Added| {
