@@ -44,6 +44,9 @@ impl Writer {
         self.close_block();
         // An empty store, or one without room: the commit opens a segment.
         let offset = self.make_room(bound, Address::MAX_ORDINALS)?;
+        // What may fail and leave the writer as it was comes before the commit is in the buffer: from there a later call would
+        // write it, though it was refused.
+        self.begin(durability)?;
         let Some(active) = &mut self.active else { return Err(no_segment()) };
         let mut commit = Commit {
             id,

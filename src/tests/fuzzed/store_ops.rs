@@ -80,7 +80,8 @@ impl Known {
 
     /// Holds what is found after so many operations of the disk against what is known; what is in it.
     fn check(&self, store: &Store, operation: u64) -> BTreeMap<u64, Model> {
-        assert!(store.verify().expect("it can be read").is_clean());
+        let verified = store.verify().expect("it can be read");
+        assert!(verified.is_clean(), "{verified:?}");
         let ids = store.checkpoints().map(|checkpoint| checkpoint.expect("a commit").id);
         let restore = |id| store.restore::<State>(id).expect("it can be read");
         let found: BTreeMap<u64, Model> =

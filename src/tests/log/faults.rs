@@ -288,49 +288,70 @@ fn check_reopened(log: &Log, model: &mut Model) {
 #[test]
 fn any_failing_call_poisons_the_writer_and_loses_nothing_acknowledged() {
     for fault in [Fault::Refuse, Fault::Full, Fault::Short, Fault::Late] {
-        let (mut failures, mut harmless) = (0, 0);
-        for call in 0.. {
-            let disk = SimStorage::new();
-            disk.plant(call, fault);
-            let (mut model, mut noise) = (Model::default(), Noise(60));
-            let Ok(log) = open(&disk, &small()) else {
-                failures += 1;
-                check_reopened(&open(&disk, &small()).unwrap(), &mut model);
-                continue;
-            };
-            let ended = run(&log, &mut model, &mut noise);
-            if ended.is_ok() && disk.struck() == 0 {
-                assert!(call > 40, "only {call} calls");
-                break;
-            }
+        any_failing_call(fault, false);
+    }
+}
+
+#[test]
+fn any_failing_call_of_a_second_opening_loses_nothing_acknowledged() {
+    for fault in [Fault::Refuse, Fault::Full, Fault::Short, Fault::Late] {
+        any_failing_call(fault, true);
+    }
+}
+
+/// Plants the fault at each call in turn, of the opening that makes the store or of the one after it.
+fn any_failing_call(fault: Fault, is_second: bool) {
+    let (mut failures, mut harmless) = (0, 0);
+    for call in 0.. {
+        let disk = SimStorage::new();
+        let (mut model, mut noise) = (Model::default(), Noise(60));
+        if is_second {
+            model.step(&open(&disk, &small()).unwrap(), &mut noise, 5, 60).unwrap();
+        }
+        disk.plant(disk.operations() + call, fault);
+        let Ok(log) = open(&disk, &small()) else {
             failures += 1;
-            assert!(ended.is_err(), "the failure of call {call} went unnoticed");
-            if fault == Fault::Full && log.writer().unwrap().make_readable().is_ok() {
-                // Before anything was in doubt: the same writer goes on.
-                harmless += 1;
-                run(&log, &mut model, &mut noise).unwrap();
-                model.check(&log);
-                drop(log);
-                model.check(&open(&disk, &small()).unwrap());
-                continue;
-            }
-            assert!(matches!(log.writer().unwrap().make_readable(), Err(Error::Poisoned { .. })));
-            let refused = log.writer().unwrap().commit(Draft::default(), Durability::Sync);
-            assert!(matches!(refused, Err(Error::Poisoned { .. })));
-            assert!(matches!(log.sync(), Err(Error::Poisoned { .. })));
+            check_reopened(&open(&disk, &small()).unwrap(), &mut model);
+            continue;
+        };
+        let ended = run(&log, &mut model, &mut noise);
+        if ended.is_ok() && disk.struck() == 0 {
+            assert!(call > 40, "only {call} calls");
+            break;
+        }
+        failures += 1;
+        assert!(ended.is_err(), "the failure of call {call} went unnoticed");
+        if fault == Fault::Full && log.writer().unwrap().make_readable().is_ok() {
+            // Before anything was in doubt: the same writer goes on, or is closed, or dies.
+            harmless += 1;
             let acknowledged = Model { pending: Vec::new(), ..model.clone() };
-            assert_eq!(log.latest().map_or(0, |commit| commit.id), acknowledged.newest());
-            acknowledged.check(&log);
-            drop(log);
-            let log = open(&disk, &small()).unwrap();
-            check_reopened(&log, &mut model);
-            run(&log, &mut model, &mut noise).unwrap();
+            acknowledged.check(&open(&disk.crash_point().killed(), &small()).unwrap());
+            if call % 2 == 0 {
+                run(&log, &mut model, &mut noise).unwrap();
+            } else {
+                model = acknowledged;
+            }
             model.check(&log);
             drop(log);
             model.check(&open(&disk, &small()).unwrap());
+            continue;
         }
-        assert!(failures > 40 && (harmless > 4) == (fault == Fault::Full), "{failures} and {harmless}");
+        assert!(matches!(log.writer().unwrap().make_readable(), Err(Error::Poisoned { .. })));
+        let refused = log.writer().unwrap().commit(Draft::default(), Durability::Sync);
+        assert!(matches!(refused, Err(Error::Poisoned { .. })));
+        assert!(matches!(log.sync(), Err(Error::Poisoned { .. })));
+        let acknowledged = Model { pending: Vec::new(), ..model.clone() };
+        assert_eq!(log.latest().map_or(0, |commit| commit.id), acknowledged.newest());
+        acknowledged.check(&log);
+        drop(log);
+        let log = open(&disk, &small()).unwrap();
+        check_reopened(&log, &mut model);
+        run(&log, &mut model, &mut noise).unwrap();
+        model.check(&log);
+        drop(log);
+        model.check(&open(&disk, &small()).unwrap());
     }
+    assert!(failures > 40 && (harmless > 4) == (fault == Fault::Full), "{failures} and {harmless}");
 }
 
 /// The one case that nobody can tell apart: see "Torn or damaged?" in `docs::durability`.
