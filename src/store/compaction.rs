@@ -190,6 +190,8 @@ impl<'a> Pass<'a> {
 
     /// Rewrites the next victim.
     fn rewrite(&mut self, rewriting: &mut Rewriting) -> Result<()> {
+        // A manifest that could not be made durable may be in force, and name the file that this would begin anew.
+        self.log.expect_sound()?;
         let Some(victim) = rewriting.victims.last() else { return Ok(()) };
         let segment = Arc::clone(&victim.segment);
         let (number, len_bytes) = (segment.number(), u64::from(segment.entry.len_bytes));

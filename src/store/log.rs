@@ -258,6 +258,15 @@ impl Log {
         Err(Error::Reentrant { what: what.to_owned() })
     }
 
+    /// Makes sure that no write or sync has failed.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Poisoned`] if one has: which files the store consists of shows at the next opening, and none may be touched.
+    pub(crate) fn expect_sound(&self) -> Result<()> {
+        self.syncer.check()
+    }
+
     /// Makes all commits so far durable, and returns the id of the newest of them (0: there is none). Does not hold
     /// the writer: others commit meanwhile, and callers who wait together share one sync.
     ///

@@ -185,6 +185,7 @@ impl Writer {
     ///
     /// As [`commit`](Self::commit).
     pub(crate) fn position(&mut self) -> Result<Option<Address>> {
+        self.syncer.check()?;
         if !self.block.is_empty() || !self.buffer.is_empty() {
             self.make_readable()?;
         }

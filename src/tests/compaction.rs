@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde::{Deserialize, Serialize};
 
 use crate::retention::{every_nth, keep_last, pinned};
-use crate::storage::{MemoryStorage, SimStorage, Storage};
+use crate::storage::{Fate, Fault, MemoryStorage, SimStorage, Storage};
 use crate::store::{CheckpointId, CheckpointOptions, Compression, Options, Store};
 use crate::{Error, HashMap, OrdMap, Vector};
 
@@ -354,6 +354,59 @@ fn a_full_disk_fails_a_compaction_and_nothing_else() {
     let store = small().open_storage(Arc::new(disk)).unwrap();
     assert!(store.restore::<World>(newest).unwrap() == world);
     assert!(store.verify().unwrap().is_clean());
+}
+
+/// A manifest that could not be made durable may be in force all the same, and names a file that compaction made.
+#[test]
+fn whatever_call_of_a_compaction_fails_later_passes_leave_the_files_that_a_manifest_may_name() {
+    let (kept, full) = two_checkpoints_of_many();
+    let (mut calls, mut poisoned) = (0, 0);
+    for fault in [Fault::Refuse, Fault::Full, Fault::Short, Fault::Late] {
+        for call in 0.. {
+            let disk = full.crash_point().killed();
+            let store = small().compact_below(0.9).open_storage(Arc::new(disk.clone())).unwrap();
+            disk.plant(disk.operations() + call, fault);
+            let _ = store.compact();
+            if disk.struck() == 0 {
+                calls += call;
+                break;
+            }
+            let (failed, operations) = (disk.crash_point(), disk.operations());
+            let is_poisoned = matches!(store.sync(), Err(Error::Poisoned { .. }));
+            if is_poisoned {
+                poisoned += 1;
+                assert!(matches!(store.compact(), Err(Error::Poisoned { .. })));
+                assert!(matches!(store.retain(&keep_last(1)), Err(Error::Poisoned { .. })));
+                assert!(matches!(store.checkpoint(&World::default()), Err(Error::Poisoned { .. })));
+                assert!(store.verify().is_ok());
+            }
+            drop(store);
+            assert!(
+                !is_poisoned || disk.operations() == operations,
+                "{fault:?} of call {call}: a file was touched"
+            );
+            let images = [Fate::Lands, Fate::Vanishes].map(|fate| failed.image(call, |_| fate));
+            for image in images.into_iter().chain([failed.killed(), failed.random_image(call)]) {
+                check(&small().open_storage(Arc::new(image)).unwrap(), &kept);
+            }
+        }
+    }
+    assert!(calls > 100 && poisoned > 20, "{calls} calls, {poisoned} refusals");
+}
+
+/// A disk with many segments of which two checkpoints need little, and these.
+fn two_checkpoints_of_many() -> (BTreeMap<CheckpointId, World>, SimStorage) {
+    let disk = SimStorage::new();
+    let store = small().open_storage(Arc::new(disk.clone())).unwrap();
+    let (mut world, mut noise, mut model) = (World::default(), Noise(15), BTreeMap::new());
+    for _ in 0..60 {
+        world.step(&mut noise, 40);
+        model.insert(store.checkpoint(&world).unwrap().id, world.clone());
+    }
+    let retained = store.retain(&keep_last(2)).unwrap();
+    retained.dropped.iter().for_each(|id| drop(model.remove(id)));
+    store.close().unwrap();
+    (model, disk)
 }
 
 #[test]
