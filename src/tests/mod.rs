@@ -58,8 +58,6 @@ mod order;
 #[cfg(not(small_nodes))]
 mod outlived;
 #[cfg(not(small_nodes))]
-mod peers;
-#[cfg(not(small_nodes))]
 mod reentry;
 #[cfg(not(small_nodes))]
 mod rehash;

@@ -1,4 +1,4 @@
-//! Ordered maps against std's and imbl's, with older versions held, keys that count their drops, orders that lie, and
+//! Ordered maps against std's, with older versions held, keys that count their drops, orders that lie, and
 //! user code that panics.
 
 use std::cell::Cell;
@@ -374,36 +374,6 @@ proptest! {
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
-
-    #[test]
-    fn a_map_agrees_with_imbl_while_versions_live(ops in prop::collection::vec((any::<u8>(), any::<u16>()), 300)) {
-        let mut ours: OrdMap<u16, u32> = (0..1000).map(|n| (n, 0)).collect();
-        let mut theirs: imbl::OrdMap<u16, u32> = (0..1000u16).map(|n| (n, 0u32)).collect();
-        let mut held = Vec::new();
-        for (step, (what, n)) in ops.into_iter().enumerate() {
-            let n = n % 2000;
-            match what % 8 {
-                0..3 => assert_eq!(ours.insert(n, step as u32), theirs.insert(n, step as u32)),
-                3..6 => assert_eq!(ours.remove(&n), theirs.remove(&n)),
-                6 => held.push((ours.clone(), theirs.clone())),
-                _ => {
-                    let (low, value, high) = ours.split_at_key(&n);
-                    let (their_low, their_value, their_high) = theirs.split_lookup(&n);
-                    assert_eq!(value, their_value);
-                    assert!(low.iter().eq(their_low.iter()) && high.iter().eq(their_high.iter()));
-                    ours = high.union(&low);
-                    theirs = their_high.union(their_low);
-                }
-            }
-            assert_eq!(ours.get_prev(&n), theirs.get_prev(&n));
-            assert_eq!(ours.get_next(&n), theirs.get_next(&n));
-        }
-        held.push((ours, theirs));
-        for (ours, theirs) in &held {
-            ours.check();
-            assert!(ours.iter().eq(theirs.iter()));
-        }
-    }
 
     /// A delta names what changed since its base, and nothing that it does not name may differ.
     #[test]

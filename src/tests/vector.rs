@@ -1,4 +1,4 @@
-//! Vectors against std's and imbl's, with older versions held, elements that count their drops, and clones that
+//! Vectors against std's, with older versions held, elements that count their drops, and clones that
 //! panic.
 
 use std::cell::Cell;
@@ -444,26 +444,6 @@ proptest! {
     #[test]
     fn edits_of_wide_items_agree_with_std(ops in prop::collection::vec(op(), 100)) {
         run::<Wide>(&ops);
-    }
-
-    #[test]
-    fn concatenation_agrees_with_imbl(cuts in prop::collection::vec((any::<u16>(), any::<u16>()), 40)) {
-        let mut ours: Vector<u64> = (0..3000).collect();
-        let mut theirs: imbl::Vector<u64> = (0..3000).collect();
-        for (a, b) in cuts {
-            let (at, from) = (pick(a, ours.len()), pick(b, ours.len()));
-            let mut right = ours.split_off(at);
-            right.append(&mut ours);
-            ours = right;
-            theirs = { let (left, mut right) = theirs.split_at(at); right.append(left); right };
-            if from < ours.len() {
-                assert_eq!(ours.remove(from), theirs.remove(from));
-                ours.insert(ours.len() - from, 7);
-                theirs.insert(theirs.len() - from, 7);
-            }
-            ours.check();
-            assert!(ours.iter().eq(theirs.iter()));
-        }
     }
 
     /// A delta names what changed since its base, and nothing that it does not name may differ.

@@ -1,7 +1,7 @@
 //! Checkpoints beside the *limit writer*: a std `HashMap` whose changed entries are appended as one zstd -1 frame to a
 //! preallocated file and synced once. No store that keeps every version can do with less work.
 //!
-//! `cargo bench --bench limit -- [ENTRIES] [CHECKPOINTS] [UPDATES]` (1,000,000, 2,000 and 1,000). Both run in turns,
+//! `cargo bench -p benches --bench limit -- [ENTRIES] [CHECKPOINTS] [UPDATES]` (1,000,000, 2,000 and 1,000). Both run in turns,
 //! iteration by iteration, on the same disk; an iteration is the updates, the encoding and the sync. The environment
 //! variables COMPRESSION (none, lz4, zstd), BLOCK_BYTES and DIR choose what else there is to choose.
 
@@ -14,51 +14,9 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::time::Instant;
 
+use benches::{Entry, Random, directory, median};
 use perennial::HashMap;
 use perennial::store::{Compression, Store};
-use serde::{Deserialize, Serialize};
-
-/// 100 bytes, about half of them random.
-#[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
-struct Entry {
-    position: [u64; 4],
-    key: [u8; 16],
-    name: [u8; 24],
-    level: u32,
-    hits: u64,
-    owner: u64,
-    flags: u64,
-}
-
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
-    }
-
-    fn entry(&mut self) -> Entry {
-        let mut key = [0; 16];
-        key[..8].copy_from_slice(&self.next().to_le_bytes());
-        key[8..].copy_from_slice(&self.next().to_le_bytes());
-        let mut name = [0; 24];
-        name[..6].copy_from_slice(b"player");
-        let position = std::array::from_fn(|_| self.next());
-        Entry { position, key, name, level: 7, hits: 0, owner: 1, flags: 0 }
-    }
-}
-
-fn raw(key: u64, entry: &Entry, out: &mut Vec<u8>) {
-    out.extend(key.to_le_bytes());
-    entry.position.iter().for_each(|word| out.extend(word.to_le_bytes()));
-    out.extend(entry.key);
-    out.extend(entry.name);
-    out.extend(entry.level.to_le_bytes());
-    [entry.hits, entry.owner, entry.flags].iter().for_each(|word| out.extend(word.to_le_bytes()));
-}
 
 /// The limit writer.
 struct Limit {
@@ -81,7 +39,8 @@ impl Limit {
         let mut bytes = Vec::with_capacity(updates.len() * 108);
         for (key, entry) in updates {
             self.map.insert(*key, *entry);
-            raw(*key, entry, &mut bytes);
+            bytes.extend(key.to_le_bytes());
+            entry.append_raw(&mut bytes);
         }
         let frame = self.zstd.compress(&bytes).unwrap();
         self.file.write_all_at(&frame, self.offset).unwrap();
@@ -102,11 +61,6 @@ fn device_bytes() -> u64 {
         .unwrap_or(0)
 }
 
-fn median(values: &mut [f64]) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
-}
-
 fn time<T>(work: impl FnOnce() -> T) -> (T, f64) {
     let start = Instant::now();
     let result = work();
@@ -123,7 +77,7 @@ fn main() {
         Ok("zstd") => Compression::Zstd,
         _ => Compression::default(),
     };
-    let dir = tempfile::tempdir_in(std::env::var("DIR").unwrap_or("target".into())).unwrap();
+    let dir = directory();
     let path = dir.path().join("store");
     let mut random = Random(0x9e37_79b9_7f4a_7c15);
     let initial: Vec<(u64, Entry)> = (0..entries as u64).map(|key| (key, random.entry())).collect();
@@ -151,7 +105,7 @@ fn main() {
     let (mut my_bytes, mut their_bytes, mut my_device, mut their_device) = (0, 0, 0, 0);
     for checkpoint in 1..=checkpoints {
         let batch: Vec<(u64, Entry)> =
-            (0..updates).map(|_| (random.next() % entries as u64, random.entry())).collect();
+            (0..updates).map(|_| (random.bits() % entries as u64, random.entry())).collect();
         let before = device_bytes();
         let (bytes, ms) = time(|| {
             for (key, entry) in &batch {
@@ -193,7 +147,7 @@ fn main() {
         let (store, open_ms) = time(|| Store::open(&path).unwrap());
         let (first, first_ms) = time(|| {
             let map: HashMap<u64, Entry> = store.latest().unwrap().unwrap();
-            let value = map.get(&(random.next() % entries as u64)).copied();
+            let value = map.get(&(random.bits() % entries as u64)).copied();
             (map, value)
         });
         assert!(first.1.is_some());
@@ -205,7 +159,7 @@ fn main() {
     for _ in 0..5 {
         let store = Store::open(&path).unwrap();
         let map: HashMap<u64, Entry> = store.latest().unwrap().unwrap();
-        let keys: Vec<u64> = (0..1000).map(|_| random.next() % entries as u64).collect();
+        let keys: Vec<u64> = (0..1000).map(|_| random.bits() % entries as u64).collect();
         let (_, ms) = time(|| keys.iter().for_each(|key| assert_eq!(map.get(key), expected.get(key))));
         thousand.push(ms);
     }

@@ -1,6 +1,6 @@
 //! The table of the README: every collection beside its peers, in one process, with one hasher.
 //!
-//! `cargo bench --bench table -- [NAME...] [SIZE...] [rounds=N]`, by default all tables (`hash_map`, `ord_map`,
+//! `cargo bench -p benches --bench table -- [NAME...] [SIZE...] [rounds=N]`, by default all tables (`hash_map`, `ord_map`,
 //! `vector`, `hash_strings`, `ord_strings`, `hash_112_bytes`, `hash_1_kib`) at 1,000, 100,000 and 1,000,000 items in 5
 //! rounds. In a round every peer does the same work in turn; a figure is the median of its rounds, in nanoseconds of
 //! thread CPU time per operation (or bytes, counted by the allocator). The ratio is ours to that of the fastest peer

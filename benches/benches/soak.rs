@@ -1,8 +1,8 @@
 //! Depth at a known price: what a long history costs on disk, and what compaction costs its checkpoints.
 //!
-//! `cargo bench --bench soak -- [ENTRIES] [CHECKPOINTS] [UPDATES] [KEEP]` (1,000,000, 10,000, 1,000 and 100), in DIR.
-//! Three runs: the same zipf updates without retention (up to 2,000 checkpoints, for the latency to compare with) and
-//! under `keep_last`; then KEEP checkpoints of uniform updates upon a full one, and what they add. `ONLY=history` runs a
+//! `cargo bench -p benches --bench soak -- [ENTRIES] [CHECKPOINTS] [UPDATES] [KEEP]` (1,000,000, 10,000,
+//! 1,000 and 100), in DIR. Three runs: the same zipf updates without retention (up to 2,000 checkpoints, for the latency to
+//! compare with) and under `keep_last`; then KEEP checkpoints of uniform updates upon a full one, and what they add. `ONLY=history` runs a
 //! fourth alone: reads after 2,000 checkpoints of uniform updates, before and after compaction.
 
 #![expect(clippy::unwrap_used, reason = "a bench stops where something fails")]
@@ -10,45 +10,12 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use benches::{Entry, Random, directory};
 use perennial::HashMap;
 use perennial::retention::keep_last;
 use perennial::store::Store;
-use serde::{Deserialize, Serialize};
-
-/// 100 bytes, about half of them random.
-#[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
-struct Entry {
-    position: [u64; 4],
-    key: [u8; 16],
-    name: [u8; 24],
-    level: u32,
-    hits: u64,
-    owner: u64,
-    flags: u64,
-}
 
 type State = HashMap<u64, Entry>;
-
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
-    }
-
-    fn entry(&mut self) -> Entry {
-        let mut key = [0; 16];
-        key[..8].copy_from_slice(&self.next().to_le_bytes());
-        key[8..].copy_from_slice(&self.next().to_le_bytes());
-        let mut name = [0; 24];
-        name[..6].copy_from_slice(b"player");
-        let position = std::array::from_fn(|_| self.next());
-        Entry { position, key, name, level: 7, hits: 0, owner: 1, flags: 0 }
-    }
-}
 
 /// Which keys are updated.
 enum Keys {
@@ -72,9 +39,9 @@ impl Keys {
 
     fn next(&self, random: &mut Random) -> u64 {
         match self {
-            Self::Uniform(entries) => random.next() % entries,
+            Self::Uniform(entries) => random.bits() % entries,
             Self::Zipf(sums) => {
-                let at = (random.next() >> 11) as f64 / (1u64 << 53) as f64 * sums.last().unwrap();
+                let at = (random.bits() >> 11) as f64 / (1u64 << 53) as f64 * sums.last().unwrap();
                 let rank = sums.partition_point(|&sum| sum < at) as u64;
                 // Neighbours in rank are no neighbours in the map.
                 rank.wrapping_mul(0x9e37_79b9_7f4a_7c15) % sums.len() as u64
@@ -191,7 +158,7 @@ fn soak(directory: &Path, entries: u64, checkpoints: u64, updates: u64, keep: u6
         } else {
             let mut random = Random(n as u64 + 1);
             for _ in 0..1000 {
-                let key = random.next() % entries;
+                let key = random.bits() % entries;
                 assert_eq!(found.get(&key), expected.get(&key));
             }
         }
@@ -225,7 +192,7 @@ fn history(directory: &Path, entries: u64, checkpoints: u64, updates: u64) {
         let world: State = store.latest().unwrap().unwrap();
         let mut random = Random(5);
         let started = Instant::now();
-        let found = (0..1000).filter(|_| world.get(&(random.next() % entries)).is_some()).count();
+        let found = (0..1000).filter(|_| world.get(&(random.bits() % entries)).is_some()).count();
         let reads = started.elapsed();
         let world: State = store.latest().unwrap().unwrap();
         let started = Instant::now();
@@ -244,8 +211,7 @@ fn main() {
     let number = |at: usize, default| numbers.get(at).copied().unwrap_or(default);
     let (entries, checkpoints) = (number(0, 1_000_000), number(1, 10_000));
     let (updates, keep) = (number(2, 1_000), number(3, 100));
-    let base = std::env::var_os("DIR").map_or_else(std::env::temp_dir, Into::into);
-    let directory = tempfile::tempdir_in(base).unwrap();
+    let directory = directory();
     let only = std::env::var("ONLY").unwrap_or_default();
     if only.is_empty() || only == "hundred" {
         hundred(directory.path(), entries, updates, keep);

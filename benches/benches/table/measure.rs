@@ -3,6 +3,7 @@
 use std::hint::black_box;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use benches::median;
 use rustix::time::{ClockId, clock_gettime};
 
 /// Nanoseconds that this thread has run.
@@ -73,11 +74,6 @@ impl Table {
         }
         println!();
     }
-}
-
-fn median(values: &mut [f64]) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
 }
 
 fn short(value: f64) -> String {

@@ -1,7 +1,7 @@
 //! How far back one can go, and what it costs: a simulation of 60 days, an hour a step, under a grandfather-father-son
 //! policy. Every step is a checkpoint; all of a day, one a day for a fortnight and one a week from then on are kept.
 //!
-//! `cargo run --release --example retention -- [DAYS] [ENTRIES] [SVG]` (60, 50,000 and retention.svg in the directory of
+//! `cargo run --release -p benches --example retention -- [DAYS] [ENTRIES] [SVG]` (60, 50,000 and retention.svg in the directory of
 //! temporary files). Draws disk use, latency of a checkpoint and depth over time, and prints a table. Its clock is the
 //! simulation's: checkpoints carry the hour in their labels, and the policy is asked with these times.
 
@@ -16,6 +16,7 @@ use perennial::store::{CheckpointOptions, Store};
 use plotters::prelude::*;
 
 #[expect(dead_code, reason = "the other examples use the rest of it")]
+#[path = "../../examples/support/mod.rs"]
 mod support;
 use support::Random;
 

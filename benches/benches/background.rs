@@ -1,6 +1,6 @@
 //! What background checkpoints cost the application: for how long an iteration is blocked, and what throughput is left.
 //!
-//! `cargo bench --bench background -- [ENTRIES] [ITERATIONS] [UPDATES]` (1,000,000, 300 and 1,000). Rounds of the same
+//! `cargo bench -p benches --bench background -- [ENTRIES] [ITERATIONS] [UPDATES]` (1,000,000, 300 and 1,000). Rounds of the same
 //! iterations take turns: without checkpoints, with a [`Checkpointer`] asked once an iteration, and with an imbl map
 //! whose clone a thread serialises whole (the newest clone wins). Then the last snapshot of a large version is dropped,
 //! beside a plain map of the same size. The environment variable DIR chooses the disk.
@@ -14,37 +14,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
+use benches::{Entry, Random, directory, median, us};
 use perennial::store::Store;
 use perennial::{Checkpointer, HashMap, State};
-use serde::{Deserialize, Serialize};
 
 /// Rounds of each kind.
 const ROUNDS: usize = 5;
-
-/// 100 bytes, about half of them random.
-#[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
-struct Entry {
-    position: [u64; 4],
-    key: [u64; 2],
-    name: [u8; 20],
-    rest: [u64; 4],
-}
-
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
-    }
-
-    fn entry(&mut self) -> Entry {
-        let position = std::array::from_fn(|_| self.next());
-        Entry { position, key: [self.next(), 0], name: *b"a player of the game", rest: [0; 4] }
-    }
-}
 
 /// Times in ascending order.
 struct Times(Vec<Duration>);
@@ -76,16 +51,6 @@ impl Times {
     }
 }
 
-fn us(time: Duration) -> String {
-    let us = time.as_secs_f64() * 1e6;
-    if us < 1e3 { format!("{us:.1} us") } else { format!("{:.1} ms", us / 1e3) }
-}
-
-fn median(values: &mut [f64]) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
-}
-
 struct Load {
     entries: u64,
     iterations: usize,
@@ -106,7 +71,7 @@ impl Load {
         let mut worked = Duration::ZERO;
         for _ in 0..self.iterations {
             let changes: Vec<_> =
-                (0..self.updates).map(|_| (random.next() % self.entries, random.entry())).collect();
+                (0..self.updates).map(|_| (random.bits() % self.entries, random.entry())).collect();
             let began = Instant::now();
             change(&changes);
             worked += began.elapsed();
@@ -305,10 +270,7 @@ fn drops(entries: u64) {
 fn main() {
     let numbers: Vec<usize> = std::env::args().filter_map(|arg| arg.parse().ok()).collect();
     let number = |index: usize, default| numbers.get(index).copied().unwrap_or(default);
-    let directory = match std::env::var_os("DIR") {
-        Some(directory) => tempfile::tempdir_in(directory).unwrap(),
-        None => tempfile::tempdir().unwrap(),
-    };
+    let directory = directory();
     for is_single in [false, true] {
         let load = Load {
             entries: number(0, 1_000_000) as u64,

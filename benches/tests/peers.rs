@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use crate::{HashMap, HashSet, OrdMap, OrdSet, Vector};
+use perennial::{HashMap, HashSet, OrdMap, OrdSet, Vector};
 
 type Ops = Vec<(u8, u16, u16)>;
 
@@ -66,7 +66,6 @@ macro_rules! maps {
         }
         held.push((ours, theirs, rpds));
         for (ours, theirs, rpds) in &held {
-            ours.check();
             let sorted = |mut entries: Vec<(u16, u16)>| {
                 entries.sort_unstable();
                 entries
@@ -82,13 +81,17 @@ macro_rules! maps {
     };
 }
 
-impl HashMap<u16, u16> {
+trait IsSubmap {
+    fn is_submap_of(&self, other: &Self) -> bool;
+}
+
+impl IsSubmap for HashMap<u16, u16> {
     fn is_submap_of(&self, other: &Self) -> bool {
         !self.diff(other).any(|change| change.old().is_some())
     }
 }
 
-impl OrdMap<u16, u16> {
+impl IsSubmap for OrdMap<u16, u16> {
     fn is_submap_of(&self, other: &Self) -> bool {
         !self.diff(other).any(|change| change.old().is_some())
     }
@@ -194,7 +197,6 @@ proptest! {
         }
         held.push((ours, theirs, rpds));
         for (ours, theirs, rpds) in &held {
-            ours.check();
             assert!(ours.iter().eq(theirs.iter()) && ours.iter().rev().eq(rpds.iter().rev()));
         }
         assert_eq!(held[0].0 == held[held.len() - 1].0, held[0].1 == held[held.len() - 1].1);
@@ -240,7 +242,54 @@ proptest! {
             assert_eq!((hash.contains(&item), ord.contains(&item)), (rpds.contains(&item), rpds.contains(&item)));
             assert_eq!((ord.get_prev(&item), ord.get_next(&item)), (their_ord.get_prev(&item), their_ord.get_next(&item)));
         }
-        hash.map.check();
         assert!(ord.iter().eq(their_ord.iter()) && hash.iter().all(|item| rpds.contains(item)));
+    }
+
+    #[test]
+    fn maps_cut_and_joined_agree_with_imbl_while_versions_live(ops in prop::collection::vec((any::<u8>(), any::<u16>()), 300)) {
+        let mut ours: OrdMap<u16, u32> = (0..1000).map(|n| (n, 0)).collect();
+        let mut theirs: imbl::OrdMap<u16, u32> = (0..1000u16).map(|n| (n, 0u32)).collect();
+        let mut held = Vec::new();
+        for (step, (what, n)) in ops.into_iter().enumerate() {
+            let n = n % 2000;
+            match what % 8 {
+                0..3 => assert_eq!(ours.insert(n, step as u32), theirs.insert(n, step as u32)),
+                3..6 => assert_eq!(ours.remove(&n), theirs.remove(&n)),
+                6 => held.push((ours.clone(), theirs.clone())),
+                _ => {
+                    let (low, value, high) = ours.split_at_key(&n);
+                    let (their_low, their_value, their_high) = theirs.split_lookup(&n);
+                    assert_eq!(value, their_value);
+                    assert!(low.iter().eq(their_low.iter()) && high.iter().eq(their_high.iter()));
+                    ours = high.union(&low);
+                    theirs = their_high.union(their_low);
+                }
+            }
+            assert_eq!(ours.get_prev(&n), theirs.get_prev(&n));
+            assert_eq!(ours.get_next(&n), theirs.get_next(&n));
+        }
+        held.push((ours, theirs));
+        for (ours, theirs) in &held {
+            assert!(ours.iter().eq(theirs.iter()));
+        }
+    }
+
+    #[test]
+    fn concatenation_agrees_with_imbl(cuts in prop::collection::vec((any::<u16>(), any::<u16>()), 40)) {
+        let mut ours: Vector<u64> = (0..3000).collect();
+        let mut theirs: imbl::Vector<u64> = (0..3000).collect();
+        for (a, b) in cuts {
+            let (at, from) = (usize::from(a) % (ours.len() + 1), usize::from(b) % (ours.len() + 1));
+            let mut right = ours.split_off(at);
+            right.append(&mut ours);
+            ours = right;
+            theirs = { let (left, mut right) = theirs.split_at(at); right.append(left); right };
+            if from < ours.len() {
+                assert_eq!(ours.remove(from), theirs.remove(from));
+                ours.insert(ours.len() - from, 7);
+                theirs.insert(theirs.len() - from, 7);
+            }
+            assert!(ours.iter().eq(theirs.iter()));
+        }
     }
 }
