@@ -142,6 +142,8 @@ pub mod docs {
     pub mod design {}
     #[doc = include_str!("docs/collections.md")]
     pub mod collections {}
+    #[doc = include_str!("docs/comparison.md")]
+    pub mod comparison {}
     #[doc = include_str!("docs/format.md")]
     pub mod format {}
     #[doc = include_str!("docs/schema.md")]
