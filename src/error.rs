@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::node::Address;
+use crate::record::Address;
 
 /// Everything that can go wrong between a state and the disk.
 ///

@@ -9,12 +9,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::{Serialize, de::DeserializeOwned};
 
+use crate::codec::Save;
 use crate::error::{Error, Result};
-use crate::node::codec::Save;
+use crate::node::flush;
+use crate::node::load;
+use crate::node::load_all;
 use crate::node::{
-    Address, Backing, Branch, Chain, Demote, Demotion, Keeper, Node, NodeMut, NodeRef, OwnedLeaf, Place,
-    Record, RecordHead, Root, SLOTS, Shape, Sink, Source, Sweep, Tag, flush, load, load_all, loaded,
+    Branch, Chain, Demote, Demotion, Node, NodeMut, NodeRef, OwnedLeaf, Root, SLOTS, Shape, Source, loaded,
 };
+use crate::record::Place;
+use crate::record::{Address, Backing, Keeper, Record, RecordHead, Sink, Sweep, Tag};
 use crate::state::Queue;
 
 /// Most deltas between a record and the full one under it.

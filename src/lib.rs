@@ -111,6 +111,7 @@
 extern crate self as perennial;
 
 pub mod checkpointer;
+mod codec;
 mod error;
 pub mod features;
 pub mod footprint;
@@ -119,12 +120,15 @@ pub mod hash_set;
 #[cfg(any(loom, internals))]
 #[doc(hidden)]
 pub mod internals;
+mod log;
 mod metrics;
 mod node;
 pub mod ord_map;
 pub mod ord_set;
 mod random;
+mod record;
 pub mod retention;
+mod schema;
 pub mod state;
 pub mod storage;
 pub mod store;

@@ -7,7 +7,8 @@ use std::iter::FusedIterator;
 use super::HashMap;
 use super::node::{MapBranch, Prefix, ROOT, Tree, leaf_of_hash, lies_under, slot_of};
 use super::order::LeafOrder;
-use crate::node::{LeafRef, NodeRef, Place, SLOTS};
+use crate::node::{LeafRef, NodeRef, SLOTS};
+use crate::record::Place;
 
 impl<K, V, S> HashMap<K, V, S>
 where

@@ -26,7 +26,8 @@ pub(crate) use iter::Entries;
 pub(crate) use node::Prefix;
 
 use crate::error::Result;
-use crate::node::{IntoLeaves, LeavesMut, NodeRef, load_all};
+use crate::node::load_all;
+use crate::node::{IntoLeaves, LeavesMut, NodeRef};
 use crate::sync::const_fn;
 use node::{ROOT, Tree};
 use order::{Ties, ties_of};

@@ -17,9 +17,10 @@ use std::hash::Hash;
 
 use crate::error::Result;
 use crate::node::{
-    BITS, Branch, LeafMut, LeafRef, Node, NodeMut, NodeRef, Place, Ranges, Root, SLOTS, SMALL, Shape, Way,
-    by_bits, fitting,
+    BITS, Branch, LeafMut, LeafRef, Node, NodeMut, NodeRef, Ranges, Root, SLOTS, SMALL, Shape, Way, by_bits,
+    fitting,
 };
+use crate::record::Place;
 
 /// Levels of branches that 64 bits can route.
 pub(super) const LEVELS: u32 = 64 / BITS;

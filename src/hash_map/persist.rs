@@ -15,9 +15,15 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use super::node::{self, MapNode, Prefix, ROOT, Tree};
 use super::order::ties_of;
 use super::{HashMap, SeedAccess, StableBuildHasher};
+use crate::codec::{self, Save};
 use crate::error::{Error, Result};
-use crate::node::codec::{self, Collection, Save, varint};
-use crate::node::{Address, Backing, Chain, Demote, Demotion, Place, Source, flush, load};
+use crate::node::flush;
+use crate::node::load;
+use crate::node::{Chain, Demote, Demotion, Source};
+use crate::record::Place;
+use crate::record::varint;
+use crate::record::{Address, Backing};
+use crate::schema::Collection;
 
 /// Writes what changed of a map's tree; what the enclosing record holds of it.
 pub(crate) fn save<K, V, S>(map: &HashMap<K, V, S>, save: &Rc<Save>) -> Result<codec::Root>

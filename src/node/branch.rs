@@ -8,14 +8,15 @@
 
 use std::sync::Arc;
 
-use super::address::Address;
 use super::header::{Header, STRUCTURE};
 use super::leaf::LeafRef;
 use super::link::{Node, NodeMut, NodeRef, Word};
 use super::slot::{publish, same_word, settle};
-use super::source::{Place, Source};
+use super::source::Source;
 use super::{SMALL, Shape};
 use crate::error::Result;
+use crate::record::Address;
+use crate::record::Place;
 use crate::sync::{AtomicPtr, Ordering};
 use crate::weaken;
 

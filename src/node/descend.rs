@@ -8,7 +8,7 @@ use super::branch::{BITS, Branch};
 use super::leaf::LeafRef;
 use super::link::{Node, NodeRef, Word};
 use super::root::Root;
-use super::source::Place;
+use crate::record::Place;
 
 /// Where a descent ends.
 pub(crate) enum Way<'a, T> {

@@ -19,8 +19,8 @@
 //! the record) before it and with Release. So whoever reads the identity first takes what is true together with it,
 //! whichever of the two he saw (invariant 1).
 
-use crate::node::address::{Address, Tag};
-use crate::node::recheck::RECHECKED;
+use crate::record::recheck::RECHECKED;
+use crate::record::{Address, Tag};
 use crate::sync::{AtomicU8, AtomicU32, AtomicU64, Ordering, fence};
 use crate::weaken;
 
@@ -297,7 +297,7 @@ mod tests {
     #[test]
     fn a_published_record_leaves_the_hops_of_the_base() {
         hops_of(Tag::next().unwrap());
-        hops_of(crate::node::after_many_openings(|| Tag::next().unwrap()));
+        hops_of(crate::record::after_many_openings(|| Tag::next().unwrap()));
     }
 
     fn hops_of(tag: Tag) {
@@ -379,7 +379,7 @@ mod tests {
 
     #[test]
     fn words_of_wide_and_narrow_tags_say_what_was_put_in() {
-        let narrow = crate::node::after_many_openings(|| Tag::next().unwrap());
+        let narrow = crate::record::after_many_openings(|| Tag::next().unwrap());
         let wide = Tag::next().unwrap();
         assert!(narrow.is_narrow() && !wide.is_narrow());
         for tag in [wide, narrow] {

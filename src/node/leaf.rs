@@ -585,9 +585,9 @@ impl<T> Drop for OwnedLeaf<T> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::address::{Address, Tag};
     use super::super::mask::{MASK_BITS, mask_shift};
     use super::*;
+    use crate::record::{Address, Tag};
 
     #[repr(align(64))]
     struct Wide(#[expect(dead_code, reason = "for its size")] [u8; 64]);

@@ -14,11 +14,11 @@ use std::ptr::{self, NonNull};
 use std::sync::Arc;
 
 use super::Shape;
-use super::address::Address;
 use super::branch::Branch;
 use super::header::Header;
 use super::leaf::{LeafHead, LeafMut, LeafRef, OwnedLeaf};
 use super::source::Source;
+use crate::record::Address;
 
 const _: () =
     assert!(size_of::<usize>() == 8, "a link packs a 42-bit address into a pointer: 64-bit targets only");

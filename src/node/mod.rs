@@ -1,13 +1,10 @@
 //! Nodes: the unit shared in memory and written on disk.
 
-mod address;
 mod branch;
 mod children;
-pub(crate) mod codec;
-mod demote;
 mod descend;
+pub(crate) mod disk;
 mod disposable;
-mod flush;
 mod footprint;
 mod header;
 mod iter;
@@ -15,33 +12,28 @@ mod key_hash;
 mod keys;
 mod leaf;
 mod link;
-mod load;
-mod load_all;
 mod mask;
-mod merge;
 mod path_copy;
-mod recheck;
-mod record;
+pub(crate) mod recheck;
 mod root;
 mod slot;
 mod source;
 mod tags;
 mod values;
 
-pub use address::Address;
-pub(crate) use address::Tag;
-#[cfg(test)]
-pub(crate) use address::after_many_openings;
 pub(crate) use branch::{BITS, Branch, Child, Ranges, SLOTS, loaded};
 pub(crate) use children::ChildrenMut;
-pub use demote::{Demote, Demoted, Demotion};
 pub(crate) use descend::{Way, by_bits};
-pub(crate) use disposable::Disposable;
+pub use disk::demote::{Demote, Demoted, Demotion};
 #[cfg(test)]
-pub(crate) use flush::MANY;
+pub(crate) use disk::flush::MANY;
 #[cfg(any(loom, internals))]
-pub(crate) use flush::MOST_HOPS;
-pub(crate) use flush::flush;
+pub(crate) use disk::flush::MOST_HOPS;
+pub(crate) use disk::flush::flush;
+pub(crate) use disk::load::{Chain, load};
+pub(crate) use disk::load_all::load_all;
+pub(crate) use disk::merge::{Needs, Version, merge, needs, needs_of};
+pub(crate) use disposable::Disposable;
 pub use footprint::{Footprint, MemoryFootprint, Meter, footprint, resident_bytes};
 pub(crate) use footprint::{measure, measure_with};
 #[cfg(test)]
@@ -51,15 +43,12 @@ pub(crate) use key_hash::KeyHash;
 pub(crate) use keys::Keys;
 pub(crate) use leaf::{LeafMut, LeafRef, OwnedLeaf};
 pub(crate) use link::{Node, NodeMut, NodeOwned, NodeRef};
-pub(crate) use load::{Chain, load};
-pub(crate) use load_all::load_all;
 pub(crate) use mask::mask_shift;
-pub(crate) use merge::{Needs, Version, merge, needs, needs_of};
-pub(crate) use recheck::{Look, RECHECKED, Rechecks};
-pub(crate) use record::{Backing, Keeper, Record, RecordHead, RecordKind, Sink, Sweep, Trust};
 pub(crate) use root::Root;
-pub(crate) use source::{Place, Source};
+pub(crate) use source::Source;
 pub use values::Values;
+
+use crate::record::Place;
 
 /// Whether nodes are narrow: few keys reach every shape, and models have few slots to explore.
 pub(crate) const SMALL: bool = cfg!(any(small_nodes, loom));

@@ -10,121 +10,24 @@
 //! when it was decoded; both are right. What tells a leaf is where it lies in memory and a count of copies in its header
 //! ([`Header::copied`](super::header::Header::copied)); and when a leaf is decoded where another one lay, that one is forgotten.
 
-use std::cell::Cell;
-use std::hash::Hasher;
 use std::rc::Rc;
-use std::sync::Arc;
 
-use rapidhash::fast::RapidHasher;
 use serde::Serialize;
 
+use super::Shape;
 use super::branch::Child;
-use super::codec::{Portion, Save, Trial};
 use super::header::{Header, Identity};
 use super::leaf::LeafRef;
 use super::link::NodeRef;
 use super::root::Root;
-use super::{Address, Shape};
+use crate::codec::{Portion, Save, Trial};
 use crate::error::{Error, Result};
-use crate::sync::{AtomicU64, Mutex, Ordering};
+use crate::record::Address;
+use crate::record::recheck::{Digest, LeafId, Look};
 
-/// True if this build looks. A model has enough to look at.
-pub(crate) const RECHECKED: bool = cfg!(all(debug_assertions, not(loom)));
-/// Leaves that an opening remembers.
-const REMEMBERED: usize = 2048;
-/// Leaves that a checkpoint encodes again, for each collection that is not in another one.
-const LEAVES: u32 = 16;
-/// Nodes that it looks at to find them.
-const NODES: u32 = 128;
-/// Bytes that it encodes.
-const BYTES: usize = 64 << 10;
-
-/// An opening's memory of leaves that were encoded.
-#[derive(Default)]
-pub(crate) struct Rechecks {
-    /// By a hash of the address: what comes later takes the place of what was there.
-    leaves: Mutex<Vec<Option<Encoded>>>,
-    /// Counts checkpoints, so that each looks elsewhere.
-    turns: AtomicU64,
-}
-
-/// A leaf as it was written.
-struct Encoded {
-    address: Address,
-    node: usize,
-    copies: u8,
-    groups: Vec<Option<Digest>>,
-}
-
-/// The bytes of one group of items.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Digest {
-    /// Addresses in the record before this group's: its bytes refer to its own by their number.
-    refs: u32,
-    hash: u64,
-}
-
-impl Digest {
-    pub(super) fn of(refs: usize, bytes: &[u8]) -> Self {
-        let mut hasher = RapidHasher::default();
-        hasher.write(bytes);
-        Self { refs: refs as u32, hash: hasher.finish() }
-    }
-}
-
-fn slot_of(address: Address) -> usize {
-    (address.to_bits().wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as usize % REMEMBERED
-}
-
-fn place_of(header: &Header) -> usize {
-    std::ptr::from_ref(header).addr()
-}
-
-impl Rechecks {
-    /// Remembers what was written of a leaf: of a delta, the groups that it left out are as they were in its base.
-    pub(super) fn wrote(
-        &self,
-        header: &Header,
-        base: Option<Address>,
-        address: Address,
-        mut groups: Vec<Option<Digest>>,
-    ) {
-        let (node, copies) = (place_of(header), header.copies());
-        let mut leaves = self.leaves.lock();
-        leaves.resize_with(REMEMBERED, || None);
-        let is_base =
-            |known: &&Encoded| base == Some(known.address) && known.node == node && known.copies == copies;
-        if let Some(known) = base.and_then(|base| leaves[slot_of(base)].as_ref()).filter(is_base) {
-            groups.iter_mut().zip(&known.groups).for_each(|(group, known)| *group = group.or(*known));
-        }
-        leaves[slot_of(address)] = Some(Encoded { address, node, copies, groups });
-    }
-
-    /// Takes note of a leaf that was decoded: if one that was encoded lay where it lies now, that one is gone.
-    pub(crate) fn decoded(&self, address: Address, node: usize) {
-        if let Some(slot) = self.leaves.lock().get_mut(slot_of(address)) {
-            slot.take_if(|known| known.address == address && known.node == node);
-        }
-    }
-
-    fn known(&self, header: &Header, address: Address) -> Option<Vec<Option<Digest>>> {
-        let leaves = self.leaves.lock();
-        let known = leaves.get(slot_of(address))?.as_ref()?;
-        let is_it =
-            known.address == address && known.node == place_of(header) && known.copies == header.copies();
-        is_it.then(|| known.groups.clone())
-    }
-}
-
-/// The rest of one look at a collection, and those in it.
-pub(crate) struct Look {
-    rechecks: Arc<Rechecks>,
-    noise: Cell<u64>,
-    leaves: Cell<u32>,
-    nodes: Cell<u32>,
-    bytes: Cell<usize>,
-    /// Something has changed, so the error that comes back says so.
-    met: Cell<bool>,
+/// The leaf that has this header.
+pub(super) fn leaf_id(header: &Header) -> LeafId {
+    LeafId { node: std::ptr::from_ref(header).addr(), copies: header.copies() }
 }
 
 /// Encodes some clean leaves of a tree that was flushed just now again.
@@ -133,16 +36,7 @@ pub(crate) struct Look {
 /// [`Error::Encode`] if one of them has changed.
 pub(super) fn look<T: Serialize, X: Shape>(root: &Root<T, X>, save: &Save) -> Result<()> {
     let (Some(rechecks), Some(node)) = (save.rechecks(), root.resident()) else { return Ok(()) };
-    let turn = rechecks.turns.fetch_add(1, Ordering::Relaxed) + 1;
-    let look = Look {
-        rechecks: Arc::clone(rechecks),
-        noise: Cell::new(turn.wrapping_mul(0x9e37_79b9_7f4a_7c15)),
-        leaves: Cell::new(LEAVES),
-        nodes: Cell::new(NODES),
-        bytes: Cell::new(BYTES),
-        met: Cell::new(false),
-    };
-    let save = save.once_more(Trial::Look(look));
+    let save = save.once_more(Trial::Look(rechecks.look()));
     match save.trial() {
         Some(Trial::Look(look)) => look.visit(node, &save, true),
         _ => Ok(()),
@@ -195,7 +89,7 @@ impl Look {
 
     fn leaf<T: Serialize, X: Shape>(&self, leaf: LeafRef<'_, T>, save: &Rc<Save>) -> Result<()> {
         let Identity::Clean(tag, address) = leaf.header().identity() else { return Ok(()) };
-        let known = self.rechecks.known(leaf.header(), address);
+        let known = self.rechecks.known(leaf_id(leaf.header()), address);
         let Some(known) = known.filter(|_| u64::from(tag) == save.tag().to_bits()) else { return Ok(()) };
         self.leaves.set(self.leaves.get().saturating_sub(1));
         let (mut bytes, mut refs) = (Vec::new(), Vec::new());
@@ -222,12 +116,6 @@ impl Look {
             }
         }
         Ok(())
-    }
-
-    fn random(&self, below: usize) -> usize {
-        let noise = self.noise.get().wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-        self.noise.set(noise);
-        (noise >> 33) as usize % below.max(1)
     }
 
     fn unseen<T>(&self) -> Error {

@@ -4,12 +4,13 @@
 use std::sync::Arc;
 
 use super::Shape;
-use super::address::Address;
 use super::branch::{Branch, loaded};
 use super::link::{Node, NodeMut, NodeRef, Word};
 use super::slot::{same_word, settle};
-use super::source::{Place, Source};
+use super::source::Source;
 use crate::error::Result;
+use crate::record::Address;
+use crate::record::Place;
 use crate::sync::{AtomicPtr, Ordering, const_fn};
 use crate::weaken;
 

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use super::Shape;
 use super::link::{Node, Word};
-use super::source::{Place, Source};
+use super::source::Source;
 use crate::error::Result;
+use crate::record::Place;
 use crate::sync::{AtomicPtr, Ordering};
 use crate::weaken;
 

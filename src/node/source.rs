@@ -3,20 +3,10 @@
 use std::sync::Arc;
 
 use super::Shape;
-use super::address::Address;
+use super::disk::load::Chain;
 use super::link::Node;
-use super::load::Chain;
-use super::record::Backing;
 use crate::error::Result;
-
-/// What the parent knows about a child before it is loaded, to check the record against.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub(crate) struct Place {
-    /// Hash maps: the hash bits, from the top, that lead here. Vectors: the number of items below.
-    pub what: u64,
-    /// Hash maps: how many bits lead here. Vectors: the height of the child.
-    pub depth: u32,
-}
+use crate::record::{Address, Backing, Place};
 
 /// Decodes a node from its chain of records, the newest first. Made where the items' `Deserialize` is known, so that
 /// reads need no such bound. `context` is the collection's own (a hash seed).

@@ -27,7 +27,8 @@ pub use iter::{IntoIter, IntoKeys, IntoValues, Iter, Keys, Range, TryIter, Value
 pub use iter_mut::{IterMut, RangeMut, ValuesMut};
 
 use crate::error::Result;
-use crate::node::{Items, load_all};
+use crate::node::Items;
+use crate::node::load_all;
 use crate::sync::const_fn;
 use tree::Tree;
 

@@ -15,8 +15,9 @@ use std::borrow::Borrow;
 use std::marker::PhantomData;
 
 use crate::node::{
-    Branch, Keys, Node, NodeMut, NodeRef, OwnedLeaf, Place, SLOTS, SMALL, Shape, fitting, loaded, mask_shift,
+    Branch, Keys, Node, NodeMut, NodeRef, OwnedLeaf, SLOTS, SMALL, Shape, fitting, loaded, mask_shift,
 };
+use crate::record::Place;
 
 /// A node of an ordered map.
 pub(crate) type Link<K, V> = Node<(K, V), Order<K>>;

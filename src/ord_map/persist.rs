@@ -14,11 +14,15 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use super::OrdMap;
 use super::node::{Leaf, Link, Order};
 use super::tree::Tree;
+use crate::codec::{self, Save};
 use crate::error::{Error, Result};
-use crate::node::codec::{self, Collection, Save, varint};
-use crate::node::{
-    Address, Backing, Chain, Demote, Demotion, MAX_DEPTH, NodeRef, Place, Root, Shape, Source, flush, load,
-};
+use crate::node::flush;
+use crate::node::load;
+use crate::node::{Chain, Demote, Demotion, MAX_DEPTH, NodeRef, Root, Shape, Source};
+use crate::record::Place;
+use crate::record::varint;
+use crate::record::{Address, Backing};
+use crate::schema::Collection;
 
 /// Writes what changed of a map's tree; what the enclosing record holds of it.
 pub(crate) fn save<K: Serialize, V: Serialize>(map: &OrdMap<K, V>, save: &Rc<Save>) -> Result<codec::Root> {

@@ -17,9 +17,9 @@ use super::node::{
 };
 use crate::error::Result;
 use crate::node::{
-    Branch, LeafMut, LeafRef, MAX_DEPTH, Node, NodeMut, NodeRef, OwnedLeaf, Place, Root, SLOTS, Shape, Way,
-    loaded,
+    Branch, LeafMut, LeafRef, MAX_DEPTH, Node, NodeMut, NodeRef, OwnedLeaf, Root, SLOTS, Shape, Way, loaded,
 };
+use crate::record::Place;
 use crate::sync::const_fn;
 
 /// A tree, its length and height.

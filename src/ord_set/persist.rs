@@ -7,8 +7,9 @@ use serde::de::{DeserializeOwned, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::OrdSet;
-use crate::node::codec::{self, Collection};
+use crate::codec;
 use crate::ord_map::persist;
+use crate::schema::Collection;
 
 impl<T: Serialize> Serialize for OrdSet<T> {
     fn serialize<Z: Serializer>(&self, serializer: Z) -> Result<Z::Ok, Z::Error> {

@@ -6,14 +6,14 @@
 
 use std::sync::Arc;
 
-use super::block::{self, Block, corrupt};
-use super::directory::{Directory, segment_name};
-use super::log::Log;
-use super::manifest::{Manifest, SegmentEntry};
-use super::segment::Segment;
-use super::slots::Slots;
-use super::verify::{Progress, Watched};
 use crate::error::Result;
+use crate::log::Log;
+use crate::log::block::{self, Block, corrupt};
+use crate::log::directory::{Directory, segment_name};
+use crate::log::manifest::{Manifest, SegmentEntry};
+use crate::log::segment::Segment;
+use crate::log::slots::Slots;
+use crate::log::verify::{Progress, Watched};
 use crate::storage::StorageFile;
 
 /// What was copied by [`Store::backup`](super::Store::backup).

@@ -5,8 +5,8 @@ use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
-use super::commit::Commit;
-use super::options::Durability;
+use crate::log::commit::Commit;
+use crate::log::options::Durability;
 
 /// Names a checkpoint of one store: ascending, never reused.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]

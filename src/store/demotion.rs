@@ -1,11 +1,12 @@
 //! Bounded memory: letting go of nodes that the log can give back.
 
 use super::checkpoint::Checkpoint;
-use super::lease::Lease;
 use super::{Persist, Store};
 use crate::error::Result;
+use crate::log::pin::Lease;
 use crate::metrics;
-use crate::node::{Address, Demote, Demoted, Demotion, Sink};
+use crate::node::{Demote, Demoted, Demotion};
+use crate::record::{Address, Sink};
 
 impl Store {
     /// Lets go of nodes of a state that can be loaded again, the least recently loaded or written first, until it holds

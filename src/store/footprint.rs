@@ -1,6 +1,6 @@
 //! What checkpoints take on disk: together, and each alone, which is what dropping it would free.
 //!
-//! One sweep over the log from its end to its beginning, as a mark does it ([`mark`](super::mark)), with the *owner* of
+//! One sweep over the log from its end to its beginning, as a mark does it ([`mark`](crate::log::gc::mark)), with the *owner* of
 //! each record beside it: nobody yet, one group of checkpoints, or several. Whatever refers to a record is met before
 //! it, so its owner is known when its turn comes.
 
@@ -8,16 +8,16 @@ use std::sync::Arc;
 
 use super::Store;
 use super::checkpoint::CheckpointId;
-use super::commit::Commit;
-use super::index::BlockEntry;
-use super::log::Log;
-use super::mark::read_needs;
-use super::opening::{Opening, read_block};
-use super::reach::AddressSet;
-use super::segment::Segment;
 use crate::error::Result;
-use crate::node::{Address, Record, RecordKind};
+use crate::log::Log;
+use crate::log::commit::Commit;
+use crate::log::gc::address_set::AddressSet;
+use crate::log::gc::mark::read_needs;
+use crate::log::index::BlockEntry;
+use crate::log::reader::{Opening, read_block};
+use crate::log::segment::Segment;
 use crate::random::HashMap;
+use crate::record::{Address, Record, RecordKind};
 use crate::retention::Retention;
 
 /// Slots of a branch, at most.

@@ -16,16 +16,19 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::aging;
-use super::copying::Copied;
-use super::directory::Directory;
-use super::options::{Durability, Options};
-use super::unfinished::Unfinished;
-use super::{CheckpointId, Commit, Draft, Persist, Store, Turn};
+use super::{CheckpointId, Persist, Store};
+use crate::codec::{Check, Save, Seen, decode};
 use crate::error::{Error, Result};
-use crate::node::codec::{Allow, Check, Save, Seen, Shape, decode, shape_of};
-use crate::node::{Address, Backing, Values};
+use crate::log::aging;
+use crate::log::copy::Copied;
+use crate::log::directory::Directory;
+use crate::log::options::{Durability, Options};
+use crate::log::unfinished::Unfinished;
+use crate::log::{Commit, Draft, Turn};
+use crate::node::Values;
 use crate::random::HashMap;
+use crate::record::{Address, Backing};
+use crate::schema::{Allow, Shape, shape_of};
 use crate::storage::{Storage, Target};
 
 /// What [`Store::migrate`] did.

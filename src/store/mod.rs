@@ -1,59 +1,20 @@
 //! Durable checkpoints: the typed store, and under it the log.
 
-mod active;
-mod aging;
 mod backup;
-mod beginning;
-mod blame;
-mod block;
-mod block_cache;
-mod catalogue;
 mod checkpoint;
-mod commit;
-mod compaction;
-mod compactor;
-mod compression;
-mod copying;
 mod demotion;
-mod directory;
-mod fields;
 mod footprint;
-mod format;
-mod identity;
-mod index;
-mod keeping;
-mod large_block;
-mod lease;
-mod log;
-mod manifest;
-mod mark;
 mod migrate;
-mod opening;
-mod options;
-mod pacing;
 mod persist;
-mod reach;
 mod rebuild;
-mod record;
-mod recovery;
-mod replacement;
+mod retain;
 mod salvage;
 mod saved;
-mod scan;
-mod scrub;
-mod segment;
-mod slots;
 mod stats;
-mod syncer;
 #[cfg(test)]
 mod tests;
 mod tools;
 mod types;
-mod unfinished;
-mod verify;
-mod witness;
-pub(crate) mod work;
-mod writer;
 
 use std::any::TypeId;
 use std::cell::RefCell;
@@ -64,37 +25,38 @@ use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 
+use crate::codec::{Accuracy, Driven, decode};
 pub use crate::error::Error;
 use crate::error::Result;
+pub(crate) use crate::log::commit::{Commit, Draft, Root};
+pub use crate::log::gc::compaction::Compacted;
+use crate::log::gc::thread::Compactor;
+pub use crate::log::options::{Compression, Durability, Options};
+use crate::log::pin::Lease;
+use crate::log::reader::next_tag;
+use crate::log::scrub::Scrub;
+pub use crate::log::scrub::{Damage, Scrubbed};
+pub use crate::log::verify::{Progress, Verified};
+pub(crate) use crate::log::{Log, Turn};
 use crate::metrics::Stopwatch;
 pub use crate::node::Values;
-use crate::node::codec::{Accuracy, Allow, Driven, Shape, decode};
-use crate::node::{Address, Backing, RecordHead, RecordKind, Sink};
 use crate::random::HashMap;
+use crate::record::{Address, Backing, RecordHead, RecordKind, Sink};
+use crate::schema::{Allow, Shape};
 use crate::storage::{FileStorage, Storage};
 use crate::sync::Mutex;
 pub use backup::Backup;
 pub use checkpoint::{Checkpoint, CheckpointId, CheckpointOptions};
-pub(crate) use commit::{Commit, Draft, Root};
-pub use compaction::Compacted;
-use compactor::Compactor;
 pub use footprint::{DiskFootprint, Usage};
-pub use keeping::Retained;
-use lease::Lease;
-pub(crate) use log::{Log, Turn};
 pub use migrate::{Migrated, Migrator};
-pub use options::{Compression, Durability, Options};
 pub use persist::Persist;
 use persist::unreadable;
 use rebuild::Rebuilding;
+pub use retain::Retained;
 pub use salvage::Salvaged;
-use scrub::Scrub;
-pub use scrub::{Damage, Scrubbed};
 pub use stats::{Stats, Written};
 use types::Known;
 pub use types::RestoreOptions;
-pub(crate) use verify::verify;
-pub use verify::{Progress, Verified};
 
 /// The name of the root that [`Store::checkpoint`] writes.
 const STATE: &str = "state";
@@ -410,7 +372,7 @@ impl Store {
     pub fn rebuild<T: DeserializeOwned + 'static>(&self, id: CheckpointId) -> Result<T> {
         let commit = self.log.find(id.0)?;
         let backing = self.hold(&commit)?;
-        let tag = opening::next_tag(self.log.opening().segments_end())?;
+        let tag = next_tag(self.log.opening().segments_end())?;
         self.decode_from(&commit, STATE, Arc::new(Rebuilding { backing, tag }), Allow::default())
     }
 

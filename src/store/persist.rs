@@ -7,9 +7,10 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::codec::{Accuracy, ByField, Check, Save, Seen, decode};
 use crate::error::{Error, Result};
-use crate::node::codec::{Accuracy, ByField, Check, Save, Seen, Shape, decode, shape_with};
-use crate::node::{Address, Backing};
+use crate::record::{Address, Backing};
+use crate::schema::{Shape, shape_with};
 
 /// Readings of one value to find out whether it comes back in the same order each time. A map of two entries does in half of them.
 const MAX_READINGS: usize = 24;

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use crate::codec::Driven;
 use crate::error::Result;
-use crate::node::codec::Driven;
-use crate::node::{Address, Backing, Record, Sweep, Tag};
+use crate::record::{Address, Backing, Record, Sweep, Tag};
 
 /// A log from which hash maps are built anew. Its tag is its own, so nothing that is read through it passes for a
 /// node of the log.

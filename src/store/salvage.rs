@@ -6,8 +6,8 @@
 //! payload, so they can be moved without knowing what they hold, and what checkpoints share stays shared.
 //!
 //! *Work.* The bytes may have been chosen by somebody who means harm. The search for blocks hashes at most 28 times the
-//! bytes of a segment in vain ([`scan`](super::scan)); every block is unpacked at most twice, every commit three times. The
-//! new store is none until it is complete ([`unfinished`](super::unfinished)).
+//! bytes of a segment in vain ([`scan`](crate::log::scan)); every block is unpacked at most twice, every commit three times. The
+//! new store is none until it is complete ([`unfinished`](crate::log::unfinished)).
 //!
 //! *Blocks that were cut* by an earlier recovery may still lie whole behind newer ones. They carry the epoch of an opening
 //! that had ended before the newer ones were written: in a segment, an epoch that comes again after another one is stale.
@@ -22,26 +22,26 @@ use std::sync::Arc;
 
 use self::copy::Copy;
 use super::CheckpointId;
-use super::block::{self, BlockKind, corrupt};
-use super::catalogue::Listed;
-use super::commit::Commit;
-use super::directory::{Directory, MANIFEST, parse_segment_name, segment_name};
-use super::format::{MAX_SEGMENT_BYTES, Place, SECTOR_BYTES, sector_up};
-use super::identity::other_store;
-use super::index::{BlockEntry, Index};
-use super::log::Log;
-use super::manifest::{Manifest, SegmentEntry};
-use super::opening::Opening;
-use super::options::Options;
-use super::scan::Scan;
-use super::segment::{self, FIRST_BATCH, Segment};
-use super::slots;
-use super::unfinished::Unfinished;
-use super::verify::{Progress, Watched};
-use super::witness;
 use crate::error::{Error, IS_MISSING, Result};
-use crate::node::Address;
+use crate::log::Log;
+use crate::log::block::{self, BlockKind, corrupt};
+use crate::log::commit::Commit;
+use crate::log::directory::{Directory, MANIFEST, parse_segment_name, segment_name};
+use crate::log::format::{MAX_SEGMENT_BYTES, Place, SECTOR_BYTES, sector_up};
+use crate::log::identity::other_store;
+use crate::log::index::{BlockEntry, Index};
+use crate::log::kept_commits::Listed;
+use crate::log::manifest::{Manifest, SegmentEntry};
+use crate::log::options::Options;
+use crate::log::reader::Opening;
+use crate::log::scan::Scan;
+use crate::log::segment::{self, FIRST_BATCH, Segment};
+use crate::log::slots;
+use crate::log::unfinished::Unfinished;
+use crate::log::verify::{Progress, Watched};
+use crate::log::witness;
 use crate::random::HashSet;
+use crate::record::Address;
 use crate::storage::Region;
 
 /// What [`Store::salvage`](super::Store::salvage) saved, and what it could not.

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use super::{Checkpoint, CheckpointId, Commit, Persist, Store};
+use super::{Checkpoint, CheckpointId, Persist, Store};
+use crate::codec::{Check, Save, Seen};
 use crate::error::Result;
-use crate::node::Backing;
-use crate::node::codec::{Check, Save, Seen};
+use crate::log::Commit;
+use crate::record::Backing;
 
 impl Store {
     /// The newest checkpoint, if it holds exactly these states under these names, and nothing else: they were restored

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use super::Store;
 use super::checkpoint::Checkpoint;
-use super::compaction::Compacted;
-use super::compactor::Compactor;
-use super::pacing::Pacing;
-use super::scrub::Scrubbed;
+use crate::log::gc::compaction::Compacted;
+use crate::log::gc::thread::Compactor;
+use crate::log::gc::throttle::Pacing;
+use crate::log::scrub::Scrubbed;
 use crate::metrics::{self, Stopwatch};
 
 /// What a store takes on disk, as far as it costs nothing to know. See [`Store::stats`]; [`Store::usage`] looks further.

@@ -7,12 +7,16 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::directory::{Directory, MANIFEST};
-use super::identity::other_store;
-use super::{Backup, Log, Progress, Salvaged, Store, Verified, backup, salvage, verify};
+use super::backup;
+use super::salvage;
+use super::{Backup, Progress, Salvaged, Store, Verified};
+use crate::codec::{Check, Save, Trial};
 use crate::error::{Error, Result};
-use crate::node::Backing;
-use crate::node::codec::{Check, Save, Trial};
+use crate::log::Log;
+use crate::log::directory::{Directory, MANIFEST};
+use crate::log::identity::other_store;
+use crate::log::verify;
+use crate::record::Backing;
 use crate::storage::{FileStorage, Storage};
 use crate::sync::Mutex;
 

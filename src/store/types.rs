@@ -7,10 +7,13 @@ use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 
-use super::{CheckpointId, Persist, STATE, Store, Turn, opening};
+use super::{CheckpointId, Persist, STATE, Store};
+use crate::codec::{Check, Save, Seen};
 use crate::error::{Error, Result};
-use crate::node::codec::{Allow, Check, Fit, Plan, Save, Seen, Shape, fit, shape_of, shape_with};
-use crate::node::{Address, Tag};
+use crate::log::Turn;
+use crate::log::reader;
+use crate::record::{Address, Tag};
+use crate::schema::{Allow, Fit, Plan, Shape, fit, shape_of, shape_with};
 
 /// Knowledge of a Rust type.
 pub(super) struct Known {
@@ -230,7 +233,7 @@ impl Store {
                 Ok(None)
             }
             Fit::Planned(plan) => {
-                let (plan, tag) = (Arc::new(plan), opening::next_tag(self.log.opening().segments_end())?);
+                let (plan, tag) = (Arc::new(plan), reader::next_tag(self.log.opening().segments_end())?);
                 known.older.push((recorded, allow, plan.clone(), tag));
                 Ok(Some((plan, tag)))
             }

@@ -141,7 +141,7 @@ as_std!(
     Value => Vec<V>,
     value::Number => u64,
     Error => std::io::Error,
-    node::Address => u64,
+    crate::record::Address => u64,
     node::MemoryFootprint => u64,
     node::Meter => Vec<u8>,
     node::Demoted => u64,

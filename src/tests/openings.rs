@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::node::after_many_openings;
+use crate::record::after_many_openings;
 use crate::retention::keep_last;
 use crate::storage::{MemoryStorage, Storage};
 use crate::store::{CheckpointId, Compression, Error, Options, Store};

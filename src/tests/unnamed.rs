@@ -6,9 +6,11 @@ use std::sync::Arc;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::node::{Backing, RecordHead, RecordKind, Sink};
+use crate::log::commit::Root;
+use crate::log::{Draft, Log};
+use crate::record::{Backing, RecordHead, RecordKind, Sink};
 use crate::storage::MemoryStorage;
-use crate::store::{CheckpointId, Draft, Durability, Error, Log, Options, Root, Store};
+use crate::store::{CheckpointId, Durability, Error, Options, Store};
 
 fn log(storage: &Arc<MemoryStorage>) -> Log {
     Log::open(storage.clone(), &Options::new(), Path::new("store")).unwrap()

@@ -248,7 +248,7 @@ fn what_equals_hashes_alike_and_of_fields_of_one_name_the_last_counts() {
 
 #[test]
 fn the_shape_of_a_value_is_part_of_the_format() {
-    let shape = crate::node::codec::shape_of::<Value>().unwrap().to_text();
+    let shape = crate::schema::shape_of::<Value>().unwrap().to_text();
     assert_eq!(
         shape,
         "shape 2\nValue\nenum Value { Null, Bool(bool), Unsigned(u64), Negative(i64), Float(f64), String(str), \

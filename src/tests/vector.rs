@@ -9,7 +9,8 @@ use std::rc::Rc;
 use proptest::prelude::*;
 
 use crate::Vector;
-use crate::node::{Address, Child, Header, Identity, NodeRef, Tag};
+use crate::node::{Child, Header, Identity, NodeRef};
+use crate::record::{Address, Tag};
 use crate::vector::Edit;
 use crate::vector::node::{Counts, LEAST_CHILDREN, Leaf};
 

@@ -6,7 +6,8 @@
 
 use super::node::{Counts, Inner};
 use super::{Vector, leaf_place};
-use crate::node::{NodeRef, Place, Root};
+use crate::node::{NodeRef, Root};
+use crate::record::Place;
 
 /// Where a cursor stands.
 enum At<'a, T> {

@@ -5,7 +5,10 @@ use std::sync::Arc;
 use serde::de::DeserializeOwned;
 
 use crate::error::Result;
-use crate::node::{Address, Backing, Branch, Chain, Node, NodeRef, Place, Root, SLOTS, Shape, Source, load};
+use crate::node::load;
+use crate::node::{Branch, Chain, Node, NodeRef, Root, SLOTS, Shape, Source};
+use crate::record::Place;
+use crate::record::{Address, Backing};
 
 /// What a branch of such a tree keeps: how many items are below each child.
 pub(super) struct Foreign([u64; SLOTS]);

@@ -8,7 +8,8 @@ use std::slice;
 
 use super::node::{Counts, Leaf};
 use super::{Vector, leaf_place, positions};
-use crate::node::{ChildrenMut, NodeMut, Place, Root};
+use crate::node::{ChildrenMut, NodeMut, Root};
+use crate::record::Place;
 
 /// The children of one branch, and the walks below the two that were begun, from either end.
 struct Walk<'a, T> {

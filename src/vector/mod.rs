@@ -29,7 +29,9 @@ pub use iter_mut::{IterMut, RangeMut};
 pub use ranges::ExtractIf;
 
 use crate::error::Result;
-use crate::node::{NodeRef, Place, Root, load_all};
+use crate::node::load_all;
+use crate::node::{NodeRef, Root};
+use crate::record::Place;
 use crate::sync::const_fn;
 use node::Counts;
 use tree::Tree;

@@ -12,8 +12,9 @@ use std::marker::PhantomData;
 
 use crate::error::Result;
 use crate::node::{
-    BITS, Branch, Node, NodeMut, NodeRef, OwnedLeaf, Place, SLOTS, SMALL, Shape, fitting, loaded, mask_shift,
+    BITS, Branch, Node, NodeMut, NodeRef, OwnedLeaf, SLOTS, SMALL, Shape, fitting, loaded, mask_shift,
 };
+use crate::record::Place;
 
 /// A node of a vector.
 pub(crate) type Link<T> = Node<T, Counts>;

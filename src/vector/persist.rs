@@ -14,9 +14,15 @@ use super::foreign::Foreign;
 use super::node::{Counts, Leaf, Link};
 use super::tree::Tree;
 use super::{Vector, leaf_place};
+use crate::codec;
 use crate::error::{Error, Result};
-use crate::node::codec::{self, Collection, varint};
-use crate::node::{Address, Backing, Chain, Demote, Demotion, Place, Root, Source, flush, load};
+use crate::node::flush;
+use crate::node::load;
+use crate::node::{Chain, Demote, Demotion, Root, Source};
+use crate::record::Place;
+use crate::record::varint;
+use crate::record::{Address, Backing};
+use crate::schema::Collection;
 
 /// Higher than any tree that fits in memory.
 const MAX_HEIGHT: u64 = 16;

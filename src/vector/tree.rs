@@ -13,8 +13,9 @@
 use super::node::{Counts, Inner, LEAST_CHILDREN, Leaf, Link, items_of, level_of};
 use crate::error::Result;
 use crate::node::{
-    BITS, Branch, Child, LeafMut, Node, NodeMut, NodeRef, OwnedLeaf, Place, Root, SLOTS, Way, loaded,
+    BITS, Branch, Child, LeafMut, Node, NodeMut, NodeRef, OwnedLeaf, Root, SLOTS, Way, loaded,
 };
+use crate::record::Place;
 use crate::sync::const_fn;
 
 /// Which end of the tree.

@@ -8,9 +8,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::*;
-use crate::node::codec::tests::{Log, LogSink};
-use crate::node::codec::{Save, decode};
-use crate::node::{Address, Backing};
+use crate::codec::tests::{Log, LogSink};
+use crate::codec::{Save, decode};
+use crate::record::{Address, Backing};
 
 /// Flushes a value into a log; what the commit would hold of it, and how many records it took.
 fn save<T: Serialize>(log: &Arc<Log>, value: &T) -> (Vec<u8>, Vec<Address>, usize) {

@@ -8,20 +8,22 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::super::aging;
-use super::super::block::RecordBlock;
-use super::super::commit::{Draft, Root};
-use super::super::copying::MAX_CHAIN;
-use super::super::index::BlockEntry;
-use super::super::log::{Log, Turn};
-use super::super::opening::{Opening, read_block};
-use super::super::options::Durability;
-use super::super::segment::Segment;
-use super::super::verify::{Wanted, Watched, no_beginning};
 use super::{Place, corrupt};
 use crate::error::{Error, Result};
-use crate::node::{Address, Record, RecordHead, RecordKind, Sink, Version, merge, needs_of};
+use crate::log::aging;
+use crate::log::block::RecordBlock;
+use crate::log::commit::{Draft, Root};
+use crate::log::copy::MAX_CHAIN;
+use crate::log::index::BlockEntry;
+use crate::log::options::Durability;
+use crate::log::reader::{Opening, read_block};
+use crate::log::segment::Segment;
+use crate::log::verify::{Wanted, Watched, no_beginning};
+use crate::log::{Log, Turn};
+use crate::node::merge;
+use crate::node::{Version, needs_of};
 use crate::random::HashMap;
+use crate::record::{Address, Record, RecordHead, RecordKind, Sink};
 
 /// Branches are kept in memory, since later ones are deltas of them: in all at most so many times the bytes of the store.
 /// They are hardly ever compressed.

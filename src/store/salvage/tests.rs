@@ -4,11 +4,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
-use super::super::directory::MANIFEST;
 use super::super::{CheckpointId, CheckpointOptions, Durability, Options, Store};
 use super::Salvaged;
 use crate::HashMap;
 use crate::error::Error;
+use crate::log::directory::MANIFEST;
 use crate::retention::keep_last;
 use crate::storage::{SimStorage, Storage};
 

@@ -161,7 +161,7 @@ impl Played {
             what()
         );
         self.check_contents(&log, found, what);
-        let verified = crate::store::verify(&log, &mut |_| ()).unwrap();
+        let verified = crate::log::verify(&log, &mut |_| ()).unwrap();
         assert!(verified.is_clean(), "{:?}: {}", verified.damage, what());
         found
     }

@@ -449,7 +449,7 @@ fn a_batch_that_filled_the_disk_in_vain_takes_no_room_from_the_next_try() {
     );
     let log = open(&disk, &small()).unwrap();
     model.check(&log);
-    assert!(crate::store::verify(&log, &mut |_| ()).unwrap().is_clean());
+    assert!(crate::log::verify(&log, &mut |_| ()).unwrap().is_clean());
 }
 
 #[test]
@@ -505,7 +505,7 @@ fn truth_or_error(storage: &MemoryStorage, options: &Options, model: &Model) -> 
     let read = |log: Log| {
         let mut model = model.clone();
         model.cut(log.latest().map_or(0, |commit| commit.id));
-        let verified = crate::store::verify(&log, &mut |_| ())?.into_result();
+        let verified = crate::log::verify(&log, &mut |_| ())?.into_result();
         let read = model.try_check(&log);
         assert!(read.is_ok() || verified.is_err(), "what cannot be read is found by verify: {read:?}");
         read.map(|()| model.newest())

@@ -11,9 +11,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::error::Result;
-use crate::node::{Address, Backing, MANY, RecordHead, RecordKind, Sink};
+use crate::log::commit::Root;
+use crate::log::{Commit, Draft, Log};
+use crate::node::MANY;
+use crate::record::{Address, Backing, RecordHead, RecordKind, Sink};
 use crate::storage::{MemoryStorage, Storage, StorageFile};
-use crate::store::{Commit, Draft, Durability, Log, Options, Root};
+use crate::store::{Durability, Options};
 
 /// Small segments and blocks, so that few records reach every shape.
 fn small() -> Options {

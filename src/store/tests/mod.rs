@@ -1,0 +1,4 @@
+//! Tests that look inside of a store.
+
+mod hostile;
+mod scrub;
