@@ -5,7 +5,7 @@
 //! goes with the last node that may still have to load something. Lists and pins stand under one lock, so that a
 //! checkpoint is either pinned while it is there, or gone before it could be.
 //!
-//! A state that was [demoted](crate::store::demotion) may be no checkpoint at all. Its lease holds single nodes instead, and all
+//! A demoted state may be no checkpoint at all. Its lease holds single nodes instead, and all
 //! below them.
 
 use std::collections::BTreeMap;

@@ -308,7 +308,7 @@ fn every_rule_finds_a_planted_offence() {
     assert_eq!(arrows("node/link.rs", "fn f(_: crate::State<u8>) {}"), ["node may not name crate::state"]);
     assert_eq!(arrows("storage/sim.rs", "use crate::store;").len(), 1);
     assert_eq!(
-        arrows("metrics.rs", "use crate::{state, store};"),
+        arrows("internals.rs", "use crate::{state, store};"),
         ["only the checkpointer names both state and store"]
     );
     assert_eq!(arrows("state/cell.rs", "use super::super::store;").len(), 1);
