@@ -47,7 +47,7 @@ impl World {
     /// Writes what changed and lets go of what is too much.
     fn checkpoint(&mut self) {
         self.most = self.most.max(memory("RssAnon").unwrap_or(0.0));
-        self.store.checkpoint_within(&mut self.state, self.budget_bytes).unwrap();
+        self.store.checkpoint_and_evict(&mut self.state, self.budget_bytes).unwrap();
     }
 
     fn set(&mut self, key: u64, version: u8) {
@@ -101,7 +101,7 @@ fn main() {
         world.check(key);
         if key % batch == 0 {
             world.most = world.most.max(memory("RssAnon").unwrap_or(0.0));
-            world.store.demote(&mut world.state, budget_bytes).unwrap();
+            world.store.evict(&mut world.state, budget_bytes).unwrap();
         }
     }
     println!("every value is right; read in {:.1} s", started.elapsed().as_secs_f64());

@@ -1,10 +1,10 @@
 //! How much memory versions take: in all, shared between them, and each alone; and taking less.
 //!
-//! [`Store::demote`](crate::store::Store::demote) lets go of nodes that can be loaded again.
+//! [`Store::evict`](crate::store::Store::evict) lets go of nodes that can be loaded again.
 //! What checkpoints take on disk is [`Store::disk_footprint`](crate::store::Store::disk_footprint).
 
 pub use crate::node::{
-    Demote, Demoted, Demotion, Footprint, MemoryFootprint, Meter, footprint, resident_bytes,
+    Evict, EvictReport, Eviction, Footprint, MemoryFootprint, Meter, footprint, resident_bytes,
 };
 use crate::{Snapshot, State};
 

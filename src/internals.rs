@@ -9,20 +9,21 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::codec::Save;
+use crate::codec::FlushContext;
 use crate::error::{Error, Result};
 use crate::node::flush;
 use crate::node::load;
 use crate::node::load_all;
 use crate::node::{
-    Branch, Chain, Demote, Demotion, Node, NodeMut, NodeRef, OwnedLeaf, Root, SLOTS, Shape, Source, loaded,
+    Branch, BranchLayout, Chain, Evict, Eviction, Node, NodeMut, NodeRef, OwnedLeaf, Root, SLOTS, Source,
+    loaded,
 };
 use crate::record::Place;
-use crate::record::{Address, Backing, Keeper, Record, RecordHead, Sink, Sweep, Tag};
+use crate::record::{Address, LogScan, PinRecords, Record, RecordHead, RecordReader, RecordWriter, Tag};
 use crate::state::Queue;
 
 /// Most deltas between a record and the full one under it.
-pub const MOST_HOPS: u8 = crate::node::MOST_HOPS;
+pub const MAX_CHAIN_LEN: u8 = crate::node::MAX_CHAIN_LEN;
 
 const HERE: Place = Place { what: 0, depth: 0 };
 
@@ -50,16 +51,16 @@ impl Log {
     /// Whether no record stands further above a full one than a flush may put it.
     pub fn is_within_bounds(&self) -> bool {
         let records = self.records();
-        let mut hops = Vec::<usize>::new();
+        let mut chain_len = Vec::<usize>::new();
         for record in records.iter() {
             let base = record.refs.first().filter(|_| record.head.delta);
-            hops.push(base.map_or(0, |base| hops[base.ordinal() as usize] + 1));
+            chain_len.push(base.map_or(0, |base| chain_len[base.ordinal() as usize] + 1));
         }
-        hops.into_iter().all(|hops| hops <= MOST_HOPS.into())
+        chain_len.into_iter().all(|chain_len| chain_len <= MAX_CHAIN_LEN.into())
     }
 }
 
-impl Backing for Log {
+impl RecordReader for Log {
     fn tag(&self) -> Tag {
         self.tag
     }
@@ -69,23 +70,23 @@ impl Backing for Log {
         found.ok_or(Error::Decode { address, type_name: "a record", reason: "there is none".into() })
     }
 
-    fn sweep(&self) -> Box<dyn Sweep + '_> {
+    fn sweep(&self) -> Box<dyn LogScan + '_> {
         Box::new(self.clone())
     }
 }
 
-impl Keeper for Log {
+impl PinRecords for Log {
     /// Nothing goes.
     fn keep(&self, _: Address) {}
 }
 
-impl Sweep for Log {
+impl LogScan for Log {
     fn read(&mut self, address: Address) -> Result<Record> {
-        Backing::read(self, address)
+        RecordReader::read(self, address)
     }
 }
 
-impl Sink for Log {
+impl RecordWriter for Log {
     fn tag(&self) -> Tag {
         self.tag
     }
@@ -103,7 +104,7 @@ impl Sink for Log {
 #[derive(Clone, Copy)]
 struct Plain;
 
-impl Shape for Plain {
+impl BranchLayout for Plain {
     type Key = ();
 
     const TAGGED: bool = false;
@@ -181,12 +182,12 @@ impl<T: Serialize + DeserializeOwned + Clone> Tree<T> {
 
     /// Lets go of all that is on record in the log.
     pub fn evict(&mut self, log: &Log) {
-        Demotion::run(self, 0, Arc::new(log.clone()), &|_| true, Address::new(0, 0));
+        Eviction::run(self, 0, Arc::new(log.clone()), &|_| true, Address::new(0, 0));
     }
 
     /// Writes what is dirty.
     pub fn flush(&self, log: &Log) -> Address {
-        let save = Save::new(Rc::new(RefCell::new(log.clone())));
+        let save = FlushContext::new(Rc::new(RefCell::new(log.clone())));
         loaded(flush(&self.0, HERE, &save)).expect("a tree has a root")
     }
 
@@ -210,7 +211,7 @@ impl<T: Serialize + DeserializeOwned + Clone> Tree<T> {
 }
 
 fn decode<T: DeserializeOwned>(
-    backing: &Arc<dyn Backing>,
+    backing: &Arc<dyn RecordReader>,
     _: u64,
     chain: &Chain,
     place: Place,
@@ -218,9 +219,9 @@ fn decode<T: DeserializeOwned>(
     load(backing, chain, place, |_| Ok(0))
 }
 
-impl<T: Serialize + DeserializeOwned + Clone> Demote for Tree<T> {
-    fn demote(&mut self, demotion: &mut Demotion<'_>) {
-        demotion.tree(&mut self.0, 0, decode);
+impl<T: Serialize + DeserializeOwned + Clone> Evict for Tree<T> {
+    fn evict(&mut self, eviction: &mut Eviction<'_>) {
+        eviction.tree(&mut self.0, 0, decode);
     }
 }
 

@@ -61,8 +61,8 @@ mod told {
     }
 
     /// A state let go of nodes.
-    pub(crate) fn demoted(bytes: u64) {
-        counter!("perennial_demoted_bytes_total").increment(bytes);
+    pub(crate) fn evicted(bytes: u64) {
+        counter!("perennial_evicted_bytes_total").increment(bytes);
     }
 
     /// Segments were looked at in the background: so many bytes, and what that found.
@@ -89,14 +89,14 @@ mod told {
     #[inline]
     pub(crate) fn compacted(_: Stopwatch, _: u64, _: u64) {}
     #[inline]
-    pub(crate) fn demoted(_: u64) {}
+    pub(crate) fn evicted(_: u64) {}
     #[inline]
     pub(crate) fn scrubbed(_: u64, _: u64, _: u64) {}
     #[inline]
     pub(crate) fn poisoned() {}
 }
 
-pub(crate) use told::{checkpointed, compacted, demoted, opened, poisoned, scrubbed};
+pub(crate) use told::{checkpointed, compacted, evicted, opened, poisoned, scrubbed};
 
 #[cfg(feature = "metrics")]
 #[cfg(test)]
@@ -184,7 +184,7 @@ mod tests {
                 state.iter_mut().for_each(|(_, value)| *value = round);
                 store.checkpoint(&state).unwrap();
             }
-            store.demote(&mut state, 0).unwrap();
+            store.evict(&mut state, 0).unwrap();
             store.retain(&keep_last(1)).unwrap();
             assert!(store.compact().unwrap().old_bytes > 0);
             assert!(store.scrub_step(10_000) > 0);
@@ -208,7 +208,7 @@ mod tests {
         );
         assert_eq!(book["perennial_checkpoint_seconds"].len(), 8);
         assert_eq!(book["perennial_poisoned_total"], [1.0]);
-        assert!(book["perennial_demoted_bytes_total"].iter().sum::<f64>() > 40_000.0);
+        assert!(book["perennial_evicted_bytes_total"].iter().sum::<f64>() > 40_000.0);
         assert!(book["perennial_write_amplification"].iter().all(|times| *times == 1.0));
     }
 }

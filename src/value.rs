@@ -59,7 +59,7 @@ pub use self::access::Index;
 pub use self::json::NotJson;
 pub use self::number::Number;
 
-use crate::footprint::{Demote, Demotion, Footprint, Meter};
+use crate::footprint::{Evict, Eviction, Footprint, Meter};
 use crate::{OrdMap, Vector};
 
 /// A JSON document, or a part of one. See the [module](self).
@@ -101,11 +101,11 @@ fn measure_text(text: &String, meter: &mut Meter) {
     }
 }
 
-impl Demote for Value {
-    fn demote(&mut self, demotion: &mut Demotion<'_>) {
+impl Evict for Value {
+    fn evict(&mut self, eviction: &mut Eviction<'_>) {
         match self {
-            Self::Array(items) => items.demote(demotion),
-            Self::Object(fields) => fields.demote(demotion),
+            Self::Array(items) => items.evict(eviction),
+            Self::Object(fields) => fields.evict(eviction),
             _ => {}
         }
     }

@@ -8,7 +8,7 @@
 #![cfg(any(loom, internals))]
 
 use loom_tests::{Arc, Tracked, model, thread};
-use perennial::internals::{Log, MOST_HOPS, Tree};
+use perennial::internals::{Log, MAX_CHAIN_LEN, Tree};
 
 /// A leaf in slots 0 and 1, another in slot 2 and above; two items each, so that a change of one makes a delta.
 fn tree() -> Tree<Tracked> {
@@ -121,7 +121,7 @@ fn change_beside_a_flush(log: &Log, mut one: Tree<Tracked>) {
 fn a_copy_beside_a_full_record_counts_from_the_base_it_took() {
     model(|| {
         let log = Log::new();
-        let one = changed(&log, MOST_HOPS);
+        let one = changed(&log, MAX_CHAIN_LEN);
         change_beside_a_flush(&log, one);
     });
 }
@@ -130,7 +130,7 @@ fn a_copy_beside_a_full_record_counts_from_the_base_it_took() {
 fn a_copy_beside_a_delta_counts_from_the_record_it_took() {
     model(|| {
         let log = Log::new();
-        let one = changed(&log, MOST_HOPS - 1);
+        let one = changed(&log, MAX_CHAIN_LEN - 1);
         change_beside_a_flush(&log, one);
     });
 }
@@ -139,7 +139,7 @@ fn a_copy_beside_a_delta_counts_from_the_record_it_took() {
 fn of_flushes_to_two_logs_at_once_the_longer_chain_counts() {
     model(|| {
         let (log, other) = (Log::new(), Log::new());
-        let mut one = changed(&log, MOST_HOPS - 1);
+        let mut one = changed(&log, MAX_CHAIN_LEN - 1);
         let flusher = thread::spawn({
             let (other, snapshot) = (other.clone(), one.clone());
             move || snapshot.flush(&other)
@@ -221,7 +221,7 @@ fn an_alias_shows_what_was_loaded_with_all_the_rest() {
 fn an_eviction_beside_a_delta_counts_from_the_record_it_took() {
     model(|| {
         let log = Log::new();
-        let one = changed(&log, MOST_HOPS - 1);
+        let one = changed(&log, MAX_CHAIN_LEN - 1);
         let evictor = thread::spawn({
             let (log, mut other) = (log.clone(), one.clone());
             move || {

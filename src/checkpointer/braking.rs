@@ -4,8 +4,8 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use super::at_work::AtWork;
+use super::backpressure::Backpressure;
 use super::core::Core;
-use super::pressure::Brake;
 use crate::state::{State, Watch};
 use crate::sync::Ordering;
 use crate::weaken;
@@ -44,9 +44,9 @@ impl Watch for Core {
             && !AtWork::of(self).is_here()
         {
             match self.pressure.brake(soft, hard, self.options.max_pause) {
-                Brake::Free => {}
-                Brake::Pause(pause) => self.pause(|| std::thread::sleep(pause)),
-                Brake::Wait(most) => self.pause(|| self.wait_below(hard, most)),
+                Backpressure::Free => {}
+                Backpressure::Pause(pause) => self.pause(|| std::thread::sleep(pause)),
+                Backpressure::Wait(most) => self.pause(|| self.wait_below(hard, most)),
             }
         }
     }

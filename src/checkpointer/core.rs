@@ -18,10 +18,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::at_work::AtWork;
+use super::backpressure::Pressure;
 use super::barrier::Gate;
 use super::options::{Options, Overflow};
 use super::policy::Trigger;
-use super::pressure::Pressure;
 use super::source::{Captured, Source};
 use super::stats::Stats;
 use super::ticket::{Promise, Saved, Ticket};

@@ -8,12 +8,12 @@
 //! See [`docs::checkpointer`](crate::docs::checkpointer) for how it works and what it costs.
 
 mod at_work;
+mod backpressure;
 mod barrier;
 mod braking;
 mod core;
 mod options;
 mod policy;
-mod pressure;
 mod source;
 mod states;
 mod stats;

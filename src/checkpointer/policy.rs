@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 /// No automatic checkpoints more often than this, whatever the objectives say.
-const SHORTEST_INTERVAL: Duration = Duration::from_millis(1);
+const MIN_INTERVAL: Duration = Duration::from_millis(1);
 
 /// Why a checkpoint was made, or an interval chosen.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -91,7 +91,7 @@ impl Policy {
             (Some(afforded), Some(loss)) if loss.0 < afforded.0 => Some(loss),
             (afforded, _) => afforded,
         }?;
-        Some((interval.max(SHORTEST_INTERVAL), trigger))
+        Some((interval.max(MIN_INTERVAL), trigger))
     }
 
     /// Whether a checkpoint is due.
@@ -184,7 +184,7 @@ mod tests {
     fn the_data_loss_objective_leaves_time_for_the_checkpoint_itself() {
         let policy = Policy { max_data_loss: Some(100 * MS), ..Policy::default() };
         assert_eq!(policy.interval(5 * MS, 1), Some((95 * MS, Trigger::DataLoss)));
-        assert_eq!(policy.interval(500 * MS, 1), Some((SHORTEST_INTERVAL, Trigger::DataLoss)));
+        assert_eq!(policy.interval(500 * MS, 1), Some((MIN_INTERVAL, Trigger::DataLoss)));
         let policy = Policy { every: Some(10 * MS), ..policy };
         assert_eq!(policy.interval(5 * MS, 1), Some((10 * MS, Trigger::Interval)));
         let policy = Policy { every: Some(1_000 * MS), ..policy };

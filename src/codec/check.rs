@@ -8,10 +8,10 @@ use std::cell::{Cell, RefCell};
 use std::ptr;
 use std::sync::Arc;
 
-use super::error::Fault;
+use super::error::CodecError;
 use crate::schema::Collection;
 use crate::schema::parts_of;
-use crate::schema::{Form, Label, Name, Parts, ROOT, Shape, Slot, Ty, UNKNOWN};
+use crate::schema::{Form, Label, Name, Parts, ROOT, Schema, Slot, Ty, UNKNOWN};
 
 /// Names that were found right, by slot and by variant.
 #[derive(Default)]
@@ -22,7 +22,7 @@ pub(crate) struct Seen {
 
 /// The shape that a flush writes by.
 pub(crate) struct Check {
-    pub(super) shape: Arc<Shape>,
+    pub(super) shape: Arc<Schema>,
     seen: Seen,
     /// Names under which fields and variants are written, where another one was expected.
     renamed: RefCell<Vec<(Name, &'static str)>>,
@@ -70,7 +70,7 @@ impl Place<'_> {
 }
 
 impl Check {
-    pub(crate) fn new(shape: Arc<Shape>, mut seen: Seen) -> Self {
+    pub(crate) fn new(shape: Arc<Schema>, mut seen: Seen) -> Self {
         seen.fields.resize(shape.slots(), Cell::new(UNSEEN));
         seen.variants.resize(shape.variants.len(), Cell::new(UNSEEN));
         Self { shape, seen, renamed: RefCell::default() }
@@ -83,7 +83,7 @@ impl Check {
 
     /// Checks nothing.
     pub(crate) fn nothing() -> Self {
-        Self::new(Arc::new(Shape::unknown()), Seen::default())
+        Self::new(Arc::new(Schema::unknown()), Seen::default())
     }
 
     /// Returns whether parts of a shape that was traced are not known.
@@ -110,7 +110,7 @@ impl Check {
         place: &mut Place<'_>,
         holder: &str,
         key: &'static str,
-    ) -> Result<Slot, Fault> {
+    ) -> Result<Slot, CodecError> {
         let slot = place.next;
         match place.seen.split_first() {
             Some((name, rest)) if ptr::eq(name.get(), key) => place.seen = rest,
@@ -126,7 +126,7 @@ impl Check {
 
     #[cold]
     #[inline(never)]
-    fn find_field(&self, slot: Slot, end: Slot, holder: &str, key: &'static str) -> Result<(), Fault> {
+    fn find_field(&self, slot: Slot, end: Slot, holder: &str, key: &'static str) -> Result<(), CodecError> {
         if end == 0 {
             return Ok(());
         }
@@ -141,7 +141,7 @@ impl Check {
                     (slot..end).any(|slot| self.shape.label(slot).is_some_and(|label| label.has(key)));
                 Err(match label.filter(|_| later) {
                     Some(label) => not_written(holder, &label.name),
-                    None => Fault::refused(format!(
+                    None => CodecError::refused(format!(
                         "field `{key}` of {holder} is written, and Deserialize does not know it at this place: give it the \
                          same name and the same place on both sides (`rename`, `alias`), or leave it out on both with \
                          `#[serde(skip)]`"
@@ -153,7 +153,7 @@ impl Check {
 
     /// Returns whether all fields were written.
     #[inline(always)]
-    pub(super) fn end(&self, place: Place<'_>, holder: &str) -> Result<(), Fault> {
+    pub(super) fn end(&self, place: Place<'_>, holder: &str) -> Result<(), CodecError> {
         if place.next < place.end {
             let label = self.shape.label(place.next);
             return Err(not_written(holder, label.map_or("", |label| &label.name)));
@@ -177,7 +177,7 @@ impl Check {
         holder: &str,
         index: u32,
         variant: &'static str,
-    ) -> Result<(u32, Option<Form>), Fault> {
+    ) -> Result<(u32, Option<Form>), CodecError> {
         if let Ty::Named(definition) = self.shape.ty(place)
             && let Form::Enum(variants) = self.shape.form(definition)
             && index < variants.len
@@ -199,7 +199,7 @@ impl Check {
         holder: &str,
         index: u32,
         variant: &'static str,
-    ) -> Result<(u32, Option<Form>), Fault> {
+    ) -> Result<(u32, Option<Form>), CodecError> {
         let place = self.shape.peel(place);
         let definition = match self.shape.ty(place) {
             Ty::Unknown => return Ok((index, None)),
@@ -211,7 +211,7 @@ impl Check {
         };
         let known = |at: &u32| self.shape.variants[*at as usize].label.has(variant);
         let Some(at) = variants.iter().find(known) else {
-            return Err(Fault::refused(format!(
+            return Err(CodecError::refused(format!(
                 "variant `{variant}` of {holder} is written, and Deserialize does not know it: give it one name on both \
                  sides (`rename`, `alias`), and do not mark it `skip_deserializing` where there are such values"
             )));
@@ -232,15 +232,15 @@ impl Check {
     }
 
     #[cold]
-    pub(super) fn other_variant(&self, variant: &str, what: &str, form: Form) -> Fault {
-        Fault::refused(format!(
+    pub(super) fn other_variant(&self, variant: &str, what: &str, form: Form) -> CodecError {
+        CodecError::refused(format!(
             "variant `{variant}` is written with {what} and read as `{variant}{}`; make Serialize and Deserialize agree",
             self.shape.form_text(form)
         ))
     }
 
     /// Accepts a variant without parts where it has none to be read.
-    pub(super) fn unit_variant(&self, variant: &str, form: Form) -> Result<(), Fault> {
+    pub(super) fn unit_variant(&self, variant: &str, form: Form) -> Result<(), CodecError> {
         match form {
             Form::Tuple(parts) | Form::Struct(parts) if parts.len == 0 => Ok(()),
             form => Err(self.other_variant(variant, "no parts", form)),
@@ -254,7 +254,7 @@ impl Check {
         variant: &str,
         form: Option<Form>,
         len: usize,
-    ) -> Result<Place<'a>, Fault> {
+    ) -> Result<Place<'a>, CodecError> {
         match form {
             Some(Form::Tuple(parts)) if parts.len as usize == len => Ok(Place::of_parts(parts)),
             Some(Form::Newtype(inner)) if len == 1 => Ok(Place { next: inner, ..Place::NOWHERE }),
@@ -271,7 +271,7 @@ impl Check {
         variant: &str,
         form: Option<Form>,
         len: usize,
-    ) -> Result<Place<'a>, Fault> {
+    ) -> Result<Place<'a>, CodecError> {
         match form {
             Some(Form::Struct(parts)) => Ok(self.of_fields(parts)),
             form => self.tuple_variant(variant, form, len),
@@ -280,7 +280,7 @@ impl Check {
 
     /// The places of the fields of a struct.
     #[inline(always)]
-    pub(super) fn fields<'a>(&'a self, place: Slot, name: &str, len: usize) -> Result<Place<'a>, Fault> {
+    pub(super) fn fields<'a>(&'a self, place: Slot, name: &str, len: usize) -> Result<Place<'a>, CodecError> {
         if let Ty::Named(definition) = self.shape.ty(place)
             && let Form::Struct(parts) = self.shape.form(definition)
         {
@@ -291,7 +291,7 @@ impl Check {
 
     /// The places of the parts of a tuple.
     #[inline(always)]
-    pub(super) fn tuple(&self, place: Slot, len: usize) -> Result<Place<'_>, Fault> {
+    pub(super) fn tuple(&self, place: Slot, len: usize) -> Result<Place<'_>, CodecError> {
         match self.shape.ty(place) {
             Ty::Tuple(parts) if parts.len as usize == len => Ok(Place::of_parts(parts)),
             _ => self.find_parts(place, len, false, || format!("a tuple of {len} parts")),
@@ -305,7 +305,7 @@ impl Check {
         len: usize,
         has_names: bool,
         what: impl Fn() -> String,
-    ) -> Result<Place<'_>, Fault> {
+    ) -> Result<Place<'_>, CodecError> {
         // A struct of one part is a newtype.
         if let (1, Ty::Named(definition)) = (len, self.shape.ty(place))
             && let Form::Newtype(inner) = self.shape.form(definition)
@@ -331,7 +331,7 @@ impl Check {
 
     /// The place of what an option holds.
     #[inline(always)]
-    pub(super) fn option(&self, place: Slot) -> Result<Slot, Fault> {
+    pub(super) fn option(&self, place: Slot) -> Result<Slot, CodecError> {
         match self.shape.ty(place) {
             Ty::Option(inner) => Ok(inner),
             _ => self.find_option(place),
@@ -339,7 +339,7 @@ impl Check {
     }
 
     #[cold]
-    fn find_option(&self, place: Slot) -> Result<Slot, Fault> {
+    fn find_option(&self, place: Slot) -> Result<Slot, CodecError> {
         match self.shape.ty(self.shape.peel(place)) {
             Ty::Option(inner) => Ok(inner),
             Ty::Unknown => Ok(UNKNOWN),
@@ -349,7 +349,7 @@ impl Check {
 
     /// The place of the items of a sequence.
     #[inline(always)]
-    pub(super) fn seq(&self, place: Slot) -> Result<Slot, Fault> {
+    pub(super) fn seq(&self, place: Slot) -> Result<Slot, CodecError> {
         match self.shape.ty(place) {
             Ty::Seq(item) => Ok(item),
             _ => self.find_seq(place),
@@ -357,7 +357,7 @@ impl Check {
     }
 
     #[cold]
-    fn find_seq(&self, place: Slot) -> Result<Slot, Fault> {
+    fn find_seq(&self, place: Slot) -> Result<Slot, CodecError> {
         match self.shape.ty(self.shape.peel(place)) {
             Ty::Seq(item) => Ok(item),
             // These have the bytes of a sequence, of bytes or of pairs.
@@ -368,7 +368,7 @@ impl Check {
 
     /// The places of the keys and values of a map.
     #[inline(always)]
-    pub(super) fn map(&self, place: Slot) -> Result<[Slot; 2], Fault> {
+    pub(super) fn map(&self, place: Slot) -> Result<[Slot; 2], CodecError> {
         match self.shape.ty(place) {
             Ty::Map(key) => Ok([key, key + 1]),
             _ => self.find_map(place),
@@ -376,7 +376,7 @@ impl Check {
     }
 
     #[cold]
-    fn find_map(&self, place: Slot) -> Result<[Slot; 2], Fault> {
+    fn find_map(&self, place: Slot) -> Result<[Slot; 2], CodecError> {
         match self.shape.ty(self.shape.peel(place)) {
             Ty::Map(key) => Ok([key, key + 1]),
             Ty::Seq(item) => Ok(match self.shape.ty(item) {
@@ -389,7 +389,7 @@ impl Check {
     }
 
     /// The place of the items of a collection of ours.
-    pub(super) fn collection(&self, place: Slot, magic: &str) -> Result<Slot, Fault> {
+    pub(super) fn collection(&self, place: Slot, magic: &str) -> Result<Slot, CodecError> {
         match self.shape.ty(self.shape.peel(place)) {
             Ty::Collection(kind, item) if kind.magic() == magic => Ok(item),
             Ty::Unknown => Ok(UNKNOWN),
@@ -405,11 +405,11 @@ impl Check {
 
     /// Says that what is written is read as something else.
     #[cold]
-    pub(super) fn other(&self, place: Slot, what: &str) -> Fault {
+    pub(super) fn other(&self, place: Slot, what: &str) -> CodecError {
         let read = self.shape.type_text(place);
         let name =
             self.shape.label(place).map_or_else(String::new, |label| format!("field `{}`: ", label.name));
-        Fault::refused(format!(
+        CodecError::refused(format!(
             "it would not read back: {name}{what} is written where {read} is read; make Serialize and Deserialize agree (`serialize_with` and \
              `deserialize_with`, `into` and `from`)"
         ))
@@ -417,8 +417,8 @@ impl Check {
 }
 
 #[cold]
-fn not_written(holder: &str, field: &str) -> Fault {
-    Fault::refused(format!(
+fn not_written(holder: &str, field: &str) -> CodecError {
+    CodecError::refused(format!(
         "field `{field}` of {holder} is read, and not written at its place: give it the same name and the same place on both \
          sides, or leave it out on both with `#[serde(skip)]`"
     ))

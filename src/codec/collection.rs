@@ -3,7 +3,7 @@
 //! serde gives a nested value no way to ask its serializer for more than `Serializer` offers, so the two sides
 //! meet in a thread-local slot. The protocol of one *exchange*, here for writing:
 //!
-//! 1. `Writer::serialize_newtype_struct` sees a magic name and puts [`Handoff::Save`] into the slot;
+//! 1. `Serializer::serialize_newtype_struct` sees a magic name and puts [`Handoff::Flush`] into the slot;
 //! 2. it serialises the nested value, which is the collection's [`Inner`]; that takes the slot's content first of
 //!    all, so the slot is idle again while the collection flushes (and runs user code, which may well start
 //!    exchanges of its own, or call another format, to which the collection then looks like a plain map);
@@ -29,7 +29,7 @@ use crate::error::{Error, Result};
 use crate::random::HashSet;
 use crate::record::Place;
 use crate::record::recheck::{Look, RECHECKED, Rechecks};
-use crate::record::{Address, Backing, RecordHead, Sink, Tag, Trust};
+use crate::record::{Address, LiveSet, RecordHead, RecordReader, RecordWriter, Tag};
 use crate::schema::{Collection, ITEMS, KEYS, Name, ROOT, Slot, UNKNOWN};
 use crate::sync::per_thread;
 
@@ -62,16 +62,16 @@ pub(crate) struct Buffers {
 }
 
 /// One flush: nodes are encoded and appended through it. Bound to a thread.
-pub(crate) struct Save {
-    sink: Rc<RefCell<dyn Sink>>,
+pub(crate) struct FlushContext {
+    sink: Rc<RefCell<dyn RecordWriter>>,
     /// Does not change while the sink is borrowed for this flush.
-    trust: Option<Arc<dyn Trust>>,
+    live_set: Option<Arc<dyn LiveSet>>,
     rechecks: Option<Arc<Rechecks>>,
     /// Number of collections, one in another, that are being flushed.
     flushing: Cell<u32>,
     pool: RefCell<Vec<Buffers>>,
     /// Collections load and encode their items instead of flushing.
-    trial: Option<Trial>,
+    trial: Option<RoundTrip>,
     /// How deep the value that encloses the collection being flushed is nested, see [`MAX_DEPTH`](super::MAX_DEPTH).
     depth: Cell<u32>,
     /// The place, in the shape of the whole, of the items of the collection being flushed.
@@ -106,12 +106,12 @@ pub(crate) enum Accuracy {
 }
 
 /// How much of a restored value a trial reads back.
-pub(crate) enum Trial {
+pub(crate) enum RoundTrip {
     /// The items of the first leaf of every collection in it, and so on in their collections.
     Sample,
     /// Nothing: items of leaves are encoded again, see [`recheck`](mod@crate::node::recheck).
     Look(Look),
-    /// All that no trial through the same [`Save`] has met: the nodes that were found sound.
+    /// All that no trial through the same [`FlushContext`] has met: the nodes that were found sound.
     Whole(RefCell<HashSet<Met>>),
 }
 
@@ -125,9 +125,9 @@ pub(crate) struct Met {
 }
 
 /// The sink of who only reads.
-struct Nowhere(Tag);
+struct NullWriter(Tag);
 
-impl Sink for Nowhere {
+impl RecordWriter for NullWriter {
     fn tag(&self) -> Tag {
         self.0
     }
@@ -137,23 +137,23 @@ impl Sink for Nowhere {
     }
 }
 
-impl Save {
+impl FlushContext {
     /// Starts a flush into `sink` that knows nothing of the types it writes.
     #[cfg(any(test, loom, internals))]
-    pub(crate) fn new(sink: Rc<RefCell<dyn Sink>>) -> Rc<Self> {
+    pub(crate) fn new(sink: Rc<RefCell<dyn RecordWriter>>) -> Rc<Self> {
         Self::checked(sink, Check::nothing())
     }
 
     /// Starts a flush into `sink` of a value of known shape.
-    pub(crate) fn checked(sink: Rc<RefCell<dyn Sink>>, check: Check) -> Rc<Self> {
+    pub(crate) fn checked(sink: Rc<RefCell<dyn RecordWriter>>, check: Check) -> Rc<Self> {
         Rc::new(Self::of(sink, check, None))
     }
 
-    fn of(sink: Rc<RefCell<dyn Sink>>, check: Check, trial: Option<Trial>) -> Self {
-        let (trust, rechecks) = (sink.borrow().trust(), sink.borrow().rechecks());
+    fn of(sink: Rc<RefCell<dyn RecordWriter>>, check: Check, trial: Option<RoundTrip>) -> Self {
+        let (live_set, rechecks) = (sink.borrow().live_set(), sink.borrow().rechecks());
         Self {
             sink,
-            trust,
+            live_set,
             rechecks,
             flushing: Cell::new(0),
             pool: RefCell::default(),
@@ -172,23 +172,23 @@ impl Save {
 
     /// Starts a flush that finds every node on record in the opening of this tag, or fails.
     pub(crate) fn reading(tag: Tag, check: Check) -> Rc<Self> {
-        Self::checked(Rc::new(RefCell::new(Nowhere(tag))), check)
+        Self::checked(Rc::new(RefCell::new(NullWriter(tag))), check)
     }
 
     /// Starts a trial: encoding a value restored from the opening of this tag then reads back what is in it, and
     /// appends nothing.
-    pub(crate) fn on_trial(tag: Tag, trial: Trial, check: Check) -> Rc<Self> {
-        Rc::new(Self::of(Rc::new(RefCell::new(Nowhere(tag))), check, Some(trial)))
+    pub(crate) fn on_trial(tag: Tag, trial: RoundTrip, check: Check) -> Rc<Self> {
+        Rc::new(Self::of(Rc::new(RefCell::new(NullWriter(tag))), check, Some(trial)))
     }
 
     /// Starts a trial of a sample, whose transcript is to be compared.
     pub(crate) fn on_trial_of_sample(tag: Tag, check: Check, accuracy: Accuracy) -> Rc<Self> {
-        let sink = Rc::new(RefCell::new(Nowhere(tag)));
-        Rc::new(Self { accuracy, ..Self::of(sink, check, Some(Trial::Sample)) })
+        let sink = Rc::new(RefCell::new(NullWriter(tag)));
+        Rc::new(Self { accuracy, ..Self::of(sink, check, Some(RoundTrip::Sample)) })
     }
 
     /// Starts a trial that encodes items of the collection that is being flushed once more, and appends nothing.
-    pub(crate) fn once_more(&self, trial: Trial) -> Rc<Self> {
+    pub(crate) fn once_more(&self, trial: RoundTrip) -> Rc<Self> {
         let save = Self::on_trial(self.tag(), trial, self.check.again());
         save.item.set(self.item.get());
         save
@@ -261,7 +261,7 @@ impl Save {
     }
 
     /// How much is to be read back, if this is a trial.
-    pub(crate) fn trial(&self) -> Option<&Trial> {
+    pub(crate) fn trial(&self) -> Option<&RoundTrip> {
         self.trial.as_ref()
     }
 
@@ -273,13 +273,13 @@ impl Save {
     /// Whether the record at this address of the opening is there to stay (invariant 13).
     #[inline]
     pub(crate) fn trusts(&self, address: Address) -> bool {
-        self.trust.as_ref().is_none_or(|trust| trust.holds(address))
+        self.live_set.as_ref().is_none_or(|live_set| live_set.holds(address))
     }
 
-    /// Returns whether that record will also do for a node that is in memory; see [`Trust::suffices`].
+    /// Returns whether that record will also do for a node that is in memory; see [`LiveSet::suffices`].
     #[inline]
     pub(crate) fn suffices(&self, address: Address) -> bool {
-        self.trust.as_ref().is_none_or(|trust| trust.suffices(address))
+        self.live_set.as_ref().is_none_or(|live_set| live_set.suffices(address))
     }
 
     /// Appends one record; the errors are the log's.
@@ -334,8 +334,8 @@ impl Save {
             (item, Portion::Items) => item + ITEMS,
             (item, Portion::Keys) => item + KEYS,
         };
-        if matches!(self.trial, Some(Trial::Sample))
-            || self.is_curious && !matches!(self.trial, Some(Trial::Look(_)))
+        if matches!(self.trial, Some(RoundTrip::Sample))
+            || self.is_curious && !matches!(self.trial, Some(RoundTrip::Look(_)))
         {
             observe::look(self, place, value)?;
             if self.trial.is_some() {
@@ -355,11 +355,11 @@ impl Save {
 enum Handoff {
     Idle,
     /// To the collection: flush yourself.
-    Save(Rc<Save>),
+    Flush(Rc<FlushContext>),
     /// To the codec: this is what to write.
     Saved(Root),
     /// To the collection: restore yourself.
-    Load(Root, Arc<dyn Backing>),
+    Load(Root, Arc<dyn RecordReader>),
     /// To the codec: it failed.
     Failed(Error),
 }
@@ -378,23 +378,23 @@ fn put_slot(content: Handoff) {
 }
 
 /// Empties the slot when an exchange ends, however it ends.
-struct Exchange;
+struct Handover;
 
-impl Exchange {
+impl Handover {
     fn arm(slot: Handoff) -> Self {
         put_slot(slot);
         Self
     }
 }
 
-impl Drop for Exchange {
+impl Drop for Handover {
     fn drop(&mut self) {
         put_slot(Handoff::Idle);
     }
 }
 
 /// How an exchange fails.
-pub(super) enum Broken<E> {
+pub(super) enum HandoffError<E> {
     /// The collection met an error of ours.
     Raised(Error),
     /// The call itself failed.
@@ -405,12 +405,12 @@ pub(super) enum Broken<E> {
 
 /// Lets the collection behind `call` flush itself into `save`.
 pub(super) fn request_root<E>(
-    save: &Rc<Save>,
+    save: &Rc<FlushContext>,
     depth: u32,
     item: Slot,
     call: impl FnOnce() -> Result<(), E>,
-) -> Result<Root, Broken<E>> {
-    let exchange = Exchange::arm(Handoff::Save(save.clone()));
+) -> Result<Root, HandoffError<E>> {
+    let exchange = Handover::arm(Handoff::Flush(save.clone()));
     let outer = (save.depth.replace(depth), save.item.replace(item));
     let result = call();
     save.depth.set(outer.0);
@@ -418,27 +418,27 @@ pub(super) fn request_root<E>(
     let answer = take_slot();
     drop(exchange);
     match (answer, result) {
-        (Handoff::Failed(error), _) => Err(Broken::Raised(error)),
-        (_, Err(error)) => Err(Broken::Call(error)),
+        (Handoff::Failed(error), _) => Err(HandoffError::Raised(error)),
+        (_, Err(error)) => Err(HandoffError::Call(error)),
         (Handoff::Saved(root), Ok(())) => Ok(root),
-        (_, Ok(())) => Err(Broken::Silent),
+        (_, Ok(())) => Err(HandoffError::Silent),
     }
 }
 
 /// Lets the collection behind `call` restore itself from `root`.
 pub(super) fn offer_root<C, E>(
     root: Root,
-    backing: &Arc<dyn Backing>,
+    backing: &Arc<dyn RecordReader>,
     call: impl FnOnce() -> Result<C, E>,
-) -> Result<C, Broken<E>> {
-    let exchange = Exchange::arm(Handoff::Load(root, backing.clone()));
+) -> Result<C, HandoffError<E>> {
+    let exchange = Handover::arm(Handoff::Load(root, backing.clone()));
     let result = call();
     let answer = take_slot();
     drop(exchange);
     match (answer, result) {
-        (Handoff::Failed(error), _) => Err(Broken::Raised(error)),
-        (_, Err(error)) => Err(Broken::Call(error)),
-        (Handoff::Load(..), Ok(_)) => Err(Broken::Silent),
+        (Handoff::Failed(error), _) => Err(HandoffError::Raised(error)),
+        (_, Err(error)) => Err(HandoffError::Call(error)),
+        (Handoff::Load(..), Ok(_)) => Err(HandoffError::Silent),
         (_, Ok(value)) => Ok(value),
     }
 }
@@ -448,11 +448,11 @@ pub(super) fn offer_root<C, E>(
 ///
 /// # Errors
 ///
-/// Those of `serializer`. An error of `flush` comes out of [`Save::encode`] unchanged.
+/// Those of `serializer`. An error of `flush` comes out of [`FlushContext::encode`] unchanged.
 pub(crate) fn serialize_collection<S: Serializer>(
     serializer: S,
     collection: Collection,
-    flush: impl Fn(&Rc<Save>) -> Result<Root>,
+    flush: impl Fn(&Rc<FlushContext>) -> Result<Root>,
     plain: impl Serialize,
 ) -> Result<S::Ok, S::Error> {
     serializer.serialize_newtype_struct(collection.magic(), &Inner { flush, plain })
@@ -463,9 +463,9 @@ struct Inner<F, P> {
     plain: P,
 }
 
-impl<F: Fn(&Rc<Save>) -> Result<Root>, P: Serialize> Serialize for Inner<F, P> {
+impl<F: Fn(&Rc<FlushContext>) -> Result<Root>, P: Serialize> Serialize for Inner<F, P> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Handoff::Save(save) = take_slot() else { return self.plain.serialize(serializer) };
+        let Handoff::Flush(save) = take_slot() else { return self.plain.serialize(serializer) };
         match (self.flush)(&save) {
             Ok(root) => {
                 put_slot(Handoff::Saved(root));
@@ -489,7 +489,7 @@ impl<F: Fn(&Rc<Save>) -> Result<Root>, P: Serialize> Serialize for Inner<F, P> {
 pub(crate) fn deserialize_collection<'de, D: Deserializer<'de>, C>(
     deserializer: D,
     collection: Collection,
-    restore: impl FnOnce(Root, &Arc<dyn Backing>) -> Result<C>,
+    restore: impl FnOnce(Root, &Arc<dyn RecordReader>) -> Result<C>,
     plain: impl Visitor<'de, Value = C>,
 ) -> Result<C, D::Error> {
     deserializer.deserialize_newtype_struct(collection.magic(), Restore { collection, restore, plain })
@@ -503,7 +503,7 @@ struct Restore<F, V> {
 
 impl<'de, C, F, V> Visitor<'de> for Restore<F, V>
 where
-    F: FnOnce(Root, &Arc<dyn Backing>) -> Result<C>,
+    F: FnOnce(Root, &Arc<dyn RecordReader>) -> Result<C>,
     V: Visitor<'de, Value = C>,
 {
     type Value = C;

@@ -8,16 +8,16 @@ use serde::de::{
     DeserializeSeed, Deserializer, EnumAccess, IntoDeserializer, MapAccess, SeqAccess, VariantAccess, Visitor,
 };
 
-use super::collection::{Broken, Root, offer_root};
-use super::error::Fault;
+use super::collection::{HandoffError, Root, offer_root};
+use super::error::CodecError;
 use super::resolve::Portion;
 use super::{MAX_DEPTH, MAX_EMPTY_ITEMS};
 use crate::error::{Error, Result};
 use crate::record::varint;
-use crate::record::{Address, Backing};
+use crate::record::{Address, RecordReader};
 use crate::schema::is_magic;
 
-/// Reads a value that [`Save::encode`](super::Save::encode) wrote; `bytes` must hold it and nothing else, and
+/// Reads a value that [`FlushContext::encode`](super::FlushContext::encode) wrote; `bytes` must hold it and nothing else, and
 /// `refs` the addresses that were collected with it. `address` is where they were found, for messages.
 ///
 /// # Errors
@@ -26,12 +26,12 @@ use crate::schema::is_magic;
 /// part of serde that the format does not have; an error met while a nested collection was restored, as it is.
 #[inline]
 pub(crate) fn decode<'de, T: Deserialize<'de>>(
-    backing: &Arc<dyn Backing>,
+    backing: &Arc<dyn RecordReader>,
     address: Address,
     bytes: &'de [u8],
     refs: &[Address],
 ) -> Result<T> {
-    let mut reader = Reader::new(bytes, refs, backing);
+    let mut reader = RecordDeserializer::new(bytes, refs, backing);
     match T::deserialize(&mut reader) {
         Ok(value) if reader.is_done() => Ok(value),
         result => Err(failure(reader, result.err(), address, std::any::type_name::<T>())),
@@ -41,7 +41,7 @@ pub(crate) fn decode<'de, T: Deserialize<'de>>(
 /// Reads a portion of a collection, by the plan of its log where it has one; otherwise as [`decode`].
 #[inline]
 pub(crate) fn decode_portion<'de, T: Deserialize<'de>>(
-    backing: &Arc<dyn Backing>,
+    backing: &Arc<dyn RecordReader>,
     portion: Portion,
     address: Address,
     bytes: &'de [u8],
@@ -55,30 +55,30 @@ pub(crate) fn decode_portion<'de, T: Deserialize<'de>>(
 
 #[cold]
 pub(super) fn failure(
-    reader: Reader<'_, '_>,
-    fault: Option<Fault>,
+    reader: RecordDeserializer<'_, '_>,
+    fault: Option<CodecError>,
     address: Address,
     type_name: &'static str,
 ) -> Error {
     if let Some(error) = reader.raised {
         return *error;
     }
-    let trailing = || Fault::message(format!("{} bytes are left over at its end", reader.bytes.len()));
+    let trailing = || CodecError::message(format!("{} bytes are left over at its end", reader.bytes.len()));
     fault.unwrap_or_else(trailing).into_decode_error(address, type_name)
 }
 
-pub(super) struct Reader<'de, 'a> {
+pub(super) struct RecordDeserializer<'de, 'a> {
     bytes: &'de [u8],
     refs: &'a [Address],
-    backing: &'a Arc<dyn Backing>,
+    backing: &'a Arc<dyn RecordReader>,
     depth: u32,
     /// The error of a nested restore.
     raised: Option<Box<Error>>,
 }
 
-impl<'de, 'a> Reader<'de, 'a> {
+impl<'de, 'a> RecordDeserializer<'de, 'a> {
     #[inline(always)]
-    pub(super) fn new(bytes: &'de [u8], refs: &'a [Address], backing: &'a Arc<dyn Backing>) -> Self {
+    pub(super) fn new(bytes: &'de [u8], refs: &'a [Address], backing: &'a Arc<dyn RecordReader>) -> Self {
         Self { bytes, refs, backing, depth: 0, raised: None }
     }
 
@@ -95,15 +95,15 @@ impl<'de, 'a> Reader<'de, 'a> {
 
     /// Takes a primitive, as postcard reads it.
     #[inline(always)]
-    pub(super) fn take<T: Deserialize<'de>>(&mut self) -> Result<T, Fault> {
-        let (value, rest) = postcard::take_from_bytes(self.bytes).map_err(Fault::from_postcard)?;
+    pub(super) fn take<T: Deserialize<'de>>(&mut self) -> Result<T, CodecError> {
+        let (value, rest) = postcard::take_from_bytes(self.bytes).map_err(CodecError::from_postcard)?;
         self.bytes = rest;
         Ok(value)
     }
 
     /// Takes a varint length and as many bytes. (Through postcard this is measurably slower.)
     #[inline(always)]
-    fn take_bytes(&mut self) -> Result<&'de [u8], Fault> {
+    fn take_bytes(&mut self) -> Result<&'de [u8], CodecError> {
         let len = varint::take(&mut self.bytes).and_then(|len| usize::try_from(len).ok());
         let (taken, rest) = len.and_then(|len| self.bytes.split_at_checked(len)).ok_or_else(too_short)?;
         self.bytes = rest;
@@ -111,14 +111,15 @@ impl<'de, 'a> Reader<'de, 'a> {
     }
 
     #[inline(always)]
-    fn take_str(&mut self) -> Result<&'de str, Fault> {
-        std::str::from_utf8(self.take_bytes()?).map_err(|_| Fault::message("a string in it is not UTF-8"))
+    fn take_str(&mut self) -> Result<&'de str, CodecError> {
+        std::str::from_utf8(self.take_bytes()?)
+            .map_err(|_| CodecError::message("a string in it is not UTF-8"))
     }
 
     #[inline(always)]
-    pub(super) fn enter(&mut self) -> Result<(), Fault> {
+    pub(super) fn enter(&mut self) -> Result<(), CodecError> {
         if self.depth >= MAX_DEPTH {
-            return Err(Fault::message(format!("it is nested more than {MAX_DEPTH} levels deep")));
+            return Err(CodecError::message(format!("it is nested more than {MAX_DEPTH} levels deep")));
         }
         self.depth += 1;
         Ok(())
@@ -131,17 +132,20 @@ impl<'de, 'a> Reader<'de, 'a> {
 
     /// Takes the length of a sequence or map, refusing what the bytes at hand cannot hold.
     #[inline(always)]
-    pub(super) fn len(&mut self) -> Result<usize, Fault> {
+    pub(super) fn len(&mut self) -> Result<usize, CodecError> {
         let len = self.take::<usize>()?;
         if len > self.bytes.len() && len > MAX_EMPTY_ITEMS {
-            return Err(Fault::message(format!("a length of {len} with {} bytes left", self.bytes.len())));
+            return Err(CodecError::message(format!(
+                "a length of {len} with {} bytes left",
+                self.bytes.len()
+            )));
         }
         Ok(len)
     }
 
     #[cold]
-    fn root(&mut self) -> Result<Root, Fault> {
-        let cut = || Fault::message("the root of a collection is cut short");
+    fn root(&mut self) -> Result<Root, CodecError> {
+        let cut = || CodecError::message("the root of a collection is cut short");
         let trees = varint::take(&mut self.bytes).ok_or_else(cut)?;
         let mut addresses = [None; Root::TREES];
         let trees =
@@ -151,7 +155,10 @@ impl<'de, 'a> Reader<'de, 'a> {
             if let Some(index) = index.checked_sub(1) {
                 let found = usize::try_from(index).ok().and_then(|index| self.refs.get(index));
                 *address = Some(*found.ok_or_else(|| {
-                    Fault::message(format!("a collection refers to address {index} of {}", self.refs.len()))
+                    CodecError::message(format!(
+                        "a collection refers to address {index} of {}",
+                        self.refs.len()
+                    ))
                 })?);
             }
         }
@@ -163,7 +170,7 @@ impl<'de, 'a> Reader<'de, 'a> {
     }
 
     /// Passes over a primitive value.
-    pub(super) fn skip_primitive(&mut self, name: &str) -> Result<(), Fault> {
+    pub(super) fn skip_primitive(&mut self, name: &str) -> Result<(), CodecError> {
         match name {
             "bool" => self.take::<bool>().map(drop),
             "i8" | "u8" => self.take::<u8>().map(drop),
@@ -177,25 +184,25 @@ impl<'de, 'a> Reader<'de, 'a> {
     }
 
     /// Passes over a collection.
-    pub(super) fn skip_root(&mut self) -> Result<(), Fault> {
+    pub(super) fn skip_root(&mut self) -> Result<(), CodecError> {
         self.root().map(drop)
     }
 
     #[cold]
     pub(super) fn collection<V: Visitor<'de>>(
         &mut self,
-        backing: &Arc<dyn Backing>,
+        backing: &Arc<dyn RecordReader>,
         magic: &'static str,
         visitor: V,
-    ) -> Result<V::Value, Fault> {
+    ) -> Result<V::Value, CodecError> {
         let root = self.root()?;
         offer_root(root, backing, || visitor.visit_newtype_struct(&mut *self)).map_err(|broken| match broken {
-            Broken::Raised(error) => {
+            HandoffError::Raised(error) => {
                 self.raised.get_or_insert(Box::new(error));
-                Fault::message("a nested collection failed")
+                CodecError::message("a nested collection failed")
             }
-            Broken::Call(fault) => fault,
-            Broken::Silent => Fault::refused(format!(
+            HandoffError::Call(fault) => fault,
+            HandoffError::Silent => CodecError::refused(format!(
                 "a type that is not a collection of this crate calls itself `{magic}`; give it another name"
             )),
         })
@@ -203,11 +210,11 @@ impl<'de, 'a> Reader<'de, 'a> {
 
     /// Lets `visitor` read exactly `len` parts in order.
     #[inline(always)]
-    fn parts<V: Visitor<'de>>(&mut self, len: usize, visitor: V) -> Result<V::Value, Fault> {
+    fn parts<V: Visitor<'de>>(&mut self, len: usize, visitor: V) -> Result<V::Value, CodecError> {
         let mut left = len;
         let value = visitor.visit_seq(Parts { reader: self, left: &mut left })?;
         if left != 0 {
-            return Err(Fault::message(format!(
+            return Err(CodecError::message(format!(
                 "its Deserialize implementation left {left} of {len} parts unread"
             )));
         }
@@ -216,21 +223,21 @@ impl<'de, 'a> Reader<'de, 'a> {
 
     /// Lets `visitor` read the fields of a struct. There may be fewer than names: serde counts aliases.
     #[inline(always)]
-    fn fields<V: Visitor<'de>>(&mut self, len: usize, visitor: V) -> Result<V::Value, Fault> {
+    fn fields<V: Visitor<'de>>(&mut self, len: usize, visitor: V) -> Result<V::Value, CodecError> {
         let mut left = len;
         visitor.visit_seq(Parts { reader: self, left: &mut left })
     }
 }
 
 #[cold]
-fn too_short() -> Fault {
-    Fault::from_postcard(postcard::Error::DeserializeUnexpectedEnd)
+fn too_short() -> CodecError {
+    CodecError::from_postcard(postcard::Error::DeserializeUnexpectedEnd)
 }
 
 macro_rules! primitives {
     ($($method:ident, $visit:ident, $type:ty;)*) => {$(
         #[inline(always)]
-        fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+        fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, CodecError> {
             visitor.$visit(self.take::<$type>()?)
         }
     )*};
@@ -239,14 +246,14 @@ macro_rules! primitives {
 macro_rules! strings {
     ($($method:ident, $visit:ident, $take:ident;)*) => {$(
         #[inline(always)]
-        fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+        fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, CodecError> {
             visitor.$visit(self.$take()?)
         }
     )*};
 }
 
-impl<'de> Deserializer<'de> for &mut Reader<'de, '_> {
-    type Error = Fault;
+impl<'de> Deserializer<'de> for &mut RecordDeserializer<'de, '_> {
+    type Error = CodecError;
 
     primitives! {
         deserialize_bool, visit_bool, bool;
@@ -278,7 +285,7 @@ impl<'de> Deserializer<'de> for &mut Reader<'de, '_> {
     }
 
     #[inline(always)]
-    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, CodecError> {
         if !self.take::<bool>()? {
             return visitor.visit_none();
         }
@@ -289,7 +296,7 @@ impl<'de> Deserializer<'de> for &mut Reader<'de, '_> {
     }
 
     #[inline(always)]
-    fn deserialize_unit<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+    fn deserialize_unit<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, CodecError> {
         visitor.visit_unit()
     }
 
@@ -298,7 +305,7 @@ impl<'de> Deserializer<'de> for &mut Reader<'de, '_> {
         self,
         _name: &'static str,
         visitor: V,
-    ) -> Result<V::Value, Fault> {
+    ) -> Result<V::Value, CodecError> {
         visitor.visit_unit()
     }
 
@@ -307,7 +314,7 @@ impl<'de> Deserializer<'de> for &mut Reader<'de, '_> {
         self,
         name: &'static str,
         visitor: V,
-    ) -> Result<V::Value, Fault> {
+    ) -> Result<V::Value, CodecError> {
         if is_magic(name) {
             return self.collection(self.backing, name, visitor);
         }
@@ -315,7 +322,7 @@ impl<'de> Deserializer<'de> for &mut Reader<'de, '_> {
     }
 
     #[inline(always)]
-    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, CodecError> {
         let len = self.len()?;
         self.enter()?;
         let value = self.parts(len, visitor)?;
@@ -324,12 +331,12 @@ impl<'de> Deserializer<'de> for &mut Reader<'de, '_> {
     }
 
     #[inline(always)]
-    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, CodecError> {
         let mut left = self.len()?;
         self.enter()?;
         let value = visitor.visit_map(Parts { reader: &mut *self, left: &mut left })?;
         if left != 0 {
-            return Err(Fault::message(format!(
+            return Err(CodecError::message(format!(
                 "its Deserialize implementation left {left} map entries unread"
             )));
         }
@@ -338,7 +345,7 @@ impl<'de> Deserializer<'de> for &mut Reader<'de, '_> {
     }
 
     #[inline(always)]
-    fn deserialize_tuple<V: Visitor<'de>>(self, len: usize, visitor: V) -> Result<V::Value, Fault> {
+    fn deserialize_tuple<V: Visitor<'de>>(self, len: usize, visitor: V) -> Result<V::Value, CodecError> {
         self.parts(len, visitor)
     }
 
@@ -348,7 +355,7 @@ impl<'de> Deserializer<'de> for &mut Reader<'de, '_> {
         _name: &'static str,
         len: usize,
         visitor: V,
-    ) -> Result<V::Value, Fault> {
+    ) -> Result<V::Value, CodecError> {
         self.parts(len, visitor)
     }
 
@@ -358,7 +365,7 @@ impl<'de> Deserializer<'de> for &mut Reader<'de, '_> {
         _name: &'static str,
         fields: &'static [&'static str],
         visitor: V,
-    ) -> Result<V::Value, Fault> {
+    ) -> Result<V::Value, CodecError> {
         self.fields(fields.len(), visitor)
     }
 
@@ -368,29 +375,29 @@ impl<'de> Deserializer<'de> for &mut Reader<'de, '_> {
         _name: &'static str,
         _variants: &'static [&'static str],
         visitor: V,
-    ) -> Result<V::Value, Fault> {
+    ) -> Result<V::Value, CodecError> {
         self.enter()?;
         let value = visitor.visit_enum(&mut *self)?;
         self.leave();
         Ok(value)
     }
 
-    fn deserialize_any<V: Visitor<'de>>(self, _visitor: V) -> Result<V::Value, Fault> {
-        Err(Fault::refused(crate::schema::NOT_SELF_DESCRIBING))
+    fn deserialize_any<V: Visitor<'de>>(self, _visitor: V) -> Result<V::Value, CodecError> {
+        Err(CodecError::refused(crate::schema::NOT_SELF_DESCRIBING))
     }
 
-    fn deserialize_ignored_any<V: Visitor<'de>>(self, _visitor: V) -> Result<V::Value, Fault> {
-        Err(Fault::refused(crate::schema::NOT_SELF_DESCRIBING))
+    fn deserialize_ignored_any<V: Visitor<'de>>(self, _visitor: V) -> Result<V::Value, CodecError> {
+        Err(CodecError::refused(crate::schema::NOT_SELF_DESCRIBING))
     }
 
-    fn deserialize_identifier<V: Visitor<'de>>(self, _visitor: V) -> Result<V::Value, Fault> {
-        Err(Fault::refused(crate::schema::NOT_SELF_DESCRIBING))
+    fn deserialize_identifier<V: Visitor<'de>>(self, _visitor: V) -> Result<V::Value, CodecError> {
+        Err(CodecError::refused(crate::schema::NOT_SELF_DESCRIBING))
     }
 }
 
 /// The parts of a sequence, tuple, struct or map.
 struct Parts<'r, 'de, 'a> {
-    reader: &'r mut Reader<'de, 'a>,
+    reader: &'r mut RecordDeserializer<'de, 'a>,
     left: &'r mut usize,
 }
 
@@ -403,10 +410,13 @@ impl Parts<'_, '_, '_> {
 }
 
 impl<'de> SeqAccess<'de> for Parts<'_, 'de, '_> {
-    type Error = Fault;
+    type Error = CodecError;
 
     #[inline(always)]
-    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Fault> {
+    fn next_element_seed<T: DeserializeSeed<'de>>(
+        &mut self,
+        seed: T,
+    ) -> Result<Option<T::Value>, CodecError> {
         if *self.left == 0 {
             return Ok(None);
         }
@@ -421,15 +431,15 @@ impl<'de> SeqAccess<'de> for Parts<'_, 'de, '_> {
 }
 
 impl<'de> MapAccess<'de> for Parts<'_, 'de, '_> {
-    type Error = Fault;
+    type Error = CodecError;
 
     #[inline(always)]
-    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Fault> {
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, CodecError> {
         self.next_element_seed(seed)
     }
 
     #[inline(always)]
-    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Fault> {
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, CodecError> {
         seed.deserialize(&mut *self.reader)
     }
 
@@ -439,32 +449,32 @@ impl<'de> MapAccess<'de> for Parts<'_, 'de, '_> {
     }
 }
 
-impl<'de> EnumAccess<'de> for &mut Reader<'de, '_> {
-    type Error = Fault;
+impl<'de> EnumAccess<'de> for &mut RecordDeserializer<'de, '_> {
+    type Error = CodecError;
     type Variant = Self;
 
     #[inline(always)]
-    fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> Result<(V::Value, Self), Fault> {
+    fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> Result<(V::Value, Self), CodecError> {
         let index = self.take::<u32>()?;
         Ok((seed.deserialize(index.into_deserializer())?, self))
     }
 }
 
-impl<'de> VariantAccess<'de> for &mut Reader<'de, '_> {
-    type Error = Fault;
+impl<'de> VariantAccess<'de> for &mut RecordDeserializer<'de, '_> {
+    type Error = CodecError;
 
     #[inline(always)]
-    fn unit_variant(self) -> Result<(), Fault> {
+    fn unit_variant(self) -> Result<(), CodecError> {
         Ok(())
     }
 
     #[inline(always)]
-    fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, Fault> {
+    fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, CodecError> {
         seed.deserialize(self)
     }
 
     #[inline(always)]
-    fn tuple_variant<V: Visitor<'de>>(self, len: usize, visitor: V) -> Result<V::Value, Fault> {
+    fn tuple_variant<V: Visitor<'de>>(self, len: usize, visitor: V) -> Result<V::Value, CodecError> {
         self.parts(len, visitor)
     }
 
@@ -473,7 +483,7 @@ impl<'de> VariantAccess<'de> for &mut Reader<'de, '_> {
         self,
         fields: &'static [&'static str],
         visitor: V,
-    ) -> Result<V::Value, Fault> {
+    ) -> Result<V::Value, CodecError> {
         self.fields(fields.len(), visitor)
     }
 }

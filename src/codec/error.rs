@@ -5,10 +5,10 @@ use std::fmt;
 use crate::error::Error;
 use crate::record::Address;
 
-/// The serde error of [`Writer`](super::serializer::Writer) and the reader.
+/// The serde error of [`RecordSerializer`](super::serializer::RecordSerializer) and the reader.
 ///
 /// One pointer wide, so that the results of infallible steps stay in registers.
-pub(super) struct Fault(Box<Kind>);
+pub(super) struct CodecError(Box<Kind>);
 
 enum Kind {
     /// User code, or the bytes, are wrong.
@@ -17,7 +17,7 @@ enum Kind {
     Refused(String),
 }
 
-impl Fault {
+impl CodecError {
     #[cold]
     pub(super) fn message(text: impl Into<String>) -> Self {
         Self(Box::new(Kind::Message(text.into())))
@@ -53,7 +53,7 @@ impl Fault {
     }
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for CodecError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &*self.0 {
             Kind::Message(text) | Kind::Refused(text) => f.write_str(text),
@@ -61,22 +61,22 @@ impl fmt::Display for Fault {
     }
 }
 
-impl fmt::Debug for Fault {
+impl fmt::Debug for CodecError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }
 }
 
-impl std::error::Error for Fault {}
+impl std::error::Error for CodecError {}
 
-impl serde::ser::Error for Fault {
+impl serde::ser::Error for CodecError {
     #[cold]
     fn custom<T: fmt::Display>(text: T) -> Self {
         Self::message(text.to_string())
     }
 }
 
-impl serde::de::Error for Fault {
+impl serde::de::Error for CodecError {
     #[cold]
     fn custom<T: fmt::Display>(text: T) -> Self {
         Self::message(text.to_string())

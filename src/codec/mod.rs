@@ -23,10 +23,11 @@ pub(crate) mod tests;
 
 pub(crate) use check::{Check, Seen};
 pub(crate) use collection::{
-    Accuracy, Buffers, ByField, Met, Root, Save, Trial, deserialize_collection, serialize_collection,
+    Accuracy, Buffers, ByField, FlushContext, Met, Root, RoundTrip, deserialize_collection,
+    serialize_collection,
 };
 pub(crate) use deserializer::{decode, decode_portion};
-pub(crate) use resolve::{Driven, Portion};
+pub(crate) use resolve::{Portion, ResolvingReader};
 
 /// Deepest nesting of sequences, maps, enums and options in one value. Derived code recurses on the stack, so
 /// damaged bytes of a recursive type must meet a bound before the stack does; the writer keeps it as well, so

@@ -19,8 +19,8 @@ use serde::ser::{
 use super::MAX_DEPTH;
 use super::appender::Appender;
 use super::check::{Check, Place};
-use super::collection::{Accuracy, Broken, Save, request_root};
-use super::error::Fault;
+use super::collection::{Accuracy, FlushContext, HandoffError, request_root};
+use super::error::CodecError;
 use crate::error::{Error, Result};
 use crate::record::varint;
 use crate::schema::is_magic;
@@ -38,7 +38,7 @@ const MAX_SAMPLE_BYTES: usize = 1 << 16;
 /// `Error::Encode` where it will not be read as what it is, or where a sample was taken; an error met in a nested
 /// collection, as it is.
 #[cold]
-pub(super) fn look<T: Serialize + ?Sized>(save: &Rc<Save>, place: Slot, value: &T) -> Result<()> {
+pub(super) fn look<T: Serialize + ?Sized>(save: &Rc<FlushContext>, place: Slot, value: &T) -> Result<()> {
     let mut bytes = Vec::new();
     let mut observer = Observer {
         save,
@@ -63,7 +63,7 @@ pub(super) fn look<T: Serialize + ?Sized>(save: &Rc<Save>, place: Slot, value: &
 }
 
 struct Observer<'a> {
-    save: &'a Rc<Save>,
+    save: &'a Rc<FlushContext>,
     check: &'a Check,
     is_trial: bool,
     place: Slot,
@@ -74,7 +74,7 @@ struct Observer<'a> {
 
 impl<'a> Observer<'a> {
     #[inline]
-    fn part<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Fault> {
+    fn part<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), CodecError> {
         let (place, shape) = (self.place, &self.check.shape);
         if matches!(shape.ty(place), Ty::Primitive(_)) && shape.picky().is_empty() {
             return value.serialize(&mut *self);
@@ -85,7 +85,7 @@ impl<'a> Observer<'a> {
                 sample.filter(|sample| sample.len() <= MAX_SAMPLE_BYTES && !shape.samples.contains(sample));
             if let Some(sample) = sample {
                 self.save.set_sample(sample);
-                return Err(Fault::message("a sample was taken"));
+                return Err(CodecError::message("a sample was taken"));
             }
         }
         if place != UNKNOWN && shape.ty(shape.peel(place)) == Ty::Unknown {
@@ -95,16 +95,18 @@ impl<'a> Observer<'a> {
     }
 
     /// Looks at a part of what may be nested in itself: levels are counted as the writer counts them.
-    fn deeper<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Fault> {
+    fn deeper<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), CodecError> {
         self.enter()?;
         let result = self.part(value);
         self.depth -= 1;
         result
     }
 
-    fn enter(&mut self) -> Result<(), Fault> {
+    fn enter(&mut self) -> Result<(), CodecError> {
         if self.depth >= MAX_DEPTH {
-            return Err(Fault::refused(format!("the value is nested more than {MAX_DEPTH} levels deep")));
+            return Err(CodecError::refused(format!(
+                "the value is nested more than {MAX_DEPTH} levels deep"
+            )));
         }
         self.depth += 1;
         Ok(())
@@ -112,7 +114,7 @@ impl<'a> Observer<'a> {
 
     /// Expects that a primitive of this name is read as what has the same bytes.
     #[inline]
-    fn primitive(&mut self, name: &str) -> Result<(), Fault> {
+    fn primitive(&mut self, name: &str) -> Result<(), CodecError> {
         let shape = &self.check.shape;
         if matches!(shape.ty(self.place), Ty::Primitive(read) if std::ptr::eq(read, name) || read == name) {
             return Ok(());
@@ -120,7 +122,7 @@ impl<'a> Observer<'a> {
         self.other_primitive(name)
     }
 
-    fn other_primitive(&mut self, name: &str) -> Result<(), Fault> {
+    fn other_primitive(&mut self, name: &str) -> Result<(), CodecError> {
         let shape = &self.check.shape;
         let place = shape.peel(self.place);
         let fits = match shape.ty(place) {
@@ -139,17 +141,17 @@ impl<'a> Observer<'a> {
     }
 
     /// Refuses a value of which it is not known what it is read as.
-    fn unseen(&self) -> Result<(), Fault> {
+    fn unseen(&self) -> Result<(), CodecError> {
         if self.is_trial {
             return Ok(());
         }
-        Err(Fault::refused(
+        Err(CodecError::refused(
             "it has parts that cannot be seen: a Deserialize implementation before them rejects every value that was tried; \
              put the part that rejects values last, or into a struct with named fields",
         ))
     }
 
-    fn unit(&mut self) -> Result<(), Fault> {
+    fn unit(&mut self) -> Result<(), CodecError> {
         let shape = &self.check.shape;
         let place = shape.peel(self.place);
         match (shape.ty(place), parts_of(shape, place)) {
@@ -160,7 +162,7 @@ impl<'a> Observer<'a> {
     }
 
     #[inline]
-    fn note(&mut self, value: impl Serialize) -> Result<(), Fault> {
+    fn note(&mut self, value: impl Serialize) -> Result<(), CodecError> {
         let start = self.bytes.len();
         self.append(value)?;
         if self.save.accuracy() == Accuracy::Fields {
@@ -170,10 +172,10 @@ impl<'a> Observer<'a> {
     }
 
     #[inline]
-    fn append(&mut self, value: impl Serialize) -> Result<(), Fault> {
+    fn append(&mut self, value: impl Serialize) -> Result<(), CodecError> {
         value
             .serialize(&mut postcard::Serializer { output: Appender(self.bytes) })
-            .map_err(Fault::from_postcard)
+            .map_err(CodecError::from_postcard)
     }
 
     fn note_bytes(&mut self, value: &[u8]) {
@@ -192,7 +194,7 @@ impl<'a> Observer<'a> {
         name: &'static str,
         index: u32,
         variant: &'static str,
-    ) -> Result<Option<Form>, Fault> {
+    ) -> Result<Option<Form>, CodecError> {
         let (number, form) = self.check.variant(self.place, name, index, variant)?;
         varint::push(self.bytes, number.into());
         if self.save.accuracy() == Accuracy::Fields {
@@ -201,7 +203,11 @@ impl<'a> Observer<'a> {
         Ok(form)
     }
 
-    fn collection<T: Serialize + ?Sized>(&mut self, magic: &'static str, value: &T) -> Result<(), Fault> {
+    fn collection<T: Serialize + ?Sized>(
+        &mut self,
+        magic: &'static str,
+        value: &T,
+    ) -> Result<(), CodecError> {
         let item = self.check.collection(self.place, magic)?;
         if !self.is_trial {
             // Its items are looked at when they are written.
@@ -217,13 +223,13 @@ impl<'a> Observer<'a> {
         self.depth -= 1;
         match root {
             Ok(root) => self.append((root.meta, items)),
-            Err(Broken::Raised(error)) => {
+            Err(HandoffError::Raised(error)) => {
                 self.raised.get_or_insert(Box::new(error));
-                Err(Fault::message("a nested collection failed"))
+                Err(CodecError::message("a nested collection failed"))
             }
-            Err(Broken::Call(fault)) => Err(fault),
-            Err(Broken::Silent) => {
-                Err(Fault::refused(format!("a type calls itself `{magic}`; give it another name")))
+            Err(HandoffError::Call(fault)) => Err(fault),
+            Err(HandoffError::Silent) => {
+                Err(CodecError::refused(format!("a type calls itself `{magic}`; give it another name")))
             }
         }
     }
@@ -236,7 +242,7 @@ impl<'a> Observer<'a> {
 macro_rules! primitives {
     ($($method:ident: $type:ty, $name:literal;)*) => {$(
         #[inline]
-        fn $method(self, value: $type) -> Result<(), Fault> {
+        fn $method(self, value: $type) -> Result<(), CodecError> {
             self.primitive($name)?;
             self.note(value)
         }
@@ -245,7 +251,7 @@ macro_rules! primitives {
 
 impl<'w, 'a> Serializer for &'w mut Observer<'a> {
     type Ok = ();
-    type Error = Fault;
+    type Error = CodecError;
     type SerializeSeq = Items<'w, 'a>;
     type SerializeMap = Items<'w, 'a>;
     type SerializeTuple = Fields<'w, 'a>;
@@ -271,13 +277,13 @@ impl<'w, 'a> Serializer for &'w mut Observer<'a> {
         serialize_char: char, "char";
     }
 
-    fn serialize_str(self, value: &str) -> Result<(), Fault> {
+    fn serialize_str(self, value: &str) -> Result<(), CodecError> {
         self.primitive("str")?;
         self.note_bytes(value.as_bytes());
         Ok(())
     }
 
-    fn serialize_bytes(self, value: &[u8]) -> Result<(), Fault> {
+    fn serialize_bytes(self, value: &[u8]) -> Result<(), CodecError> {
         self.primitive("bytes")?;
         self.note_bytes(value);
         Ok(())
@@ -287,22 +293,22 @@ impl<'w, 'a> Serializer for &'w mut Observer<'a> {
         false
     }
 
-    fn serialize_none(self) -> Result<(), Fault> {
+    fn serialize_none(self) -> Result<(), CodecError> {
         self.check.option(self.place)?;
         self.note(false)
     }
 
-    fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<(), Fault> {
+    fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<(), CodecError> {
         self.place = self.check.option(self.place)?;
         self.note(true)?;
         self.deeper(value)
     }
 
-    fn serialize_unit(self) -> Result<(), Fault> {
+    fn serialize_unit(self) -> Result<(), CodecError> {
         self.unit()
     }
 
-    fn serialize_unit_struct(self, _name: &'static str) -> Result<(), Fault> {
+    fn serialize_unit_struct(self, _name: &'static str) -> Result<(), CodecError> {
         self.unit()
     }
 
@@ -311,7 +317,7 @@ impl<'w, 'a> Serializer for &'w mut Observer<'a> {
         name: &'static str,
         index: u32,
         variant: &'static str,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), CodecError> {
         match self.variant(name, index, variant)? {
             None | Some(Form::Unit) => Ok(()),
             Some(form) => self.check.unit_variant(variant, form),
@@ -322,7 +328,7 @@ impl<'w, 'a> Serializer for &'w mut Observer<'a> {
         self,
         name: &'static str,
         value: &T,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), CodecError> {
         if is_magic(name) {
             return self.collection(name, value);
         }
@@ -340,7 +346,7 @@ impl<'w, 'a> Serializer for &'w mut Observer<'a> {
         index: u32,
         variant: &'static str,
         value: &T,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), CodecError> {
         self.place = match self.variant(name, index, variant)? {
             Some(Form::Newtype(inner)) => inner,
             None => UNKNOWN,
@@ -349,27 +355,27 @@ impl<'w, 'a> Serializer for &'w mut Observer<'a> {
         self.deeper(value)
     }
 
-    fn serialize_seq(self, _len: Option<usize>) -> Result<Items<'w, 'a>, Fault> {
+    fn serialize_seq(self, _len: Option<usize>) -> Result<Items<'w, 'a>, CodecError> {
         let item = self.check.seq(self.place)?;
         Ok(self.items([item, item]))
     }
 
-    fn serialize_map(self, _len: Option<usize>) -> Result<Items<'w, 'a>, Fault> {
+    fn serialize_map(self, _len: Option<usize>) -> Result<Items<'w, 'a>, CodecError> {
         let places = self.check.map(self.place)?;
         Ok(self.items(places))
     }
 
-    fn serialize_tuple(self, len: usize) -> Result<Fields<'w, 'a>, Fault> {
+    fn serialize_tuple(self, len: usize) -> Result<Fields<'w, 'a>, CodecError> {
         let place = self.check.tuple(self.place, len)?;
         Ok(Fields { observer: self, name: "a tuple", place, is_variant: false })
     }
 
-    fn serialize_tuple_struct(self, name: &'static str, len: usize) -> Result<Fields<'w, 'a>, Fault> {
+    fn serialize_tuple_struct(self, name: &'static str, len: usize) -> Result<Fields<'w, 'a>, CodecError> {
         let place = self.check.tuple(self.place, len)?;
         Ok(Fields { observer: self, name, place, is_variant: false })
     }
 
-    fn serialize_struct(self, name: &'static str, len: usize) -> Result<Fields<'w, 'a>, Fault> {
+    fn serialize_struct(self, name: &'static str, len: usize) -> Result<Fields<'w, 'a>, CodecError> {
         let place = self.check.fields(self.place, name, len)?;
         Ok(Fields { observer: self, name, place, is_variant: false })
     }
@@ -380,7 +386,7 @@ impl<'w, 'a> Serializer for &'w mut Observer<'a> {
         index: u32,
         variant: &'static str,
         len: usize,
-    ) -> Result<Fields<'w, 'a>, Fault> {
+    ) -> Result<Fields<'w, 'a>, CodecError> {
         let form = self.variant(name, index, variant)?;
         let place = self.check.tuple_variant(variant, form, len)?;
         Ok(Fields { observer: self, name: variant, place, is_variant: true })
@@ -392,13 +398,13 @@ impl<'w, 'a> Serializer for &'w mut Observer<'a> {
         index: u32,
         variant: &'static str,
         len: usize,
-    ) -> Result<Fields<'w, 'a>, Fault> {
+    ) -> Result<Fields<'w, 'a>, CodecError> {
         let form = self.variant(name, index, variant)?;
         let place = self.check.struct_variant(variant, form, len)?;
         Ok(Fields { observer: self, name: variant, place, is_variant: true })
     }
 
-    fn collect_str<T: Display + ?Sized>(self, value: &T) -> Result<(), Fault> {
+    fn collect_str<T: Display + ?Sized>(self, value: &T) -> Result<(), CodecError> {
         self.serialize_str(&value.to_string())
     }
 }
@@ -413,13 +419,13 @@ struct Items<'w, 'a> {
 }
 
 impl Items<'_, '_> {
-    fn part<T: Serialize + ?Sized>(&mut self, place: usize, value: &T) -> Result<(), Fault> {
+    fn part<T: Serialize + ?Sized>(&mut self, place: usize, value: &T) -> Result<(), CodecError> {
         self.observer.place = self.places[place];
         self.observer.deeper(value)
     }
 
     /// Puts the items into the order of their bytes.
-    fn finish(self) -> Result<(), Fault> {
+    fn finish(self) -> Result<(), CodecError> {
         let bytes = self.observer.bytes.split_off(self.start);
         let starts = std::iter::once(self.start).chain(self.ends.iter().copied());
         let mut items: Vec<&[u8]> =
@@ -433,34 +439,34 @@ impl Items<'_, '_> {
 
 impl SerializeSeq for Items<'_, '_> {
     type Ok = ();
-    type Error = Fault;
+    type Error = CodecError;
 
-    fn serialize_element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Fault> {
+    fn serialize_element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), CodecError> {
         self.part(0, value)?;
         self.ends.push(self.observer.bytes.len());
         Ok(())
     }
 
-    fn end(self) -> Result<(), Fault> {
+    fn end(self) -> Result<(), CodecError> {
         self.finish()
     }
 }
 
 impl SerializeMap for Items<'_, '_> {
     type Ok = ();
-    type Error = Fault;
+    type Error = CodecError;
 
-    fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), Fault> {
+    fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), CodecError> {
         self.part(0, key)
     }
 
-    fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Fault> {
+    fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), CodecError> {
         self.part(1, value)?;
         self.ends.push(self.observer.bytes.len());
         Ok(())
     }
 
-    fn end(self) -> Result<(), Fault> {
+    fn end(self) -> Result<(), CodecError> {
         self.finish()
     }
 }
@@ -475,18 +481,18 @@ struct Fields<'w, 'a> {
 }
 
 impl Fields<'_, '_> {
-    fn part<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Fault> {
+    fn part<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), CodecError> {
         self.observer.place = self.place.next_part();
         self.look(value)
     }
 
-    fn field<T: Serialize + ?Sized>(&mut self, key: &'static str, value: &T) -> Result<(), Fault> {
+    fn field<T: Serialize + ?Sized>(&mut self, key: &'static str, value: &T) -> Result<(), CodecError> {
         let field = self.observer.check.field(&mut self.place, self.name, key)?;
         self.observer.place = field;
         self.observer.save.in_field(field, || self.look(value))
     }
 
-    fn look<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Fault> {
+    fn look<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), CodecError> {
         match self.is_variant {
             true => self.observer.deeper(value),
             false => self.observer.part(value),
@@ -498,13 +504,13 @@ macro_rules! compound {
     ($($trait:ident, $method:ident, $part:ident, ($($key:ident)?);)*) => {$(
         impl $trait for Fields<'_, '_> {
             type Ok = ();
-            type Error = Fault;
+            type Error = CodecError;
 
-            fn $method<T: Serialize + ?Sized>(&mut self, $($key: &'static str,)? value: &T) -> Result<(), Fault> {
+            fn $method<T: Serialize + ?Sized>(&mut self, $($key: &'static str,)? value: &T) -> Result<(), CodecError> {
                 self.$part($($key,)? value)
             }
 
-            fn end(self) -> Result<(), Fault> {
+            fn end(self) -> Result<(), CodecError> {
                 self.observer.check.end(self.place, self.name)
             }
         }

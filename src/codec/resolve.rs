@@ -15,19 +15,19 @@ use serde::de::{
     DeserializeSeed, Deserializer, EnumAccess, IntoDeserializer, MapAccess, SeqAccess, VariantAccess, Visitor,
 };
 
-use super::deserializer::{Reader, failure};
-use super::error::Fault;
+use super::deserializer::{RecordDeserializer, failure};
+use super::error::CodecError;
 use crate::error::Result;
-use crate::record::{Address, Backing, Record, Sweep, Tag};
+use crate::record::{Address, LogScan, Record, RecordReader, Tag};
 use crate::schema::is_magic;
-use crate::schema::{Form, ITEMS, KEYS, Parts as Places, ROOT, Shape, Slot, Ty, UNKNOWN};
-use crate::schema::{Plan, is_nameless, parts_of};
+use crate::schema::{Form, ITEMS, KEYS, Parts as Places, ROOT, Schema, Slot, Ty, UNKNOWN};
+use crate::schema::{Resolution, is_nameless, parts_of};
 
 /// A log that is read by a plan.
-pub(crate) struct Driven {
-    backing: Arc<dyn Backing>,
+pub(crate) struct ResolvingReader {
+    backing: Arc<dyn RecordReader>,
     tag: Tag,
-    plan: Arc<Plan>,
+    plan: Arc<Resolution>,
     /// The place of the items of the collection that reads; at first that of the state.
     item: Slot,
 }
@@ -43,9 +43,9 @@ pub(crate) enum Portion {
     Keys,
 }
 
-impl Driven {
+impl ResolvingReader {
     /// Reads `backing` by a plan; `tag` stands for the two together.
-    pub(crate) fn new(backing: Arc<dyn Backing>, tag: Tag, plan: Arc<Plan>) -> Arc<Self> {
+    pub(crate) fn new(backing: Arc<dyn RecordReader>, tag: Tag, plan: Arc<Resolution>) -> Arc<Self> {
         Arc::new(Self { backing, tag, plan, item: ROOT })
     }
 
@@ -82,7 +82,7 @@ impl Driven {
         bytes: &'de [u8],
         refs: &[Address],
     ) -> Result<T> {
-        let mut reader = Reader::new(bytes, refs, &self.backing);
+        let mut reader = RecordDeserializer::new(bytes, refs, &self.backing);
         match T::deserialize(Follower { reader: &mut reader, driven: self, place }) {
             Ok(value) if reader.is_done() => Ok(value),
             result => Err(failure(reader, result.err(), address, std::any::type_name::<T>())),
@@ -90,7 +90,7 @@ impl Driven {
     }
 
     /// The same for the items of a collection.
-    fn of_items(&self, item: Slot) -> Arc<dyn Backing> {
+    fn of_items(&self, item: Slot) -> Arc<dyn RecordReader> {
         Arc::new(Self {
             backing: Arc::clone(&self.backing),
             tag: self.tag,
@@ -99,12 +99,12 @@ impl Driven {
         })
     }
 
-    fn shape(&self) -> &Shape {
+    fn shape(&self) -> &Schema {
         &self.plan.stored
     }
 }
 
-impl Backing for Driven {
+impl RecordReader for ResolvingReader {
     fn tag(&self) -> Tag {
         self.tag
     }
@@ -117,11 +117,11 @@ impl Backing for Driven {
         self.backing.decoded(address, node);
     }
 
-    fn sweep(&self) -> Box<dyn Sweep + '_> {
+    fn sweep(&self) -> Box<dyn LogScan + '_> {
         self.backing.sweep()
     }
 
-    fn driven(&self) -> Option<&Driven> {
+    fn driven(&self) -> Option<&ResolvingReader> {
         Some(self)
     }
 
@@ -132,8 +132,8 @@ impl Backing for Driven {
 
 /// The deserializer of one place.
 struct Follower<'r, 'de, 'a> {
-    reader: &'r mut Reader<'de, 'a>,
-    driven: &'a Driven,
+    reader: &'r mut RecordDeserializer<'de, 'a>,
+    driven: &'a ResolvingReader,
     place: Slot,
 }
 
@@ -157,17 +157,19 @@ impl<'r, 'de, 'a> Follower<'r, 'de, 'a> {
         Self { place, ..self }
     }
 
-    fn parts<V: Visitor<'de>>(self, places: Places, visitor: V) -> Result<V::Value, Fault> {
+    fn parts<V: Visitor<'de>>(self, places: Places, visitor: V) -> Result<V::Value, CodecError> {
         let mut left = places;
         let value = visitor.visit_seq(Parts { reader: self.reader, driven: self.driven, left: &mut left })?;
         match left.len {
             0 => Ok(value),
-            left => Err(Fault::message(format!("its Deserialize implementation left {left} parts unread"))),
+            left => {
+                Err(CodecError::message(format!("its Deserialize implementation left {left} parts unread")))
+            }
         }
     }
 
     /// A tuple of `len` parts, by whatever name.
-    fn tuple<V: Visitor<'de>>(self, len: usize, visitor: V) -> Result<V::Value, Fault> {
+    fn tuple<V: Visitor<'de>>(self, len: usize, visitor: V) -> Result<V::Value, CodecError> {
         let shape = self.driven.shape();
         // A struct of one part is a newtype.
         if let (1, Ty::Named(definition)) = (len, shape.ty(self.place))
@@ -186,7 +188,7 @@ impl<'r, 'de, 'a> Follower<'r, 'de, 'a> {
         places: Places,
         asked: &'static [&'static str],
         visitor: V,
-    ) -> Result<V::Value, Fault> {
+    ) -> Result<V::Value, CodecError> {
         let shape = self.driven.shape();
         let labels = || places.iter().map(|place| shape.label(place)).enumerate();
         // Unchanged structs go by order; so do those of which no names were recorded.
@@ -202,25 +204,27 @@ impl<'r, 'de, 'a> Follower<'r, 'de, 'a> {
         // Code that does not ask for them all would leave their bytes to the next part.
         match fields.left.len {
             0 => Ok(value),
-            left => Err(Fault::message(format!("its Deserialize implementation left {left} fields unread"))),
+            left => {
+                Err(CodecError::message(format!("its Deserialize implementation left {left} fields unread")))
+            }
         }
     }
 }
 
 #[cold]
-fn unlike() -> Fault {
-    Fault::message("it asks for something else than the recorded shape of its type says")
+fn unlike() -> CodecError {
+    CodecError::message("it asks for something else than the recorded shape of its type says")
 }
 
 #[cold]
-fn no_variant(number: u32, variants: Places) -> Fault {
-    Fault::message(format!("variant {number} of an enum that had {}", variants.len))
+fn no_variant(number: u32, variants: Places) -> CodecError {
+    CodecError::message(format!("variant {number} of an enum that had {}", variants.len))
 }
 
 /// Hands on what must be what was written.
 macro_rules! plain {
     ($($method:ident $($name:literal)*;)*) => {$(
-        fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+        fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, CodecError> {
             match self.ty() {
                 Ty::Primitive($($name)|*) => self.reader.$method(visitor),
                 _ => Err(unlike()),
@@ -231,7 +235,7 @@ macro_rules! plain {
 
 macro_rules! numbers {
     ($($method:ident $name:literal;)*) => {$(
-        fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+        fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, CodecError> {
             self.number($name, visitor)
         }
     )*};
@@ -239,14 +243,14 @@ macro_rules! numbers {
 
 macro_rules! refused {
     ($($method:ident)*) => {$(
-        fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+        fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, CodecError> {
             self.reader.$method(visitor)
         }
     )*};
 }
 
 impl<'de> Deserializer<'de> for Follower<'_, 'de, '_> {
-    type Error = Fault;
+    type Error = CodecError;
 
     plain! {
         deserialize_bool "bool";
@@ -269,7 +273,7 @@ impl<'de> Deserializer<'de> for Follower<'_, 'de, '_> {
         false
     }
 
-    fn deserialize_unit<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+    fn deserialize_unit<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, CodecError> {
         let shape = self.driven.shape();
         match parts_of(shape, shape.peel(self.place)) {
             Some(parts) if parts.len == 0 => visitor.visit_unit(),
@@ -281,11 +285,11 @@ impl<'de> Deserializer<'de> for Follower<'_, 'de, '_> {
         self,
         _name: &'static str,
         visitor: V,
-    ) -> Result<V::Value, Fault> {
+    ) -> Result<V::Value, CodecError> {
         self.deserialize_unit(visitor)
     }
 
-    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, CodecError> {
         // What was always there became an option.
         let Ty::Option(place) = self.ty() else { return visitor.visit_some(self) };
         let (reader, driven) = (self.reader, self.driven);
@@ -302,7 +306,7 @@ impl<'de> Deserializer<'de> for Follower<'_, 'de, '_> {
         self,
         name: &'static str,
         visitor: V,
-    ) -> Result<V::Value, Fault> {
+    ) -> Result<V::Value, CodecError> {
         if is_magic(name) {
             let Ty::Collection(kind, item) = self.ty() else { return Err(unlike()) };
             if kind.magic() != name {
@@ -322,7 +326,7 @@ impl<'de> Deserializer<'de> for Follower<'_, 'de, '_> {
         visitor.visit_newtype_struct(self.at(inner))
     }
 
-    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, CodecError> {
         let Ty::Seq(item) = self.ty() else { return Err(unlike()) };
         let (reader, driven) = (self.reader, self.driven);
         let mut left = reader.len()?;
@@ -330,20 +334,20 @@ impl<'de> Deserializer<'de> for Follower<'_, 'de, '_> {
         let items = Repeated { reader: &mut *reader, driven, item, left: &mut left };
         let value = visitor.visit_seq(items)?;
         reader.leave();
-        if left == 0 { Ok(value) } else { Err(Fault::message("items of a sequence were left unread")) }
+        if left == 0 { Ok(value) } else { Err(CodecError::message("items of a sequence were left unread")) }
     }
 
-    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, CodecError> {
         let Ty::Map(item) = self.ty() else { return Err(unlike()) };
         let (reader, driven) = (self.reader, self.driven);
         let mut left = reader.len()?;
         reader.enter()?;
         let value = visitor.visit_map(Repeated { reader: &mut *reader, driven, item, left: &mut left })?;
         reader.leave();
-        if left == 0 { Ok(value) } else { Err(Fault::message("entries of a map were left unread")) }
+        if left == 0 { Ok(value) } else { Err(CodecError::message("entries of a map were left unread")) }
     }
 
-    fn deserialize_tuple<V: Visitor<'de>>(self, len: usize, visitor: V) -> Result<V::Value, Fault> {
+    fn deserialize_tuple<V: Visitor<'de>>(self, len: usize, visitor: V) -> Result<V::Value, CodecError> {
         self.tuple(len, visitor)
     }
 
@@ -352,7 +356,7 @@ impl<'de> Deserializer<'de> for Follower<'_, 'de, '_> {
         _name: &'static str,
         len: usize,
         visitor: V,
-    ) -> Result<V::Value, Fault> {
+    ) -> Result<V::Value, CodecError> {
         self.tuple(len, visitor)
     }
 
@@ -361,7 +365,7 @@ impl<'de> Deserializer<'de> for Follower<'_, 'de, '_> {
         _name: &'static str,
         fields: &'static [&'static str],
         visitor: V,
-    ) -> Result<V::Value, Fault> {
+    ) -> Result<V::Value, CodecError> {
         match self.form() {
             Some(Form::Struct(places)) => self.fields(places, fields, visitor),
             _ if fields.is_empty() => self.tuple(0, visitor),
@@ -374,7 +378,7 @@ impl<'de> Deserializer<'de> for Follower<'_, 'de, '_> {
         _name: &'static str,
         asked: &'static [&'static str],
         visitor: V,
-    ) -> Result<V::Value, Fault> {
+    ) -> Result<V::Value, CodecError> {
         let Some(Form::Enum(variants)) = self.form() else { return Err(unlike()) };
         let (reader, driven) = (self.reader, self.driven);
         reader.enter()?;
@@ -386,15 +390,18 @@ impl<'de> Deserializer<'de> for Follower<'_, 'de, '_> {
 
 /// Parts one after the other.
 struct Parts<'r, 'de, 'a> {
-    reader: &'r mut Reader<'de, 'a>,
-    driven: &'a Driven,
+    reader: &'r mut RecordDeserializer<'de, 'a>,
+    driven: &'a ResolvingReader,
     left: &'r mut Places,
 }
 
 impl<'de> SeqAccess<'de> for Parts<'_, 'de, '_> {
-    type Error = Fault;
+    type Error = CodecError;
 
-    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Fault> {
+    fn next_element_seed<T: DeserializeSeed<'de>>(
+        &mut self,
+        seed: T,
+    ) -> Result<Option<T::Value>, CodecError> {
         let Some(place) = self.left.pop_first() else { return Ok(None) };
         seed.deserialize(Follower { reader: &mut *self.reader, driven: self.driven, place }).map(Some)
     }
@@ -406,8 +413,8 @@ impl<'de> SeqAccess<'de> for Parts<'_, 'de, '_> {
 
 /// The items of a sequence, or the entries of a map, whose values lie behind their keys.
 struct Repeated<'r, 'de, 'a> {
-    reader: &'r mut Reader<'de, 'a>,
-    driven: &'a Driven,
+    reader: &'r mut RecordDeserializer<'de, 'a>,
+    driven: &'a ResolvingReader,
     item: Slot,
     left: &'r mut usize,
 }
@@ -419,9 +426,12 @@ impl Repeated<'_, '_, '_> {
 }
 
 impl<'de> SeqAccess<'de> for Repeated<'_, 'de, '_> {
-    type Error = Fault;
+    type Error = CodecError;
 
-    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Fault> {
+    fn next_element_seed<T: DeserializeSeed<'de>>(
+        &mut self,
+        seed: T,
+    ) -> Result<Option<T::Value>, CodecError> {
         if *self.left == 0 {
             return Ok(None);
         }
@@ -436,13 +446,13 @@ impl<'de> SeqAccess<'de> for Repeated<'_, 'de, '_> {
 }
 
 impl<'de> MapAccess<'de> for Repeated<'_, 'de, '_> {
-    type Error = Fault;
+    type Error = CodecError;
 
-    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Fault> {
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, CodecError> {
         self.next_element_seed(seed)
     }
 
-    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Fault> {
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, CodecError> {
         let place = self.item + 1;
         seed.deserialize(Follower { reader: &mut *self.reader, driven: self.driven, place })
     }
@@ -454,17 +464,17 @@ impl<'de> MapAccess<'de> for Repeated<'_, 'de, '_> {
 
 /// The fields of a struct by the names they were written under.
 struct Fields<'r, 'de, 'a> {
-    reader: &'r mut Reader<'de, 'a>,
-    driven: &'a Driven,
+    reader: &'r mut RecordDeserializer<'de, 'a>,
+    driven: &'a ResolvingReader,
     asked: &'static [&'static str],
     left: Places,
     value: Slot,
 }
 
 impl<'de> MapAccess<'de> for &mut Fields<'_, 'de, '_> {
-    type Error = Fault;
+    type Error = CodecError;
 
-    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Fault> {
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, CodecError> {
         let plan = &self.driven.plan;
         while let Some(place) = self.left.pop_first() {
             let label = plan.stored.label(place);
@@ -474,14 +484,14 @@ impl<'de> MapAccess<'de> for &mut Fields<'_, 'de, '_> {
             }
             if !plan.allow.removed_fields {
                 let name = label.map_or("", |label| &label.name);
-                return Err(Fault::message(format!("field `{name}` was removed from the type")));
+                return Err(CodecError::message(format!("field `{name}` was removed from the type")));
             }
             Follower { reader: &mut *self.reader, driven: self.driven, place }.skip()?;
         }
         Ok(None)
     }
 
-    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Fault> {
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, CodecError> {
         let place = std::mem::replace(&mut self.value, UNKNOWN);
         seed.deserialize(Follower { reader: &mut *self.reader, driven: self.driven, place })
     }
@@ -489,17 +499,17 @@ impl<'de> MapAccess<'de> for &mut Fields<'_, 'de, '_> {
 
 /// The variant that was written, by its name.
 struct Chosen<'r, 'de, 'a> {
-    reader: &'r mut Reader<'de, 'a>,
-    driven: &'a Driven,
+    reader: &'r mut RecordDeserializer<'de, 'a>,
+    driven: &'a ResolvingReader,
     variants: Places,
     asked: &'static [&'static str],
 }
 
 impl<'r, 'de, 'a> EnumAccess<'de> for Chosen<'r, 'de, 'a> {
-    type Error = Fault;
+    type Error = CodecError;
     type Variant = Variant<'r, 'de, 'a>;
 
-    fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> Result<(V::Value, Self::Variant), Fault> {
+    fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> Result<(V::Value, Self::Variant), CodecError> {
         let (number, shape) = (self.reader.take::<u32>()?, self.driven.shape());
         if number >= self.variants.len {
             return Err(no_variant(number, self.variants));
@@ -518,8 +528,8 @@ impl<'r, 'de, 'a> EnumAccess<'de> for Chosen<'r, 'de, 'a> {
 }
 
 struct Variant<'r, 'de, 'a> {
-    reader: &'r mut Reader<'de, 'a>,
-    driven: &'a Driven,
+    reader: &'r mut RecordDeserializer<'de, 'a>,
+    driven: &'a ResolvingReader,
     form: Form,
 }
 
@@ -530,18 +540,18 @@ impl<'r, 'de, 'a> Variant<'r, 'de, 'a> {
 }
 
 impl<'de> VariantAccess<'de> for Variant<'_, 'de, '_> {
-    type Error = Fault;
+    type Error = CodecError;
 
-    fn unit_variant(self) -> Result<(), Fault> {
+    fn unit_variant(self) -> Result<(), CodecError> {
         if self.form == Form::Unit { Ok(()) } else { Err(unlike()) }
     }
 
-    fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, Fault> {
+    fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, CodecError> {
         let Form::Newtype(place) = self.form else { return Err(unlike()) };
         seed.deserialize(self.at(place))
     }
 
-    fn tuple_variant<V: Visitor<'de>>(self, len: usize, visitor: V) -> Result<V::Value, Fault> {
+    fn tuple_variant<V: Visitor<'de>>(self, len: usize, visitor: V) -> Result<V::Value, CodecError> {
         match self.form {
             Form::Tuple(places) if places.len as usize == len => self.at(UNKNOWN).parts(places, visitor),
             Form::Newtype(place) if len == 1 => {
@@ -555,7 +565,7 @@ impl<'de> VariantAccess<'de> for Variant<'_, 'de, '_> {
         self,
         fields: &'static [&'static str],
         visitor: V,
-    ) -> Result<V::Value, Fault> {
+    ) -> Result<V::Value, CodecError> {
         match self.form {
             Form::Struct(places) => self.at(UNKNOWN).fields(places, fields, visitor),
             _ => Err(unlike()),

@@ -11,8 +11,8 @@ use serde::ser::{
 
 use super::appender::Appender;
 use super::check::{Check, Place};
-use super::collection::{Broken, Save, request_root};
-use super::error::Fault;
+use super::collection::{FlushContext, HandoffError, request_root};
+use super::error::CodecError;
 use super::{MAX_DEPTH, MAX_EMPTY_ITEMS};
 use crate::error::{Error, Result};
 use crate::record::Address;
@@ -20,17 +20,17 @@ use crate::record::varint;
 use crate::schema::is_magic;
 use crate::schema::{Form, Slot, Ty, UNKNOWN};
 
-/// See [`Save::encode`].
+/// See [`FlushContext::encode`].
 #[inline]
 pub(super) fn encode<T: Serialize + ?Sized>(
-    save: &Rc<Save>,
+    save: &Rc<FlushContext>,
     place: Slot,
     value: &T,
     bytes: &mut Vec<u8>,
     refs: &mut Vec<Address>,
 ) -> Result<()> {
     let (bytes_before, refs_before) = (bytes.len(), refs.len());
-    let mut writer = Writer {
+    let mut writer = RecordSerializer {
         postcard: postcard::Serializer { output: Appender(&mut *bytes) },
         refs: &mut *refs,
         save,
@@ -51,17 +51,17 @@ pub(super) fn encode<T: Serialize + ?Sized>(
     Err(match (raised, result) {
         (Some(error), _) => *error,
         (None, Err(fault)) => fault.into_encode_error(std::any::type_name::<T>()),
-        (None, Ok(())) => Fault::message(
+        (None, Ok(())) => CodecError::message(
             "the error of a nested value was ignored by the Serialize implementation around it; pass it on",
         )
         .into_encode_error(std::any::type_name::<T>()),
     })
 }
 
-pub(super) struct Writer<'a> {
+pub(super) struct RecordSerializer<'a> {
     postcard: postcard::Serializer<Appender<'a>>,
     refs: &'a mut Vec<Address>,
-    save: &'a Rc<Save>,
+    save: &'a Rc<FlushContext>,
     check: &'a Check,
     /// Place of the next value in the shape. What serializes a value leaves it as it was, unless it fails: so the
     /// items of a sequence need not set it.
@@ -73,7 +73,7 @@ pub(super) struct Writer<'a> {
     raised: Option<Box<Error>>,
 }
 
-impl<'a> Writer<'a> {
+impl<'a> RecordSerializer<'a> {
     #[inline(always)]
     fn bytes(&mut self) -> &mut Vec<u8> {
         self.postcard.output.0
@@ -81,7 +81,7 @@ impl<'a> Writer<'a> {
 
     /// Serialises a part of the value.
     #[inline(always)]
-    fn part<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Fault> {
+    fn part<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), CodecError> {
         let result = value.serialize(&mut *self);
         if result.is_err() {
             self.broken = true;
@@ -91,7 +91,7 @@ impl<'a> Writer<'a> {
 
     /// Serialises a part of the value that stands at another place.
     #[inline(always)]
-    fn part_at<T: Serialize + ?Sized>(&mut self, place: Slot, value: &T) -> Result<(), Fault> {
+    fn part_at<T: Serialize + ?Sized>(&mut self, place: Slot, value: &T) -> Result<(), CodecError> {
         let outer = std::mem::replace(&mut self.place, place);
         self.part(value)?;
         self.place = outer;
@@ -99,7 +99,7 @@ impl<'a> Writer<'a> {
     }
 
     #[inline(always)]
-    fn enter(&mut self) -> Result<(), Fault> {
+    fn enter(&mut self) -> Result<(), CodecError> {
         if self.depth >= MAX_DEPTH {
             return Err(too_deep());
         }
@@ -119,7 +119,7 @@ impl<'a> Writer<'a> {
         name: &'static str,
         index: u32,
         variant: &'static str,
-    ) -> Result<Option<Form>, Fault> {
+    ) -> Result<Option<Form>, CodecError> {
         let (number, form) = self.check.variant(self.place, name, index, variant)?;
         varint::push(self.bytes(), u64::from(number));
         Ok(form)
@@ -129,9 +129,9 @@ impl<'a> Writer<'a> {
     fn items<'w>(
         &'w mut self,
         len: Option<usize>,
-        unknown: impl FnOnce() -> Fault,
+        unknown: impl FnOnce() -> CodecError,
         places: [Slot; 2],
-    ) -> Result<Items<'w, 'a>, Fault> {
+    ) -> Result<Items<'w, 'a>, CodecError> {
         let len = len.ok_or_else(unknown)?;
         self.enter()?;
         varint::push(self.bytes(), len as u64);
@@ -154,20 +154,24 @@ impl<'a> Writer<'a> {
 
     /// Writes the root of the collection `value` instead of its contents.
     #[cold]
-    fn collection<T: Serialize + ?Sized>(&mut self, magic: &'static str, value: &T) -> Result<(), Fault> {
+    fn collection<T: Serialize + ?Sized>(
+        &mut self,
+        magic: &'static str,
+        value: &T,
+    ) -> Result<(), CodecError> {
         let item = self.check.collection(self.place, magic)?;
         self.enter()?;
         let (save, depth) = (self.save, self.depth);
         let root = match request_root(save, depth, item, || value.serialize(&mut *self)) {
             Ok(root) => root,
-            Err(Broken::Raised(error)) => {
+            Err(HandoffError::Raised(error)) => {
                 self.broken = true;
                 self.raised.get_or_insert(Box::new(error));
-                return Err(Fault::message("a nested collection failed"));
+                return Err(CodecError::message("a nested collection failed"));
             }
-            Err(Broken::Call(fault)) => return Err(fault),
-            Err(Broken::Silent) => {
-                return Err(Fault::refused(format!(
+            Err(HandoffError::Call(fault)) => return Err(fault),
+            Err(HandoffError::Silent) => {
+                return Err(CodecError::refused(format!(
                     "a type that is not a collection of this crate calls itself `{magic}`; give it another name"
                 )));
             }
@@ -188,23 +192,23 @@ impl<'a> Writer<'a> {
 }
 
 #[cold]
-fn too_deep() -> Fault {
-    Fault::refused(format!(
+fn too_deep() -> CodecError {
+    CodecError::refused(format!(
         "the value is nested more than {MAX_DEPTH} levels deep; keep the parts in one Vector or map and let them \
          refer to each other by key"
     ))
 }
 
 #[cold]
-fn unknown_seq_len() -> Fault {
-    Fault::refused(
+fn unknown_seq_len() -> CodecError {
+    CodecError::refused(
         "a sequence of unknown length; collect it into a Vec first, or serialise it with its length",
     )
 }
 
 #[cold]
-fn unknown_map_len() -> Fault {
-    Fault::refused(
+fn unknown_map_len() -> CodecError {
+    CodecError::refused(
         "a map of unknown length, which is what `#[serde(flatten)]` makes of a struct; nest the flattened struct as \
          an ordinary field, or serialise the map with its length",
     )
@@ -214,15 +218,15 @@ fn unknown_map_len() -> Fault {
 macro_rules! primitives {
     ($($method:ident: $type:ty,)*) => {$(
         #[inline(always)]
-        fn $method(self, value: $type) -> Result<(), Fault> {
-            (&mut self.postcard).$method(value).map_err(Fault::from_postcard)
+        fn $method(self, value: $type) -> Result<(), CodecError> {
+            (&mut self.postcard).$method(value).map_err(CodecError::from_postcard)
         }
     )*};
 }
 
-impl<'w, 'a> Serializer for &'w mut Writer<'a> {
+impl<'w, 'a> Serializer for &'w mut RecordSerializer<'a> {
     type Ok = ();
-    type Error = Fault;
+    type Error = CodecError;
     type SerializeSeq = Items<'w, 'a>;
     type SerializeMap = Items<'w, 'a>;
     type SerializeTuple = Fields<'w, 'a>;
@@ -256,14 +260,14 @@ impl<'w, 'a> Serializer for &'w mut Writer<'a> {
     }
 
     #[inline(always)]
-    fn serialize_none(self) -> Result<(), Fault> {
+    fn serialize_none(self) -> Result<(), CodecError> {
         self.check.option(self.place)?;
         self.bytes().push(0);
         Ok(())
     }
 
     #[inline(always)]
-    fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<(), Fault> {
+    fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<(), CodecError> {
         let inner = self.check.option(self.place)?;
         self.enter()?;
         self.bytes().push(1);
@@ -273,12 +277,12 @@ impl<'w, 'a> Serializer for &'w mut Writer<'a> {
     }
 
     #[inline(always)]
-    fn serialize_unit(self) -> Result<(), Fault> {
+    fn serialize_unit(self) -> Result<(), CodecError> {
         Ok(())
     }
 
     #[inline(always)]
-    fn serialize_unit_struct(self, _name: &'static str) -> Result<(), Fault> {
+    fn serialize_unit_struct(self, _name: &'static str) -> Result<(), CodecError> {
         Ok(())
     }
 
@@ -288,7 +292,7 @@ impl<'w, 'a> Serializer for &'w mut Writer<'a> {
         name: &'static str,
         index: u32,
         variant: &'static str,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), CodecError> {
         self.enter()?;
         match self.variant(name, index, variant)? {
             None | Some(Form::Unit) => {}
@@ -303,7 +307,7 @@ impl<'w, 'a> Serializer for &'w mut Writer<'a> {
         self,
         name: &'static str,
         value: &T,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), CodecError> {
         if is_magic(name) {
             let result = self.collection(name, value);
             self.broken |= result.is_err();
@@ -324,7 +328,7 @@ impl<'w, 'a> Serializer for &'w mut Writer<'a> {
         index: u32,
         variant: &'static str,
         value: &T,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), CodecError> {
         self.enter()?;
         let inner = match self.variant(name, index, variant)? {
             Some(Form::Newtype(inner)) => inner,
@@ -337,31 +341,31 @@ impl<'w, 'a> Serializer for &'w mut Writer<'a> {
     }
 
     #[inline(always)]
-    fn serialize_seq(self, len: Option<usize>) -> Result<Items<'w, 'a>, Fault> {
+    fn serialize_seq(self, len: Option<usize>) -> Result<Items<'w, 'a>, CodecError> {
         let item = self.check.seq(self.place)?;
         self.items(len, unknown_seq_len, [item, item])
     }
 
     #[inline(always)]
-    fn serialize_map(self, len: Option<usize>) -> Result<Items<'w, 'a>, Fault> {
+    fn serialize_map(self, len: Option<usize>) -> Result<Items<'w, 'a>, CodecError> {
         let places = self.check.map(self.place)?;
         self.items(len, unknown_map_len, places)
     }
 
     #[inline(always)]
-    fn serialize_tuple(self, len: usize) -> Result<Fields<'w, 'a>, Fault> {
+    fn serialize_tuple(self, len: usize) -> Result<Fields<'w, 'a>, CodecError> {
         let place = self.check.tuple(self.place, len)?;
         Ok(self.fields("a tuple", len, false, place))
     }
 
     #[inline(always)]
-    fn serialize_tuple_struct(self, name: &'static str, len: usize) -> Result<Fields<'w, 'a>, Fault> {
+    fn serialize_tuple_struct(self, name: &'static str, len: usize) -> Result<Fields<'w, 'a>, CodecError> {
         let place = self.check.tuple(self.place, len)?;
         Ok(self.fields(name, len, false, place))
     }
 
     #[inline(always)]
-    fn serialize_struct(self, name: &'static str, len: usize) -> Result<Fields<'w, 'a>, Fault> {
+    fn serialize_struct(self, name: &'static str, len: usize) -> Result<Fields<'w, 'a>, CodecError> {
         let place = self.check.fields(self.place, name, len)?;
         Ok(self.fields(name, len, false, place))
     }
@@ -373,7 +377,7 @@ impl<'w, 'a> Serializer for &'w mut Writer<'a> {
         index: u32,
         variant: &'static str,
         len: usize,
-    ) -> Result<Fields<'w, 'a>, Fault> {
+    ) -> Result<Fields<'w, 'a>, CodecError> {
         self.enter()?;
         let form = self.variant(name, index, variant)?;
         let place = self.check.tuple_variant(variant, form, len)?;
@@ -387,7 +391,7 @@ impl<'w, 'a> Serializer for &'w mut Writer<'a> {
         index: u32,
         variant: &'static str,
         len: usize,
-    ) -> Result<Fields<'w, 'a>, Fault> {
+    ) -> Result<Fields<'w, 'a>, CodecError> {
         self.enter()?;
         let form = self.variant(name, index, variant)?;
         let place = self.check.struct_variant(variant, form, len)?;
@@ -396,7 +400,7 @@ impl<'w, 'a> Serializer for &'w mut Writer<'a> {
 
     /// Formats once, straight into the record: a `Display` that changes between two calls cannot falsify the
     /// length.
-    fn collect_str<T: fmt::Display + ?Sized>(self, value: &T) -> Result<(), Fault> {
+    fn collect_str<T: fmt::Display + ?Sized>(self, value: &T) -> Result<(), CodecError> {
         struct Text<'a>(&'a mut Vec<u8>);
         impl fmt::Write for Text<'_> {
             fn write_str(&mut self, text: &str) -> fmt::Result {
@@ -407,7 +411,7 @@ impl<'w, 'a> Serializer for &'w mut Writer<'a> {
         let bytes = self.bytes();
         let start = bytes.len();
         write!(Text(bytes), "{value}")
-            .map_err(|_| Fault::message("a Display implementation returned an error"))?;
+            .map_err(|_| CodecError::message("a Display implementation returned an error"))?;
         let end = bytes.len();
         varint::push(bytes, (end - start) as u64);
         let len_bytes = bytes.len() - end;
@@ -418,7 +422,7 @@ impl<'w, 'a> Serializer for &'w mut Writer<'a> {
 
 /// A sequence or map in progress.
 pub(super) struct Items<'w, 'a> {
-    writer: &'w mut Writer<'a>,
+    writer: &'w mut RecordSerializer<'a>,
     len: usize,
     left: usize,
     /// Where the first item begins.
@@ -431,18 +435,18 @@ pub(super) struct Items<'w, 'a> {
 
 impl Items<'_, '_> {
     #[inline(always)]
-    fn count(&mut self) -> Result<(), Fault> {
+    fn count(&mut self) -> Result<(), CodecError> {
         self.left = self.left.checked_sub(1).ok_or_else(|| miscounted("a sequence or map", "more"))?;
         Ok(())
     }
 
     #[inline(always)]
-    fn finish(self) -> Result<(), Fault> {
+    fn finish(self) -> Result<(), CodecError> {
         if self.left != 0 {
             return Err(miscounted("a sequence or map", "fewer"));
         }
         if self.len > MAX_EMPTY_ITEMS && self.writer.bytes().len() - self.start < self.len {
-            return Err(Fault::refused(format!(
+            return Err(CodecError::refused(format!(
                 "a sequence of {} items that take no bytes (the limit is {MAX_EMPTY_ITEMS}); store its length",
                 self.len
             )));
@@ -454,8 +458,8 @@ impl Items<'_, '_> {
 }
 
 #[cold]
-fn miscounted(name: &str, more: &str) -> Fault {
-    Fault::refused(format!(
+fn miscounted(name: &str, more: &str) -> CodecError {
+    CodecError::refused(format!(
         "{name} serialised {more} parts than it announced; correct the length that its Serialize implementation \
          passes to the serializer"
     ))
@@ -463,46 +467,46 @@ fn miscounted(name: &str, more: &str) -> Fault {
 
 impl SerializeSeq for Items<'_, '_> {
     type Ok = ();
-    type Error = Fault;
+    type Error = CodecError;
 
     #[inline(always)]
-    fn serialize_element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Fault> {
+    fn serialize_element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), CodecError> {
         self.count()?;
         self.writer.part(value)
     }
 
     #[inline(always)]
-    fn end(self) -> Result<(), Fault> {
+    fn end(self) -> Result<(), CodecError> {
         self.finish()
     }
 }
 
 impl SerializeMap for Items<'_, '_> {
     type Ok = ();
-    type Error = Fault;
+    type Error = CodecError;
 
     #[inline(always)]
-    fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), Fault> {
+    fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), CodecError> {
         self.count()?;
         self.writer.place = self.places[0];
         self.writer.part(key)
     }
 
     #[inline(always)]
-    fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Fault> {
+    fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), CodecError> {
         self.writer.place = self.places[1];
         self.writer.part(value)
     }
 
     #[inline(always)]
-    fn end(self) -> Result<(), Fault> {
+    fn end(self) -> Result<(), CodecError> {
         self.finish()
     }
 }
 
 /// A tuple, struct, or variant with fields in progress.
 pub(super) struct Fields<'w, 'a> {
-    writer: &'w mut Writer<'a>,
+    writer: &'w mut RecordSerializer<'a>,
     left: usize,
     name: &'static str,
     /// Whether it counts as a level of nesting. Structs and tuples do not: no type is infinite by them alone.
@@ -515,7 +519,7 @@ pub(super) struct Fields<'w, 'a> {
 
 impl Fields<'_, '_> {
     #[inline(always)]
-    fn part<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Fault> {
+    fn part<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), CodecError> {
         self.left = self.left.checked_sub(1).ok_or_else(|| miscounted(self.name, "more"))?;
         if let Some(step) = self.place.step() {
             self.writer.place = self.writer.place.wrapping_add(step);
@@ -524,16 +528,16 @@ impl Fields<'_, '_> {
     }
 
     #[inline(always)]
-    fn field<T: Serialize + ?Sized>(&mut self, key: &'static str, value: &T) -> Result<(), Fault> {
+    fn field<T: Serialize + ?Sized>(&mut self, key: &'static str, value: &T) -> Result<(), CodecError> {
         self.left = self.left.checked_sub(1).ok_or_else(|| miscounted(self.name, "more"))?;
         self.writer.place = self.writer.check.field(&mut self.place, self.name, key)?;
         self.writer.part(value)
     }
 
     #[cold]
-    fn skipped(&mut self, key: &'static str) -> Result<(), Fault> {
+    fn skipped(&mut self, key: &'static str) -> Result<(), CodecError> {
         self.writer.broken = true;
-        Err(Fault::refused(format!(
+        Err(CodecError::refused(format!(
             "field `{key}` of {} was left out (`#[serde(skip_serializing_if)]`), and the binary format cannot tell \
              that when it reads; remove the attribute, or leave the field out always with `#[serde(skip)]`",
             self.name
@@ -541,7 +545,7 @@ impl Fields<'_, '_> {
     }
 
     #[inline(always)]
-    fn finish(self) -> Result<(), Fault> {
+    fn finish(self) -> Result<(), CodecError> {
         if self.left != 0 {
             return Err(miscounted(self.name, "fewer"));
         }
@@ -558,19 +562,19 @@ macro_rules! compound {
     ($($trait:ident, $method:ident, $part:ident, ($($key:ident)?), ($($skip:ident)?);)*) => {$(
         impl $trait for Fields<'_, '_> {
             type Ok = ();
-            type Error = Fault;
+            type Error = CodecError;
 
             #[inline(always)]
-            fn $method<T: Serialize + ?Sized>(&mut self, $($key: &'static str,)? value: &T) -> Result<(), Fault> {
+            fn $method<T: Serialize + ?Sized>(&mut self, $($key: &'static str,)? value: &T) -> Result<(), CodecError> {
                 self.$part($($key,)? value)
             }
 
-            $(fn $skip(&mut self, key: &'static str) -> Result<(), Fault> {
+            $(fn $skip(&mut self, key: &'static str) -> Result<(), CodecError> {
                 self.skipped(key)
             })?
 
             #[inline(always)]
-            fn end(self) -> Result<(), Fault> {
+            fn end(self) -> Result<(), CodecError> {
                 self.finish()
             }
         }

@@ -17,7 +17,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::*;
 use crate::error::{Error, Result};
-use crate::record::{Address, Backing, Record, RecordHead, RecordKind, Sink, Sweep, Tag};
+use crate::record::{Address, LogScan, Record, RecordHead, RecordKind, RecordReader, RecordWriter, Tag};
 use crate::schema::Collection;
 
 const LEAF: RecordHead = RecordHead { kind: RecordKind::Leaf, delta: false };
@@ -46,7 +46,7 @@ impl Log {
 
 pub(crate) struct LogSink(pub(crate) Arc<Log>);
 
-impl Sink for LogSink {
+impl RecordWriter for LogSink {
     fn tag(&self) -> Tag {
         self.0.tag
     }
@@ -69,7 +69,7 @@ impl Sink for LogSink {
     }
 }
 
-impl Backing for Log {
+impl RecordReader for Log {
     fn tag(&self) -> Tag {
         self.tag
     }
@@ -83,9 +83,9 @@ impl Backing for Log {
         })
     }
 
-    fn sweep(&self) -> Box<dyn Sweep + '_> {
+    fn sweep(&self) -> Box<dyn LogScan + '_> {
         struct Each<'a>(&'a Log);
-        impl Sweep for Each<'_> {
+        impl LogScan for Each<'_> {
             fn read(&mut self, address: Address) -> Result<Record> {
                 self.0.read(address)
             }
@@ -100,7 +100,7 @@ pub(crate) struct Mock<T>(pub(super) Vec<T>);
 
 impl<T: Serialize> Serialize for Mock<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let flush = |save: &Rc<Save>| {
+        let flush = |save: &Rc<FlushContext>| {
             let meta = vec![self.0.len() as u8];
             if self.0.is_empty() {
                 return Ok(Root::of_tree(None, meta));
@@ -133,7 +133,7 @@ impl<'de, T: DeserializeOwned> Deserialize<'de> for Mock<T> {
                 Ok(Mock(items))
             }
         }
-        let restore = |root: Root, backing: &Arc<dyn Backing>| {
+        let restore = |root: Root, backing: &Arc<dyn RecordReader>| {
             let Some(address) = root.addresses[0] else { return Ok(Mock(Vec::new())) };
             let record = backing.read(address)?;
             // The mock's items all in one tuple of the length in its metadata.
@@ -152,8 +152,8 @@ impl<'de, T: DeserializeOwned> Deserialize<'de> for Mock<T> {
     }
 }
 
-fn save_to(log: &Arc<Log>) -> Rc<Save> {
-    Save::new(Rc::new(RefCell::new(LogSink(log.clone()))))
+fn save_to(log: &Arc<Log>) -> Rc<FlushContext> {
+    FlushContext::new(Rc::new(RefCell::new(LogSink(log.clone()))))
 }
 
 fn write<T: Serialize + ?Sized>(log: &Arc<Log>, value: &T) -> Result<Buffers> {
@@ -163,7 +163,7 @@ fn write<T: Serialize + ?Sized>(log: &Arc<Log>, value: &T) -> Result<Buffers> {
 }
 
 fn read<'de, T: Deserialize<'de>>(log: &Arc<Log>, bytes: &'de [u8], refs: &[Address]) -> Result<T> {
-    let backing: Arc<dyn Backing> = log.clone();
+    let backing: Arc<dyn RecordReader> = log.clone();
     decode(&backing, Address::new(1, 77), bytes, refs)
 }
 

@@ -9,7 +9,7 @@ use super::iter::Entries;
 use super::node::{MapBranch, Prefix};
 use super::order::LeafOrder;
 use crate::error::Result;
-use crate::node::{LeafRef, NodeRef, SLOTS, Values};
+use crate::node::{LeafRef, MapValues, NodeRef, SLOTS};
 
 /// One difference between two maps, the old and the new.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -290,7 +290,7 @@ where
     }
 }
 
-impl<K, V, S> Values for HashMap<K, V, S>
+impl<K, V, S> MapValues for HashMap<K, V, S>
 where
     K: Hash + Eq + Clone + 'static,
     V: PartialEq + Clone + 'static,

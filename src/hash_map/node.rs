@@ -17,8 +17,8 @@ use std::hash::Hash;
 
 use crate::error::Result;
 use crate::node::{
-    BITS, Branch, LeafMut, LeafRef, Node, NodeMut, NodeRef, Ranges, Root, SLOTS, SMALL, Shape, Way, by_bits,
-    fitting,
+    BITS, Branch, BranchLayout, Descent, LeafMut, LeafRef, Node, NodeMut, NodeRef, Ranges, Root, SLOTS,
+    SMALL, by_bits, fitting,
 };
 use crate::record::Place;
 
@@ -29,7 +29,7 @@ pub(super) const LEVELS: u32 = 64 / BITS;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Prefix(pub(super) u64);
 
-impl Shape for Prefix {
+impl BranchLayout for Prefix {
     type Key = ();
 
     const TAGGED: bool = true;
@@ -124,9 +124,9 @@ pub(super) fn find<K, V>(
     is: impl FnMut(&K) -> bool,
 ) -> Option<(usize, &(K, V))> {
     match tree.descend(by_bits(hash)) {
-        Way::Leaf(leaf) => find_in(leaf, hash, is),
-        Way::Nothing => None,
-        Way::Lazy => find_lazily(tree, hash, is),
+        Descent::Leaf(leaf) => find_in(leaf, hash, is),
+        Descent::Nothing => None,
+        Descent::Lazy => find_lazily(tree, hash, is),
     }
 }
 

@@ -15,18 +15,18 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use super::node::{self, MapNode, Prefix, ROOT, Tree};
 use super::order::ties_of;
 use super::{HashMap, SeedAccess, StableBuildHasher};
-use crate::codec::{self, Save};
+use crate::codec::{self, FlushContext};
 use crate::error::{Error, Result};
 use crate::node::flush;
 use crate::node::load;
-use crate::node::{Chain, Demote, Demotion, Source};
+use crate::node::{Chain, Evict, Eviction, Source};
 use crate::record::Place;
 use crate::record::varint;
-use crate::record::{Address, Backing};
+use crate::record::{Address, RecordReader};
 use crate::schema::Collection;
 
 /// Writes what changed of a map's tree; what the enclosing record holds of it.
-pub(crate) fn save<K, V, S>(map: &HashMap<K, V, S>, save: &Rc<Save>) -> Result<codec::Root>
+pub(crate) fn save<K, V, S>(map: &HashMap<K, V, S>, save: &Rc<FlushContext>) -> Result<codec::Root>
 where
     K: Serialize,
     V: Serialize,
@@ -92,7 +92,7 @@ where
 }
 
 /// Makes a map of what a record says of it.
-pub(crate) fn restore<K, V, S>(root: codec::Root, backing: &Arc<dyn Backing>) -> Result<HashMap<K, V, S>>
+pub(crate) fn restore<K, V, S>(root: codec::Root, backing: &Arc<dyn RecordReader>) -> Result<HashMap<K, V, S>>
 where
     K: DeserializeOwned + Hash + Eq + Clone,
     V: DeserializeOwned + Clone,
@@ -149,7 +149,7 @@ where
 
 /// Loads a node without asking where its keys belong: they are on their way into another map.
 fn load_anywhere<K, V, S>(
-    backing: &Arc<dyn Backing>,
+    backing: &Arc<dyn RecordReader>,
     seed: u64,
     chain: &Chain,
     place: Place,
@@ -165,7 +165,7 @@ where
 
 /// Loads a node; every key of a leaf must lie where its hash puts it (invariant 8). `FORMER` says by which algorithm.
 fn load_node<K, V, S, const FORMER: bool>(
-    backing: &Arc<dyn Backing>,
+    backing: &Arc<dyn RecordReader>,
     seed: u64,
     chain: &Chain,
     place: Place,
@@ -219,17 +219,17 @@ impl<K, V, S> crate::node::Footprint for HashMap<K, V, S> {
     }
 }
 
-impl<K, V, S> Demote for HashMap<K, V, S>
+impl<K, V, S> Evict for HashMap<K, V, S>
 where
     K: DeserializeOwned + Hash,
     V: DeserializeOwned,
     S: StableBuildHasher,
 {
-    fn demote(&mut self, demotion: &mut Demotion<'_>) {
+    fn evict(&mut self, eviction: &mut Eviction<'_>) {
         let decode = match self.hash_builder.algorithm() == S::ALGORITHM {
             true => load_node::<K, V, S, false>,
             false => load_node::<K, V, S, true>,
         };
-        demotion.tree(&mut self.tree, self.hash_builder.seed(SeedAccess::OF_STORE), decode);
+        eviction.tree(&mut self.tree, self.hash_builder.seed(SeedAccess::OF_STORE), decode);
     }
 }

@@ -96,8 +96,8 @@ impl<T, S> crate::node::Footprint for HashSet<T, S> {
     }
 }
 
-impl<T: DeserializeOwned + Hash, S: StableBuildHasher> crate::node::Demote for HashSet<T, S> {
-    fn demote(&mut self, demotion: &mut crate::node::Demotion<'_>) {
-        self.map.demote(demotion);
+impl<T: DeserializeOwned + Hash, S: StableBuildHasher> crate::node::Evict for HashSet<T, S> {
+    fn evict(&mut self, eviction: &mut crate::node::Eviction<'_>) {
+        self.map.evict(eviction);
     }
 }

@@ -8,11 +8,11 @@ use crate::error::Result;
 use crate::node::Version;
 use crate::node::merge;
 use crate::random::HashMap;
-use crate::record::{Address, Backing, RecordHead, RecordKind, Sink};
+use crate::record::{Address, RecordHead, RecordKind, RecordReader, RecordWriter};
 
 /// Most records of one node: no writer makes longer chains, so a longer one is damage, and is not followed again for each
 /// of its records.
-pub(crate) const MAX_CHAIN: usize = 256;
+pub(crate) const MAX_CHAIN_RECORDS: usize = 256;
 
 /// Where records went.
 #[derive(Default)]
@@ -24,9 +24,9 @@ impl Copied {
     /// Copies a record and all that it reaches, as far as that was not copied before; where the record went.
     pub(crate) fn copy(
         &mut self,
-        from: &dyn Backing,
+        from: &dyn RecordReader,
         address: Address,
-        sink: &mut dyn Sink,
+        sink: &mut dyn RecordWriter,
     ) -> Result<Address> {
         let mut open = vec![address];
         while let Some(&next) = open.last() {
@@ -47,7 +47,12 @@ impl Copied {
     }
 
     /// Copies all that a root of a commit reaches; the root as the new log names it.
-    pub(crate) fn root(&mut self, from: &dyn Backing, root: &Root, sink: &mut dyn Sink) -> Result<Root> {
+    pub(crate) fn root(
+        &mut self,
+        from: &dyn RecordReader,
+        root: &Root,
+        sink: &mut dyn RecordWriter,
+    ) -> Result<Root> {
         let shape = self.copy(from, root.shape, sink)?;
         let refs = root.refs.iter().map(|&to| self.copy(from, to, sink)).collect::<Result<_>>()?;
         Ok(Root { shape, refs, ..root.clone() })
@@ -56,12 +61,14 @@ impl Copied {
 
 /// Reads a record. A branch that is a delta is made a full one: its base may name children that a delta says anew, and
 /// that compaction therefore gave up.
-pub(crate) fn read(from: &dyn Backing, address: Address) -> Result<(RecordHead, Vec<Address>, Vec<u8>)> {
+pub(crate) fn read(from: &dyn RecordReader, address: Address) -> Result<(RecordHead, Vec<Address>, Vec<u8>)> {
     let record = from.read(address)?;
     let (head, refs, payload) = (record.head, record.refs.clone(), record.payload().to_vec());
     if head.kind == RecordKind::Branch && head.delta {
         let mut chain = vec![Version::of(record)];
-        while let Some(base) = chain.last().and_then(Version::base).filter(|_| chain.len() < MAX_CHAIN) {
+        while let Some(base) =
+            chain.last().and_then(Version::base).filter(|_| chain.len() < MAX_CHAIN_RECORDS)
+        {
             chain.push(Version::of(from.read(base)?));
         }
         if let Some(full) = merge(&chain) {

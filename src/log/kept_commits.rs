@@ -17,7 +17,7 @@ use crate::record::Address;
 
 /// The commits that are kept.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub(crate) struct Catalogue {
+pub(crate) struct KeptCommits {
     /// Commits of a higher id are all kept, unless the list is complete; 0: none was ever dropped.
     floor: u64,
     /// By id; up to the floor, if the list is not complete.
@@ -25,7 +25,7 @@ pub(crate) struct Catalogue {
     is_complete: bool,
 }
 
-/// A catalogue's knowledge of an id.
+/// The list's knowledge of an id.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Listed {
     /// It is kept, and lies here.
@@ -36,7 +36,7 @@ pub(crate) enum Listed {
     Not,
 }
 
-impl Catalogue {
+impl KeptCommits {
     const ENTRY_BYTES: usize = 16;
 
     /// Lists the commits up to the floor that are kept.
@@ -200,39 +200,39 @@ mod tests {
         Commit { previous, ..Commit::of_test(id, entry(id).address) }
     }
 
-    fn listed(catalogue: &Catalogue) -> Vec<u64> {
-        catalogue.listed().map(|kept| kept.id).collect()
+    fn listed(kept_commits: &KeptCommits) -> Vec<u64> {
+        kept_commits.listed().map(|kept| kept.id).collect()
     }
 
     #[test]
     fn comes_back_and_refuses_what_is_out_of_order() {
-        let catalogue = Catalogue::up_to(9, [2, 5, 9].map(entry));
+        let kept_commits = KeptCommits::up_to(9, [2, 5, 9].map(entry));
         let mut bytes = Vec::new();
-        catalogue.encode(&mut bytes);
-        assert_eq!(Catalogue::decode(&mut Cursor::new(&bytes)), Some(catalogue.clone()));
-        assert!((0..bytes.len()).all(|len| Catalogue::decode(&mut Cursor::new(&bytes[..len])).is_none()));
+        kept_commits.encode(&mut bytes);
+        assert_eq!(KeptCommits::decode(&mut Cursor::new(&bytes)), Some(kept_commits.clone()));
+        assert!((0..bytes.len()).all(|len| KeptCommits::decode(&mut Cursor::new(&bytes[..len])).is_none()));
         for floor in [0, 8] {
             let mut bytes = Vec::new();
-            Catalogue { floor, ..catalogue.clone() }.encode(&mut bytes);
-            assert_eq!(Catalogue::decode(&mut Cursor::new(&bytes)), None);
+            KeptCommits { floor, ..kept_commits.clone() }.encode(&mut bytes);
+            assert_eq!(KeptCommits::decode(&mut Cursor::new(&bytes)), None);
         }
-        assert_eq!(catalogue.look(5), Listed::Kept(entry(5)));
-        assert_eq!((catalogue.look(4), catalogue.look(10)), (Listed::Not, Listed::Above));
-        assert_eq!((catalogue.before(2), catalogue.before(5)), (None, Some(entry(2))));
-        assert_eq!(catalogue.before(100), Some(entry(9)));
+        assert_eq!(kept_commits.look(5), Listed::Kept(entry(5)));
+        assert_eq!((kept_commits.look(4), kept_commits.look(10)), (Listed::Not, Listed::Above));
+        assert_eq!((kept_commits.before(2), kept_commits.before(5)), (None, Some(entry(2))));
+        assert_eq!(kept_commits.before(100), Some(entry(9)));
     }
 
     #[test]
     fn a_complete_one_follows_each_commit_and_tells_the_manifest_what_lies_below_its_floor() {
-        let mut catalogue = Catalogue::complete(0, [1, 2, 3].map(entry));
-        assert_eq!((catalogue.look(3), catalogue.look(4)), (Listed::Kept(entry(3)), Listed::Not));
-        catalogue.commit(entry(4), &[]);
-        assert!(catalogue.for_manifest().is_trivial(), "nothing was dropped");
-        catalogue.commit(entry(5), &[1, 3]);
-        catalogue.commit(entry(6), &[]);
-        assert_eq!((listed(&catalogue), catalogue.count(6)), (vec![2, 4, 5, 6], 4));
-        assert_eq!(catalogue.previous(&commit(4)), Some(entry(2)));
-        let manifest = catalogue.for_manifest();
+        let mut kept_commits = KeptCommits::complete(0, [1, 2, 3].map(entry));
+        assert_eq!((kept_commits.look(3), kept_commits.look(4)), (Listed::Kept(entry(3)), Listed::Not));
+        kept_commits.commit(entry(4), &[]);
+        assert!(kept_commits.for_manifest().is_trivial(), "nothing was dropped");
+        kept_commits.commit(entry(5), &[1, 3]);
+        kept_commits.commit(entry(6), &[]);
+        assert_eq!((listed(&kept_commits), kept_commits.count(6)), (vec![2, 4, 5, 6], 4));
+        assert_eq!(kept_commits.previous(&commit(4)), Some(entry(2)));
+        let manifest = kept_commits.for_manifest();
         assert_eq!((listed(&manifest), manifest.look(6)), (vec![2, 4, 5], Listed::Above));
         assert_eq!(manifest.count(6), 4);
     }
@@ -241,15 +241,15 @@ mod tests {
     fn recovery_finds_what_commits_behind_the_point_dropped() {
         let read = |address: Address| Ok(commit(address.ordinal().into()));
         // Nothing was dropped before the point, which lies behind 4.
-        let mut catalogue = Catalogue::default();
+        let mut kept_commits = KeptCommits::default();
         let found = [(entry(5), vec![1, 3]), (entry(6), vec![5]), (entry(7), vec![])];
-        catalogue.recover(Some(&commit(4)), &found, read);
-        assert_eq!((listed(&catalogue), catalogue.look(7)), (vec![2, 4, 6], Listed::Above));
+        kept_commits.recover(Some(&commit(4)), &found, read);
+        assert_eq!((listed(&kept_commits), kept_commits.look(7)), (vec![2, 4, 6], Listed::Above));
         // Nothing is dropped on the word of commits that drop nothing, nor where the list cannot be completed.
-        let mut catalogue = Catalogue::default();
-        catalogue.recover(Some(&commit(4)), &found[2..], read);
-        assert!(catalogue.is_trivial());
-        catalogue.recover(Some(&commit(4)), &found, |_| Err(Error::UnknownCheckpoint { id: 3 }));
-        assert_eq!(catalogue, Catalogue::default());
+        let mut kept_commits = KeptCommits::default();
+        kept_commits.recover(Some(&commit(4)), &found[2..], read);
+        assert!(kept_commits.is_trivial());
+        kept_commits.recover(Some(&commit(4)), &found, |_| Err(Error::UnknownCheckpoint { id: 3 }));
+        assert_eq!(kept_commits, KeptCommits::default());
     }
 }

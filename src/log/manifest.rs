@@ -27,7 +27,7 @@ use super::directory::Directory;
 use super::fields::Fields;
 use super::format::{Cursor, MAX_SEGMENT_BYTES, SECTOR_BYTES, checksum};
 use super::index::Index;
-use super::kept_commits::Catalogue;
+use super::kept_commits::KeptCommits;
 use super::slots;
 use crate::error::Result;
 use crate::record::Address;
@@ -87,7 +87,7 @@ pub(crate) struct Manifest {
     /// Index of the active segment up to the point.
     pub index: Index,
     /// Which commits retention left.
-    pub catalogue: Catalogue,
+    pub kept_commits: KeptCommits,
     /// Further fields, known and unknown.
     pub fields: Fields,
 }
@@ -106,7 +106,7 @@ impl Manifest {
             segments: Vec::new(),
             point: Point { offset: 0, ordinal: 0 },
             index: Index::default(),
-            catalogue: Catalogue::default(),
+            kept_commits: KeptCommits::default(),
             fields: Fields::default(),
         }
     }
@@ -125,7 +125,7 @@ impl Manifest {
         let mut index = Vec::new();
         self.index.encode(&mut index);
         let mut bytes = Vec::with_capacity(96 + self.segments.len() * ENTRY_BYTES + index.len());
-        let dropped = !self.catalogue.is_trivial();
+        let dropped = !self.kept_commits.is_trivial();
         let flags = [(self.clean, CLEAN), (self.buffered, BUFFERED), (dropped, DROPPED)];
         let flags = flags.iter().filter(|(set, _)| *set).fold(0, |flags, (_, flag)| flags | flag);
         bytes.extend_from_slice(&flags.to_le_bytes());
@@ -144,7 +144,7 @@ impl Manifest {
         }
         bytes.extend_from_slice(&index);
         if dropped {
-            self.catalogue.encode(&mut bytes);
+            self.kept_commits.encode(&mut bytes);
         }
         self.fields.encode(&mut bytes);
         bytes
@@ -208,9 +208,9 @@ impl Manifest {
             segments.push(entry);
         }
         let index = Index::decode(cursor.take(index_bytes)?)?;
-        let catalogue = match flags & DROPPED {
-            0 => Catalogue::default(),
-            _ => Catalogue::decode(&mut cursor).filter(|found| found.is_below(next_commit_id))?,
+        let kept_commits = match flags & DROPPED {
+            0 => KeptCommits::default(),
+            _ => KeptCommits::decode(&mut cursor).filter(|found| found.is_below(next_commit_id))?,
         };
         let end = segments.last().map_or(0, |active| active.len_bytes);
         let in_bounds = point.offset <= end
@@ -231,7 +231,7 @@ impl Manifest {
             segments,
             point,
             index,
-            catalogue,
+            kept_commits,
             fields,
         })
     }
@@ -259,7 +259,7 @@ pub(crate) mod tests {
             segments: vec![entry(1, 5000), entry(4, 0)],
             point: Point { offset: 1024, ordinal: 9 },
             index,
-            catalogue: Catalogue::up_to(8, [CommitRef { id: 3, address: Address::new(1, 2) }]),
+            kept_commits: KeptCommits::up_to(8, [CommitRef { id: 3, address: Address::new(1, 2) }]),
             fields,
             ..Manifest::of_new_store(77, 3)
         }

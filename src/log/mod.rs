@@ -42,24 +42,24 @@ use self::block::corrupt;
 use self::commit::Link;
 pub(crate) use self::commit::{Commit, Draft};
 use self::gc::blame;
-use self::gc::compaction::{Compacted, Pass};
+use self::gc::compaction::{CompactionReport, Pass};
 use self::gc::throttle::Pace;
 use self::kept_commits::Listed;
 use self::manifest::{CommitRef, Manifest};
 use self::options::Compression;
-use self::reader::Opening;
+use self::reader::LogReader;
 use self::syncer::Syncer;
 pub(crate) use self::verify::verify;
 use self::writer::Writer;
 use crate::error::{Error, Result};
 use crate::metrics::{self, Stopwatch};
 use crate::record::recheck::Rechecks;
-use crate::record::{Address, RecordHead, Sink, Tag, Trust};
+use crate::record::{Address, LiveSet, RecordHead, RecordWriter, Tag};
 use crate::sync::{Holder, Mutex, MutexGuard, OwnedGuard, OwnedMutex};
 
 /// An open log. Dropping it leaves the store clean and releases the lock; what it lent out can go on reading.
 pub(crate) struct Log {
-    opening: Arc<Opening>,
+    opening: Arc<LogReader>,
     syncer: Arc<Syncer>,
     /// `None`: read-only, or closed.
     writer: Option<OwnedMutex<Writer>>,
@@ -80,7 +80,7 @@ pub(crate) struct Log {
     /// The thread that has it.
     walking: Holder,
     /// What all passes did.
-    compacted: Mutex<Compacted>,
+    compacted: Mutex<CompactionReport>,
     /// Released last.
     _lock: Option<Box<dyn Any + Send + Sync>>,
 }
@@ -96,7 +96,7 @@ pub(crate) struct LogStats {
 
 impl Log {
     /// The reading end, for lazy nodes to hold.
-    pub(crate) fn opening(&self) -> &Arc<Opening> {
+    pub(crate) fn opening(&self) -> &Arc<LogReader> {
         &self.opening
     }
 
@@ -105,7 +105,7 @@ impl Log {
     /// # Errors
     ///
     /// [`Error::Poisoned`] if the log was opened read-only; [`Error::Reentrant`] if this thread has the writer.
-    pub(crate) fn writer(&self) -> Result<Turn> {
+    pub(crate) fn writer(&self) -> Result<WriterGuard> {
         self.opening.directory.expect_owner()?;
         let Some(writer) = &self.writer else {
             return Err(Error::Poisoned { cause: "it was opened read-only".into() });
@@ -113,7 +113,7 @@ impl Log {
         self.expect_not_writing()?;
         let guard = writer.lock();
         self.writing.set();
-        Ok(Turn { holder: Arc::clone(&self.writing), guard })
+        Ok(WriterGuard { holder: Arc::clone(&self.writing), guard })
     }
 
     /// Makes sure that this thread does not have the writer: code of the user's that runs under it (`Serialize`, `Drop` …)
@@ -127,7 +127,7 @@ impl Log {
             return Ok(());
         }
         let what = "a store was written, compacted or checked from within code that it runs while it writes (Serialize, \
-                    Deserialize, Clone or Drop of what is checkpointed or demoted), which would wait for itself for ever; \
+                    Deserialize, Clone or Drop of what is checkpointed or evicted), which would wait for itself for ever; \
                     do it after that call, or on another thread";
         Err(Error::Reentrant { what: what.to_owned() })
     }
@@ -170,7 +170,7 @@ impl Log {
     /// [`Error::UnknownCheckpoint`] if there is none; [`Error::Corrupt`] or [`Error::Io`] if one on the way cannot
     /// be read.
     pub(crate) fn find(&self, id: u64) -> Result<Arc<Commit>> {
-        let listed = self.opening.ledger().catalogue.look(id);
+        let listed = self.opening.pin_table().kept_commits.look(id);
         match listed {
             Listed::Kept(kept) => return read_kept(&self.opening, kept).map(Arc::new),
             Listed::Not => return Err(Error::UnknownCheckpoint { id }),
@@ -224,7 +224,7 @@ impl Log {
     pub(crate) fn in_use(&self) -> impl Iterator<Item = Result<Arc<Commit>>> + use<> {
         // The list first: what was dropped before the walk came to it, and is held, was pinned before that.
         let opening = Arc::clone(&self.opening);
-        let pinned = std::iter::once_with(move || opening.ledger().pinned()).flatten();
+        let pinned = std::iter::once_with(move || opening.pin_table().pinned()).flatten();
         self.commits().map(|commit| commit.map(Arc::new)).chain(pinned.map(Ok))
     }
 
@@ -233,7 +233,7 @@ impl Log {
     /// # Errors
     ///
     /// See [`Pass::step`].
-    pub(crate) fn compact(&self, threshold: f64, pace: Pace) -> Result<Compacted> {
+    pub(crate) fn compact(&self, threshold: f64, pace: Pace) -> Result<CompactionReport> {
         self.opening.directory.expect_owner()?;
         pace.stand_aside(true);
         let alone = self.hold_compaction();
@@ -250,7 +250,7 @@ impl Log {
     }
 
     /// What compaction did since the log was opened.
-    pub(crate) fn compacted(&self) -> Compacted {
+    pub(crate) fn compacted(&self) -> CompactionReport {
         *self.compacted.lock()
     }
 
@@ -348,12 +348,12 @@ impl Drop for Log {
 
 /// The writer, held by one thread for one checkpoint. A panic while it is held gives it back as it is: what was
 /// appended stays in the batch.
-pub(crate) struct Turn {
+pub(crate) struct WriterGuard {
     holder: Arc<Holder>,
     guard: OwnedGuard<Writer>,
 }
 
-impl Deref for Turn {
+impl Deref for WriterGuard {
     type Target = Writer;
 
     fn deref(&self) -> &Writer {
@@ -361,13 +361,13 @@ impl Deref for Turn {
     }
 }
 
-impl DerefMut for Turn {
+impl DerefMut for WriterGuard {
     fn deref_mut(&mut self) -> &mut Writer {
         &mut self.guard
     }
 }
 
-impl Drop for Turn {
+impl Drop for WriterGuard {
     fn drop(&mut self) {
         // Before the guard is dropped, hence before the next holder says that it has the writer.
         self.holder.clear();
@@ -387,13 +387,13 @@ impl Drop for Walk<'_> {
     }
 }
 
-impl Sink for Turn {
+impl RecordWriter for WriterGuard {
     fn tag(&self) -> Tag {
         self.guard.tag()
     }
 
-    fn trust(&self) -> Option<Arc<dyn Trust>> {
-        self.guard.trust()
+    fn live_set(&self) -> Option<Arc<dyn LiveSet>> {
+        self.guard.live_set()
     }
 
     fn rechecks(&self) -> Option<Arc<Rechecks>> {
@@ -407,12 +407,12 @@ impl Sink for Turn {
 
 /// The kept commits of a log, the newest first. Ends after an error.
 pub(crate) struct Commits {
-    opening: Arc<Opening>,
+    opening: Arc<LogReader>,
     next: Option<CommitRef>,
 }
 
 impl Commits {
-    pub(crate) fn of(opening: &Arc<Opening>) -> Self {
+    pub(crate) fn of(opening: &Arc<LogReader>) -> Self {
         let next = opening.newest().map(|newest| CommitRef { id: newest.id, address: newest.address });
         Self { opening: Arc::clone(opening), next }
     }
@@ -425,24 +425,24 @@ impl Iterator for Commits {
         loop {
             let here = self.next.take()?;
             let commit = read_kept(&self.opening, here);
-            let ledger = self.opening.ledger();
+            let pin_table = self.opening.pin_table();
             match &commit {
-                Ok(commit) => self.next = ledger.catalogue.previous(commit),
+                Ok(commit) => self.next = pin_table.kept_commits.previous(commit),
                 // Retention dropped it just now.
-                Err(_) if !ledger.keeps(here.id) => {
-                    self.next = ledger.catalogue.before(here.id);
+                Err(_) if !pin_table.keeps(here.id) => {
+                    self.next = pin_table.kept_commits.before(here.id);
                     continue;
                 }
                 Err(_) => {}
             }
-            drop(ledger);
+            drop(pin_table);
             return Some(commit);
         }
     }
 }
 
 /// Reads a commit that retention left.
-fn read_kept(opening: &Opening, kept: CommitRef) -> Result<Commit> {
+fn read_kept(opening: &LogReader, kept: CommitRef) -> Result<Commit> {
     let commit = opening.read_commit(kept.address)?;
     if commit.id != kept.id {
         let place = opening.segment(kept.address.segment())?.place(0);
@@ -452,7 +452,7 @@ fn read_kept(opening: &Opening, kept: CommitRef) -> Result<Commit> {
     Ok(commit)
 }
 
-fn read_link(opening: &Opening, link: Link) -> Result<Commit> {
+fn read_link(opening: &LogReader, link: Link) -> Result<Commit> {
     let commit = opening.read_commit(link.address)?;
     if commit.link() != link {
         let place = opening.segment(link.address.segment())?.place(0);

@@ -12,7 +12,7 @@ use super::gc::compaction;
 use super::index::Index;
 use super::manifest::Manifest;
 use super::options::Options;
-use super::reader::Opening;
+use super::reader::LogReader;
 use super::slots::Slots;
 use super::syncer::Syncer;
 use super::writer::{Resume, Writer};
@@ -61,7 +61,7 @@ impl Log {
         };
         witness::check_files(&directory, &manifest)?;
         let named = manifest.clone();
-        let opening = Arc::new(Opening::of(Arc::clone(&directory), &manifest, options.cache_bytes)?);
+        let opening = Arc::new(LogReader::of(Arc::clone(&directory), &manifest, options.cache_bytes)?);
         let recovered = !manifest.clean;
         let active = match recovery::add_segments(&opening, &mut manifest) {
             None => None,
@@ -138,20 +138,20 @@ impl Log {
     /// Reads the store as one manifest shows it, and maps all of it.
     fn view(directory: &Arc<Directory>, options: &Options, mut manifest: Manifest) -> Result<Self> {
         witness::check_files(directory, &manifest)?;
-        let opening = Arc::new(Opening::of(Arc::clone(directory), &manifest, options.cache_bytes)?);
+        let opening = Arc::new(LogReader::of(Arc::clone(directory), &manifest, options.cache_bytes)?);
         let active = recovery::add_segments(&opening, &mut manifest);
         for segment in opening.segments() {
             segment.region()?;
         }
         let newest = recovery::find_newest(&opening, &mut manifest, active.as_deref())?;
         opening.set_newest(newest);
-        manifest.catalogue = opening.ledger().catalogue.for_manifest();
+        manifest.kept_commits = opening.pin_table().kept_commits.for_manifest();
         manifest.index = active.map_or_else(Index::default, |active| active.with_index(Index::clone));
         Ok(Self::of(opening, Arc::default(), options, None, Some(manifest)))
     }
 
     fn of(
-        opening: Arc<Opening>,
+        opening: Arc<LogReader>,
         syncer: Arc<Syncer>,
         options: &Options,
         writer: Option<(Writer, Box<dyn Any + Send + Sync>)>,

@@ -1,11 +1,11 @@
 //! Who needs what of the log: the checkpoints that retention left, and those that somebody holds although it did not.
 //!
 //! A restored state loads its nodes when they are touched, so the records of the checkpoint it came from must stay.
-//! It holds a *lease*: what backs its lazy nodes is not the opening itself but a handle that pins the checkpoint, and
+//! It holds a *pin*: what backs its lazy nodes is not the opening itself but a handle that pins the checkpoint, and
 //! goes with the last node that may still have to load something. Lists and pins stand under one lock, so that a
 //! checkpoint is either pinned while it is there, or gone before it could be.
 //!
-//! A demoted state may be no checkpoint at all. Its lease holds single nodes instead, and all
+//! An evicted state may be no checkpoint at all. Its pin holds single nodes instead, and all
 //! below them.
 
 use std::collections::BTreeMap;
@@ -13,29 +13,29 @@ use std::sync::{Arc, Weak};
 
 use super::commit::Commit;
 use super::gc::address_set::AddressSet;
-use super::kept_commits::{Catalogue, Listed};
-use super::reader::Opening;
+use super::kept_commits::{KeptCommits, Listed};
+use super::reader::LogReader;
 use crate::error::Result;
-use crate::record::{Address, Backing, Keeper, Record, Sweep, Tag};
+use crate::record::{Address, LogScan, PinRecords, Record, RecordReader, Tag};
 use crate::sync::Mutex;
 use crate::weaken;
 
 /// The checkpoints of an opening: those that are kept, and those that are held.
 #[derive(Default)]
-pub(crate) struct Ledger {
-    pub catalogue: Catalogue,
-    /// Number of times that the catalogue was replaced.
+pub(crate) struct PinTable {
+    pub kept_commits: KeptCommits,
+    /// Number of times that the list of kept commits was replaced.
     pub changes: u64,
-    /// By id, with the number of leases.
+    /// By id, with the number of pins.
     pins: BTreeMap<u64, (Arc<Commit>, u32)>,
     /// Leases of single nodes.
-    of_nodes: Vec<Weak<Lease>>,
+    of_nodes: Vec<Weak<Pin>>,
 }
 
-impl Ledger {
+impl PinTable {
     /// Whether retention left the commit `id`, if there ever was one.
     pub(crate) fn keeps(&self, id: u64) -> bool {
-        self.catalogue.look(id) != Listed::Not
+        self.kept_commits.look(id) != Listed::Not
     }
 
     /// The commits that somebody holds.
@@ -49,8 +49,8 @@ impl Ledger {
     /// The nodes that somebody holds beside these commits.
     pub(crate) fn held(&self) -> AddressSet {
         let mut held = AddressSet::default();
-        for lease in self.of_nodes.iter().filter_map(Weak::upgrade) {
-            held.unite(&lease.nodes.lock());
+        for pin in self.of_nodes.iter().filter_map(Weak::upgrade) {
+            held.unite(&pin.nodes.lock());
         }
         held
     }
@@ -60,9 +60,9 @@ impl Ledger {
     }
 
     fn unpin(&mut self, id: u64) {
-        if let Some((_, leases)) = self.pins.get_mut(&id) {
-            *leases -= 1;
-            if *leases == 0 {
+        if let Some((_, pins)) = self.pins.get_mut(&id) {
+            *pins -= 1;
+            if *pins == 0 {
                 self.pins.remove(&id);
             }
         }
@@ -70,46 +70,46 @@ impl Ledger {
 }
 
 /// The reading end of a log, for nodes of one checkpoint, or for some nodes, which stay as long as this does.
-pub(crate) struct Lease {
-    opening: Arc<Opening>,
+pub(crate) struct Pin {
+    opening: Arc<LogReader>,
     /// Of the checkpoint, if it is one.
     id: Option<u64>,
     nodes: Mutex<AddressSet>,
 }
 
-impl Lease {
+impl Pin {
     /// Pins a commit; `None` if retention dropped it meanwhile.
-    pub(crate) fn take(opening: &Arc<Opening>, commit: &Arc<Commit>) -> Option<Arc<Self>> {
-        let mut ledger = opening.ledger();
-        if !ledger.keeps(commit.id) {
+    pub(crate) fn take(opening: &Arc<LogReader>, commit: &Arc<Commit>) -> Option<Arc<Self>> {
+        let mut pin_table = opening.pin_table();
+        if !pin_table.keeps(commit.id) {
             return None;
         }
-        ledger.pin(commit);
-        drop(ledger);
+        pin_table.pin(commit);
+        drop(pin_table);
         let nodes = Mutex::default();
         Some(Arc::new(Self { opening: Arc::clone(opening), id: Some(commit.id), nodes }))
     }
 
-    /// Starts a lease of single nodes, of none yet.
-    pub(crate) fn of_nodes(opening: &Arc<Opening>) -> Arc<Self> {
-        let lease = Arc::new(Self { opening: Arc::clone(opening), id: None, nodes: Mutex::default() });
-        let mut ledger = opening.ledger();
-        ledger.of_nodes.retain(|lease| lease.strong_count() > 0);
-        ledger.of_nodes.push(Arc::downgrade(&lease));
-        drop(ledger);
-        lease
+    /// Starts a pin of single nodes, of none yet.
+    pub(crate) fn of_nodes(opening: &Arc<LogReader>) -> Arc<Self> {
+        let pin = Arc::new(Self { opening: Arc::clone(opening), id: None, nodes: Mutex::default() });
+        let mut pin_table = opening.pin_table();
+        pin_table.of_nodes.retain(|pin| pin.strong_count() > 0);
+        pin_table.of_nodes.push(Arc::downgrade(&pin));
+        drop(pin_table);
+        pin
     }
 }
 
-impl Drop for Lease {
+impl Drop for Pin {
     fn drop(&mut self) {
         if let Some(id) = self.id {
-            self.opening.ledger().unpin(id);
+            self.opening.pin_table().unpin(id);
         }
     }
 }
 
-impl Backing for Lease {
+impl RecordReader for Pin {
     fn tag(&self) -> Tag {
         self.opening.tag()
     }
@@ -122,12 +122,12 @@ impl Backing for Lease {
         self.opening.decoded(address, node);
     }
 
-    fn sweep(&self) -> Box<dyn Sweep + '_> {
+    fn sweep(&self) -> Box<dyn LogScan + '_> {
         self.opening.sweep()
     }
 }
 
-impl Keeper for Lease {
+impl PinRecords for Pin {
     fn keep(&self, address: Address) {
         self.nodes.lock().insert(address);
     }

@@ -15,17 +15,17 @@ use super::commit::{Commit, Link};
 use super::directory::Directory;
 use super::format::Place;
 use super::index::BlockEntry;
-use super::kept_commits::Catalogue;
+use super::kept_commits::KeptCommits;
 use super::large_block::{KeepLarge, LargeBlock};
 use super::manifest::Manifest;
-use super::pin::Ledger;
+use super::pin::PinTable;
 use super::segment::Segment;
 use crate::error::{Error, Result};
 use crate::record::recheck::Rechecks;
-use crate::record::{Address, Backing, Record, Sweep, Tag};
+use crate::record::{Address, LogScan, Record, RecordReader, Tag};
 
 /// One opening of one store.
-pub(crate) struct Opening {
+pub(crate) struct LogReader {
     tag: Tag,
     pub(crate) directory: Arc<Directory>,
     pub(crate) store_id: u64,
@@ -34,9 +34,9 @@ pub(crate) struct Opening {
     /// By number; compaction leaves holes.
     segments: RwLock<Vec<Option<Arc<Segment>>>>,
     newest: RwLock<Option<Arc<Commit>>>,
-    ledger: Mutex<Ledger>,
-    /// Where the log ended at the last demotion.
-    demoted: AtomicU64,
+    pin_table: Mutex<PinTable>,
+    /// Where the log ended at the last eviction.
+    evicted: AtomicU64,
     /// Segment and offset of what was found damaged.
     damaged: Mutex<BTreeSet<(u32, u64)>>,
     /// Number of new findings.
@@ -46,9 +46,9 @@ pub(crate) struct Opening {
 }
 
 /// Places of damage that are remembered, so that each counts once. After so many, what was written is in doubt as a whole.
-const MOST_DAMAGES: usize = 1 << 16;
+const MAX_DAMAGES: usize = 1 << 16;
 
-impl Opening {
+impl LogReader {
     /// Starts an opening of what a manifest names, still without segments.
     ///
     /// # Errors
@@ -79,8 +79,8 @@ impl Opening {
             large: LargeBlock::default(),
             segments: RwLock::new(Vec::new()),
             newest: RwLock::new(None),
-            ledger: Mutex::default(),
-            demoted: AtomicU64::new(0),
+            pin_table: Mutex::default(),
+            evicted: AtomicU64::new(0),
             damaged: Mutex::default(),
             damages: AtomicU64::new(0),
             rechecks: Arc::default(),
@@ -173,18 +173,18 @@ impl Opening {
     }
 
     /// Which checkpoints are kept, and which are held. Locked for a few instructions at a time.
-    pub(crate) fn ledger(&self) -> MutexGuard<'_, Ledger> {
-        self.ledger.lock()
+    pub(crate) fn pin_table(&self) -> MutexGuard<'_, PinTable> {
+        self.pin_table.lock()
     }
 
-    /// Where the log ended at the last demotion that let go of something.
-    pub(crate) fn demoted(&self) -> Address {
-        Address::from_bits(self.demoted.load(Ordering::Relaxed))
+    /// Where the log ended at the last eviction that let go of something.
+    pub(crate) fn evicted(&self) -> Address {
+        Address::from_bits(self.evicted.load(Ordering::Relaxed))
     }
 
-    /// Says where the log ended at a demotion.
-    pub(crate) fn set_demoted(&self, end: Address) {
-        self.demoted.store(end.to_bits(), Ordering::Relaxed);
+    /// Says where the log ended at an eviction.
+    pub(crate) fn set_evicted(&self, end: Address) {
+        self.evicted.store(end.to_bits(), Ordering::Relaxed);
     }
 
     /// Takes note of damage that somebody met: what lies there is written again with the next checkpoint, if it is in
@@ -192,7 +192,7 @@ impl Opening {
     pub(crate) fn note_damage(&self, error: &Error) {
         let Error::Corrupt { segment, offset, .. } = *error else { return };
         let mut damaged = self.damaged.lock();
-        if damaged.len() < MOST_DAMAGES && damaged.insert((segment, offset)) {
+        if damaged.len() < MAX_DAMAGES && damaged.insert((segment, offset)) {
             self.damages.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -252,10 +252,10 @@ impl Opening {
     }
 
     /// Says which checkpoints are kept.
-    pub(crate) fn set_catalogue(&self, catalogue: Catalogue) {
-        let mut ledger = self.ledger();
-        ledger.catalogue = catalogue;
-        ledger.changes += 1;
+    pub(crate) fn set_catalogue(&self, kept_commits: KeptCommits) {
+        let mut pin_table = self.pin_table();
+        pin_table.kept_commits = kept_commits;
+        pin_table.changes += 1;
     }
 
     /// Reads the commit at `address`.
@@ -314,7 +314,7 @@ pub(crate) fn next_tag(segments: u32) -> Result<Tag> {
     })
 }
 
-impl Backing for Opening {
+impl RecordReader for LogReader {
     fn tag(&self) -> Tag {
         self.tag
     }
@@ -338,8 +338,8 @@ impl Backing for Opening {
         self.rechecks.decoded(address, node);
     }
 
-    fn sweep(&self) -> Box<dyn Sweep + '_> {
-        Box::new(Pass { opening: self, block: None })
+    fn sweep(&self) -> Box<dyn LogScan + '_> {
+        Box::new(BlockScan { opening: self, block: None })
     }
 }
 
@@ -363,12 +363,12 @@ pub(crate) fn read_block(
 }
 
 /// A pass over the log that keeps the block it is at.
-struct Pass<'a> {
-    opening: &'a Opening,
+struct BlockScan<'a> {
+    opening: &'a LogReader,
     block: Option<RecordBlock>,
 }
 
-impl Sweep for Pass<'_> {
+impl LogScan for BlockScan<'_> {
     fn read(&mut self, address: Address) -> Result<Record> {
         if let Some(block) = self.block.as_ref().filter(|block| block.holds(address)) {
             return block.record(address);

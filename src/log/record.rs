@@ -25,7 +25,7 @@ pub(crate) fn encode(out: &mut Vec<u8>, own: Address, head: RecordHead, refs: &[
     let kind = match head.kind {
         RecordKind::Leaf => 0,
         RecordKind::Branch => 1,
-        RecordKind::Shape => 2,
+        RecordKind::Schema => 2,
     };
     out.push(kind | u8::from(head.delta) << 2 | (refs.len().min(MANY_REFS) as u8) << 3);
     if refs.len() >= MANY_REFS {
@@ -48,7 +48,7 @@ pub(crate) fn decode(own: Address, bytes: &[u8]) -> Result<(RecordHead, Vec<Addr
     let kind = match first & 3 {
         0 => RecordKind::Leaf,
         1 => RecordKind::Branch,
-        2 => RecordKind::Shape,
+        2 => RecordKind::Schema,
         _ => return Err("the record is of a kind this version does not know"),
     };
     let head = RecordHead { kind, delta: first & 4 != 0 };
@@ -111,7 +111,7 @@ mod tests {
     fn records_come_back_with_any_number_of_addresses() {
         let own = Address::new(9, 1000);
         for count in [0, 1, 2, 30, 31, 32, 33, 200] {
-            for kind in [RecordKind::Leaf, RecordKind::Branch, RecordKind::Shape] {
+            for kind in [RecordKind::Leaf, RecordKind::Branch, RecordKind::Schema] {
                 for delta in [false, true] {
                     if delta && count == 0 {
                         continue;

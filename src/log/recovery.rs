@@ -20,7 +20,7 @@ use super::commit::{BatchPart, Commit, Link};
 use super::format::{SECTOR_BYTES, chain, sector_up};
 use super::index::BlockEntry;
 use super::manifest::{CommitRef, Manifest, Point, SegmentEntry};
-use super::reader::Opening;
+use super::reader::LogReader;
 use super::scan::Scan;
 use super::segment::{FIRST_BATCH, Segment};
 use super::witness;
@@ -30,8 +30,8 @@ use crate::storage::Region;
 use crate::weaken;
 
 /// Gives the opening its segments, all but the last one sealed, and its checkpoints. Returns the active segment.
-pub(crate) fn add_segments(opening: &Opening, manifest: &mut Manifest) -> Option<Arc<Segment>> {
-    opening.set_catalogue(manifest.catalogue.clone());
+pub(crate) fn add_segments(opening: &LogReader, manifest: &mut Manifest) -> Option<Arc<Segment>> {
+    opening.set_catalogue(manifest.kept_commits.clone());
     let mut active = None;
     for &entry in &manifest.segments {
         let index = (entry.index_offset == 0).then(|| std::mem::take(&mut manifest.index));
@@ -50,7 +50,7 @@ pub(crate) fn add_segments(opening: &Opening, manifest: &mut Manifest) -> Option
 /// [`Error::Corrupt`] if something durable is damaged; [`Error::NotAStore`] if the manifest is older than the segments;
 /// [`Error::Io`] if the system refuses.
 pub(crate) fn find_newest(
-    opening: &Opening,
+    opening: &LogReader,
     manifest: &mut Manifest,
     active: Option<&Segment>,
 ) -> Result<Option<Arc<Commit>>> {
@@ -78,7 +78,10 @@ pub(crate) fn find_newest(
     }
     let walk = Walk::over(active, manifest.epoch, manifest.point, known.as_ref().map(Commit::link))?;
     witness::check_end(directory, manifest, active, region, walk.point.offset.max(FIRST_BATCH))?;
-    opening.ledger().catalogue.recover(known.as_ref(), &walk.commits, |address| opening.read_commit(address));
+    opening
+        .pin_table()
+        .kept_commits
+        .recover(known.as_ref(), &walk.commits, |address| opening.read_commit(address));
     let newest = walk.newest.or(known);
     let newest_id = newest.as_ref().map_or(0, |newest| newest.id);
     // A commit that was cut may be known to somebody by its id. At most one was in flight; `Buffered` ones were
@@ -96,7 +99,7 @@ pub(crate) fn find_newest(
 /// Forgets (in memory) the sealed segments behind the newest commit, and returns them: a batch filled them that was never
 /// committed, for the disk was full, say. Nothing refers to what is in them, and without this every new try would leave as
 /// much again.
-pub(crate) fn forget_uncommitted(opening: &Opening, manifest: &mut Manifest) -> Vec<SegmentEntry> {
+pub(crate) fn forget_uncommitted(opening: &LogReader, manifest: &mut Manifest) -> Vec<SegmentEntry> {
     let newest = manifest.newest.map(|newest| newest.address.segment());
     let is_sealed = |entry: &SegmentEntry| entry.index_offset != 0;
     let forgotten: Vec<_> = manifest

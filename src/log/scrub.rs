@@ -17,7 +17,7 @@ use super::commit::Commit;
 use super::directory::segment_name;
 use super::index::{BlockEntry, Index};
 use super::options::Options;
-use super::reader::{Opening, read_block};
+use super::reader::{LogReader, read_block};
 use super::segment::Segment;
 use super::slots;
 use crate::error::{Error, Result};
@@ -30,7 +30,7 @@ use crate::sync::Mutex;
 /// [`Options::scrub_bytes_per_second`].
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 #[non_exhaustive]
-pub struct Scrubbed {
+pub struct ScrubReport {
     /// Bytes of blocks.
     pub bytes: u64,
     /// Number of blocks.
@@ -38,7 +38,7 @@ pub struct Scrubbed {
     /// Number of times that all segments were gone over.
     pub passes: u64,
     /// Damage, as it was found when each segment was last looked at; the first
-    /// [`MOST_REPORTED`](Self::MOST_REPORTED) of it.
+    /// [`MAX_REPORTED`](Self::MAX_REPORTED) of it.
     pub damage: Vec<Damage>,
     /// Number of findings. The same damage is counted once in every pass.
     pub damaged: u64,
@@ -48,9 +48,9 @@ pub struct Scrubbed {
     pub unreadable: Option<String>,
 }
 
-impl Scrubbed {
+impl ScrubReport {
     /// Most damage that is listed.
-    pub const MOST_REPORTED: usize = 1000;
+    pub const MAX_REPORTED: usize = 1000;
 
     fn note_manifest(&mut self, error: &Error) {
         self.damaged += 1;
@@ -110,7 +110,7 @@ impl Options {
 #[derive(Default)]
 pub(crate) struct Scrub {
     walk: Mutex<Walk>,
-    pub(crate) found: Mutex<Scrubbed>,
+    pub(crate) found: Mutex<ScrubReport>,
 }
 
 /// Position of a pass.
@@ -134,13 +134,13 @@ struct Visit {
 
 impl Scrub {
     /// Returns the findings so far.
-    pub(crate) fn scrubbed(&self) -> Scrubbed {
+    pub(crate) fn scrubbed(&self) -> ScrubReport {
         self.found.lock().clone()
     }
 
     /// Looks at the next blocks: so many bytes of them, or up to the end of the pass, or until it `is_stopped`, which is asked
     /// before each block. Returns how many bytes it were.
-    pub(crate) fn step(&self, opening: &Opening, budget_bytes: u64, is_stopped: &dyn Fn() -> bool) -> u64 {
+    pub(crate) fn step(&self, opening: &LogReader, budget_bytes: u64, is_stopped: &dyn Fn() -> bool) -> u64 {
         let before = self.counts();
         let spent_bytes = self.step_of(&mut self.walk.lock(), opening, budget_bytes, is_stopped);
         // Told when no lock is held any more.
@@ -158,7 +158,7 @@ impl Scrub {
     fn step_of(
         &self,
         walk: &mut Walk,
-        opening: &Opening,
+        opening: &LogReader,
         budget_bytes: u64,
         is_stopped: &dyn Fn() -> bool,
     ) -> u64 {
@@ -188,7 +188,7 @@ impl Scrub {
     }
 
     /// Goes to the next segment. False: the pass is over, or there is none.
-    fn next_segment(&self, walk: &mut Walk, opening: &Opening) -> bool {
+    fn next_segment(&self, walk: &mut Walk, opening: &LogReader) -> bool {
         let segments = opening.segments();
         let Some((start, next)) = walk.pass else {
             let Some(first) = segments.get((random_u64() % segments.len().max(1) as u64) as usize) else {
@@ -233,7 +233,7 @@ impl Scrub {
     }
 
     /// Begins with a segment.
-    fn visit(&self, opening: &Opening, segment: &Arc<Segment>) -> Option<Visit> {
+    fn visit(&self, opening: &LogReader, segment: &Arc<Segment>) -> Option<Visit> {
         let number = segment.number();
         self.found.lock().damage.retain(|damage| damage.segment != number);
         if segment.entry.index_offset != 0 {
@@ -253,7 +253,7 @@ impl Scrub {
         }
     }
 
-    fn note(&self, opening: &Opening, segment: &Arc<Segment>, checked: Result<()>) {
+    fn note(&self, opening: &LogReader, segment: &Arc<Segment>, checked: Result<()>) {
         let Err(error) = checked else { return };
         let number = segment.number();
         // What compaction replaced meanwhile stands for nothing any more.
@@ -271,7 +271,7 @@ impl Scrub {
         };
         let mut found = self.found.lock();
         found.damaged += 1;
-        if found.damage.len() < Scrubbed::MOST_REPORTED {
+        if found.damage.len() < ScrubReport::MAX_REPORTED {
             found.damage.push(damage);
         }
     }
@@ -318,7 +318,7 @@ impl Rate {
     pub(crate) fn step(
         &mut self,
         scrub: &Scrub,
-        opening: &Opening,
+        opening: &LogReader,
         is_stopped: &dyn Fn() -> bool,
     ) -> Duration {
         // Never more than a tenth of a second's worth at a time.

@@ -35,7 +35,7 @@ use crate::storage::StorageFile;
 use crate::weaken;
 
 const HEADER_BYTES: usize = 48;
-const LEAST_CAPACITY: u32 = 4 << 10;
+const MIN_CAPACITY: u32 = 4 << 10;
 const ADVICE: &str =
     "copy what is whole with `Store::salvage`, or restore the directory from a backup; nothing was changed";
 
@@ -128,7 +128,7 @@ impl Slot {
         let second = match &first {
             Self::Whole(_, capacity) => Self::parse(bytes, *capacity),
             // Only a slot itself knows where it lies.
-            _ => std::iter::successors(Some(LEAST_CAPACITY), |capacity| capacity.checked_mul(2))
+            _ => std::iter::successors(Some(MIN_CAPACITY), |capacity| capacity.checked_mul(2))
                 .take_while(|&at| (at as usize) < bytes.len())
                 .map(|at| Self::parse(bytes, at))
                 .find(|slot| !slot.is_damaged())
@@ -360,7 +360,7 @@ impl Slots {
     fn replace_file(directory: &Directory, manifest: &Manifest, body: &[u8]) -> Result<Self, Refused> {
         let capacity =
             u32::try_from(2 * (body.len() + HEADER_BYTES)).ok().and_then(u32::checked_next_power_of_two);
-        let Some(capacity) = capacity.map(|capacity| capacity.max(LEAST_CAPACITY)) else {
+        let Some(capacity) = capacity.map(|capacity| capacity.max(MIN_CAPACITY)) else {
             let what = format!("the manifest takes {} bytes; keep fewer checkpoints", body.len());
             return Err(Refused::in_doubt(Error::Limit { what }));
         };
@@ -451,7 +451,7 @@ mod tests {
             last.fields.set(5, vec![1; 1 << (2 * turn)]);
             slots.replace(&directory, &last).unwrap();
         }
-        assert!(slots.capacity > LEAST_CAPACITY);
+        assert!(slots.capacity > MIN_CAPACITY);
         assert_eq!(directory.storage.list().unwrap(), [MANIFEST]);
     }
 
@@ -459,7 +459,7 @@ mod tests {
     fn any_damage_to_one_slot_leaves_the_other() {
         let (whole, expected) = replaced();
         let used = HEADER_BYTES + expected.encode().len();
-        for slot in [0, LEAST_CAPACITY as usize] {
+        for slot in [0, MIN_CAPACITY as usize] {
             for at in slot..slot + used {
                 for bit in 0..8 {
                     let mut damaged = whole.clone();
@@ -495,7 +495,7 @@ mod tests {
             for other in [8, 20, 60] {
                 let mut damaged = whole.clone();
                 damaged[at] ^= 0x10;
-                damaged[LEAST_CAPACITY as usize + other] ^= 1;
+                damaged[MIN_CAPACITY as usize + other] ^= 1;
                 let error = read(&holding(&damaged)).unwrap_err();
                 assert!(
                     matches!(error, Error::NotAStore { .. }) && error.to_string().contains("salvage"),
@@ -511,7 +511,7 @@ mod tests {
     #[test]
     fn a_later_version_is_named_and_a_flipped_bit_is_none() {
         let (mut whole, _) = replaced();
-        for slot in [0, LEAST_CAPACITY as usize] {
+        for slot in [0, MIN_CAPACITY as usize] {
             whole[slot + 8] = 9;
             let body_bytes = u32::from_le_bytes(whole[slot + 12..slot + 16].try_into().unwrap()) as usize;
             let body = &whole[slot + HEADER_BYTES..][..body_bytes];
@@ -542,7 +542,7 @@ mod tests {
         assert_eq!(whole_file(&directory).unwrap().unwrap(), version_1(&old), "nothing is written yet");
         found.slots.replace(&directory, &next(&old)).unwrap();
         let found = read(&directory).unwrap().unwrap();
-        assert_eq!((found.manifest, found.slots.capacity), (next(&old), LEAST_CAPACITY));
+        assert_eq!((found.manifest, found.slots.capacity), (next(&old), MIN_CAPACITY));
     }
 
     #[test]
@@ -595,7 +595,7 @@ mod tests {
         let directory = Directory::new(Arc::new(disk.clone()), Path::new("store"));
         let mut last = manifest();
         let mut slots = Slots::create(&directory, &last).unwrap();
-        disk.set_capacity(Some(2 * u64::from(LEAST_CAPACITY)));
+        disk.set_capacity(Some(2 * u64::from(MIN_CAPACITY)));
         for bytes in [0, 1000, 3500] {
             last = next(&last);
             last.fields.set(5, vec![7; bytes]);

@@ -47,7 +47,7 @@ impl<'a> Watched<'a> {
 /// What [`Store::verify`](crate::store::Store::verify) looked at, and what is wrong with it.
 #[derive(Debug, Default)]
 #[non_exhaustive]
-pub struct Verified {
+pub struct VerifyReport {
     /// Checkpoints whose commits were read.
     pub checkpoints: u64,
     /// Segments.
@@ -60,15 +60,15 @@ pub struct Verified {
     pub states: u64,
     /// States that were passed over, since they are of another type (`verify_as` alone).
     pub other_types: u64,
-    /// What is wrong, each with its place; the first [`MOST_REPORTED`](Self::MOST_REPORTED) of them.
+    /// What is wrong, each with its place; the first [`MAX_REPORTED`](Self::MAX_REPORTED) of them.
     pub damage: Vec<Error>,
     /// How many damages there are.
     pub damaged: u64,
 }
 
-impl Verified {
+impl VerifyReport {
     /// Most damages that are listed.
-    pub const MOST_REPORTED: usize = 1000;
+    pub const MAX_REPORTED: usize = 1000;
 
     /// Whether nothing is wrong.
     pub fn is_clean(&self) -> bool {
@@ -94,7 +94,7 @@ impl Verified {
             Err(error @ Error::Io { .. }) => Err(error),
             Err(error) => {
                 self.damaged += 1;
-                if self.damage.len() < Self::MOST_REPORTED {
+                if self.damage.len() < Self::MAX_REPORTED {
                     self.damage.push(error);
                 }
                 Ok(None)
@@ -108,8 +108,8 @@ impl Verified {
 /// # Errors
 ///
 /// [`Error::Io`] if the system refuses. Damage is no error: it is in the answer.
-pub(crate) fn verify(log: &Log, tell: &mut dyn FnMut(Progress)) -> Result<Verified> {
-    let mut verified = Verified::default();
+pub(crate) fn verify(log: &Log, tell: &mut dyn FnMut(Progress)) -> Result<VerifyReport> {
+    let mut verified = VerifyReport::default();
     let mut needed = Needed::default();
     for commit in log.commits() {
         let Some(commit) = verified.note(commit)? else { break };
@@ -135,7 +135,7 @@ pub(crate) fn verify(log: &Log, tell: &mut dyn FnMut(Progress)) -> Result<Verifi
 }
 
 /// Checks one segment, the newest record first.
-fn check_segment(segment: &Segment, needed: &mut Needed, verified: &mut Verified) -> Result<()> {
+fn check_segment(segment: &Segment, needed: &mut Needed, verified: &mut VerifyReport) -> Result<()> {
     verified.segments += 1;
     if verified.note(segment.region().map(drop))?.is_some()
         && let Some(index) = verified.note(segment.blocks())?
@@ -182,7 +182,7 @@ fn check_commit(
     entry: BlockEntry,
     epoch: u64,
     apart: Result<()>,
-    verified: &mut Verified,
+    verified: &mut VerifyReport,
 ) -> Result<Content> {
     let region = &**segment.region()?;
     let commit =
@@ -198,7 +198,7 @@ fn check_records(
     epoch: u64,
     (end, apart): (u32, Result<()>),
     needed: &mut Needed,
-    verified: &mut Verified,
+    verified: &mut VerifyReport,
 ) -> Result<Content> {
     let place = segment.place(entry.offset);
     let region = &**segment.region()?;
@@ -239,7 +239,7 @@ pub(crate) fn no_beginning(address: Address) -> String {
 }
 
 /// Checks that every commit's batch is exactly the blocks before it.
-fn check_batches(segment: &Segment, found: &[(u32, Content)], verified: &mut Verified) -> Result<()> {
+fn check_batches(segment: &Segment, found: &[(u32, Content)], verified: &mut VerifyReport) -> Result<()> {
     let mut part: Option<BatchPart> = None;
     let mut whole = true;
     for (offset, content) in found {
@@ -269,7 +269,7 @@ pub(crate) enum Wanted {
     Node,
     Leaf,
     Branch,
-    Shape,
+    Schema,
 }
 
 impl Wanted {
@@ -278,17 +278,17 @@ impl Wanted {
         match kind {
             RecordKind::Leaf => Self::Leaf,
             RecordKind::Branch => Self::Branch,
-            RecordKind::Shape => Self::Shape,
+            RecordKind::Schema => Self::Schema,
         }
     }
 
     /// Makes sure that the record at `address`, which is of this kind, is one; else says what is wrong.
     pub(crate) fn fits(self, address: Address, kind: RecordKind) -> Result<(), String> {
         let fits = match self {
-            Self::Node => kind != RecordKind::Shape,
+            Self::Node => kind != RecordKind::Schema,
             Self::Leaf => kind == RecordKind::Leaf,
             Self::Branch => kind == RecordKind::Branch,
-            Self::Shape => kind == RecordKind::Shape,
+            Self::Schema => kind == RecordKind::Schema,
         };
         match fits {
             true => Ok(()),
@@ -325,7 +325,7 @@ impl Needed {
     }
 
     fn add_root(&mut self, root: &Root) {
-        self.add(root.shape, Wanted::Shape, 0);
+        self.add(root.shape, Wanted::Schema, 0);
         root.refs.iter().for_each(|&to| self.add(to, Wanted::Node, u16::MAX));
     }
 }

@@ -16,12 +16,12 @@ use super::commit::{BatchSize, Commit, Draft};
 use super::compression::Compressor;
 use super::directory::segment_name;
 use super::format::{MAX_RECORD_BYTES, SECTOR_BYTES, VARINT_BYTES, chain, sector_up};
-use super::gc::address_set::{Doubts, Reach};
+use super::gc::address_set::{Doubts, Reachable};
 use super::index::{BlockEntry, Index};
-use super::kept_commits::{Catalogue, Listed};
+use super::kept_commits::{KeptCommits, Listed};
 use super::manifest::{CommitRef, Manifest, Point, SegmentEntry};
 use super::options::{Clock, Durability, Options};
-use super::reader::Opening;
+use super::reader::LogReader;
 use super::record;
 use super::segment::{self, FIRST_BATCH, Segment};
 use super::slots::{Refused, Slots};
@@ -29,7 +29,7 @@ use super::syncer::Syncer;
 use super::witness;
 use crate::error::{Error, Result};
 use crate::record::recheck::{RECHECKED, Rechecks};
-use crate::record::{Address, Backing, RecordHead, Sink, Tag, Trust};
+use crate::record::{Address, LiveSet, RecordHead, RecordReader, RecordWriter, Tag};
 use crate::retention::Thinning;
 use crate::storage::StorageFile;
 use crate::weaken;
@@ -39,7 +39,7 @@ const WRITE_OUT_BYTES: usize = 1 << 20;
 
 /// The writing end of a log. There is one for each opening that is not read-only.
 pub(crate) struct Writer {
-    opening: Arc<Opening>,
+    opening: Arc<LogReader>,
     syncer: Arc<Syncer>,
     compressor: Compressor,
     segment_bytes: u32,
@@ -66,7 +66,7 @@ pub(crate) struct Writer {
     next_id: u64,
     batch: BatchSize,
     /// What the last mark found reachable.
-    reach: Option<Arc<Reach>>,
+    reach: Option<Arc<Reachable>>,
     doubts: Doubts,
     /// The versions that a policy keeps, where one is applied with each commit.
     thinning: Option<Thinning>,
@@ -88,7 +88,12 @@ pub(crate) struct Resume {
 
 impl Writer {
     /// Goes on where the store ends.
-    pub(crate) fn new(opening: Arc<Opening>, syncer: Arc<Syncer>, options: &Options, resume: Resume) -> Self {
+    pub(crate) fn new(
+        opening: Arc<LogReader>,
+        syncer: Arc<Syncer>,
+        options: &Options,
+        resume: Resume,
+    ) -> Self {
         let Resume { manifest, slots, forgotten, newest, active, epoch, recovered, thinning } = resume;
         let active = active.map(|(segment, file)| {
             let path = opening.directory.path.join(segment_name(segment.number(), segment.entry.generation));
@@ -144,7 +149,7 @@ impl Writer {
         }
         self.opening.directory.keep_manifest().map_err(|e| self.syncer.poison(e))?;
         let here = CommitRef { id: commit.id, address: commit.address };
-        self.opening.ledger().catalogue.commit(here, &dropped);
+        self.opening.pin_table().kept_commits.commit(here, &dropped);
         self.opening.set_newest(Some(Arc::clone(&commit)));
         Ok(commit)
     }
@@ -194,7 +199,7 @@ impl Writer {
     }
 
     /// Trusts no record but these from now on, and those after them.
-    pub(crate) fn set_reach(&mut self, reach: Arc<Reach>) {
+    pub(crate) fn set_reach(&mut self, reach: Arc<Reachable>) {
         self.reach = Some(reach);
     }
 
@@ -222,13 +227,16 @@ impl Writer {
     ///
     /// [`Error::Io`] if the system refuses, which poisons the writer, unless only room was missing: which commits are kept shows
     /// at the next opening. [`Error::Poisoned`].
-    pub(crate) fn set_catalogue(&mut self, catalogue: Catalogue) -> Result<()> {
+    pub(crate) fn set_catalogue(&mut self, kept_commits: KeptCommits) -> Result<()> {
         self.syncer.sync()?;
-        self.replace_manifest(Manifest { catalogue: catalogue.for_manifest(), ..self.manifest.clone() })?;
+        self.replace_manifest(Manifest {
+            kept_commits: kept_commits.for_manifest(),
+            ..self.manifest.clone()
+        })?;
         if let Some(thinning) = &mut self.thinning {
-            thinning.forget(|id| catalogue.look(id) != Listed::Not);
+            thinning.forget(|id| kept_commits.look(id) != Listed::Not);
         }
-        self.opening.set_catalogue(catalogue);
+        self.opening.set_catalogue(kept_commits);
         Ok(())
     }
 
@@ -250,7 +258,7 @@ impl Writer {
         let replaced = self.replace_manifest(next);
         if let (Err(_), Some(new), Ok(())) = (&replaced, &new, self.syncer.check()) {
             // The manifest is what it was, and does not know the file.
-            let Opening { directory, store_id, .. } = &*self.opening;
+            let LogReader { directory, store_id, .. } = &*self.opening;
             let _ = directory.remove_segment(*store_id, number, new.entry.generation);
         }
         replaced?;
@@ -375,13 +383,13 @@ impl Writer {
     }
 }
 
-impl Sink for Writer {
+impl RecordWriter for Writer {
     fn tag(&self) -> Tag {
         self.opening.tag()
     }
 
-    fn trust(&self) -> Option<Arc<dyn Trust>> {
-        self.doubts.trust(self.reach.as_ref())
+    fn live_set(&self) -> Option<Arc<dyn LiveSet>> {
+        self.doubts.live_set(self.reach.as_ref())
     }
 
     fn rechecks(&self) -> Option<Arc<Rechecks>> {

@@ -13,7 +13,7 @@ use super::leaf::LeafRef;
 use super::link::{Node, NodeMut, NodeRef, Word};
 use super::slot::{publish, same_word, settle};
 use super::source::Source;
-use super::{SMALL, Shape};
+use super::{BranchLayout, SMALL};
 use crate::error::Result;
 use crate::record::Address;
 use crate::record::Place;
@@ -27,7 +27,7 @@ pub(crate) const SLOTS: usize = 1 << BITS;
 
 /// An inner node.
 #[repr(C)]
-pub(crate) struct Branch<T, X: Shape> {
+pub(crate) struct Branch<T, X: BranchLayout> {
     pub(super) header: Header,
     pub(super) source: Option<Arc<Source<T, X>>>,
     pub(super) slots: [AtomicPtr<()>; SLOTS],
@@ -37,19 +37,19 @@ pub(crate) struct Branch<T, X: Shape> {
 
 // SAFETY: a branch owns its children as an Arc does; slots change under `&` only from an address to the node that
 // the address stands for.
-unsafe impl<T: Send + Sync, X: Shape + Send + Sync> Send for Branch<T, X> {}
+unsafe impl<T: Send + Sync, X: BranchLayout + Send + Sync> Send for Branch<T, X> {}
 // SAFETY: as above.
-unsafe impl<T: Send + Sync, X: Shape + Send + Sync> Sync for Branch<T, X> {}
+unsafe impl<T: Send + Sync, X: BranchLayout + Send + Sync> Sync for Branch<T, X> {}
 
 /// A child: in memory, or known by its address only.
-pub(crate) enum Child<'a, T, X: Shape> {
+pub(crate) enum Child<'a, T, X: BranchLayout> {
     /// In memory.
     Resident(NodeRef<'a, T, X>),
     /// In the log of the branch's source.
     Lazy(Address),
 }
 
-impl<T, X: Shape> Branch<T, X> {
+impl<T, X: BranchLayout> Branch<T, X> {
     /// An empty branch whose ranges start at the slots of `starts`, of which the first must be one.
     pub(crate) fn new(level: u8, starts: u16, extra: X) -> Box<Self> {
         debug_assert!(starts & 1 == 1);
@@ -506,11 +506,11 @@ impl<T, X: Shape> Branch<T, X> {
     }
 }
 
-impl<T, X: Shape> Drop for Branch<T, X> {
+impl<T, X: BranchLayout> Drop for Branch<T, X> {
     fn drop(&mut self) {
         /// Goes on with the other children when dropping one panics.
-        struct Rest<'a, T, X: Shape>(&'a Branch<T, X>, Ranges);
-        impl<T, X: Shape> Rest<'_, T, X> {
+        struct Rest<'a, T, X: BranchLayout>(&'a Branch<T, X>, Ranges);
+        impl<T, X: BranchLayout> Rest<'_, T, X> {
             fn free(&mut self) {
                 for start in self.1.by_ref() {
                     // SAFETY: the last reference was given back below, and the branch is not used again.
@@ -518,7 +518,7 @@ impl<T, X: Shape> Drop for Branch<T, X> {
                 }
             }
         }
-        impl<T, X: Shape> Drop for Rest<'_, T, X> {
+        impl<T, X: BranchLayout> Drop for Rest<'_, T, X> {
             fn drop(&mut self) {
                 self.free();
             }
@@ -574,7 +574,7 @@ mod tests {
     /// Nothing but slots.
     struct Bare;
 
-    impl Shape for Bare {
+    impl BranchLayout for Bare {
         type Key = ();
         const TAGGED: bool = false;
         const NUMBERED: bool = false;

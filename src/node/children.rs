@@ -5,24 +5,24 @@ use std::marker::PhantomData;
 use std::ops::Range;
 use std::ptr::NonNull;
 
-use super::Shape;
+use super::BranchLayout;
 use super::branch::Branch;
 use super::link::NodeMut;
 
 /// Walks the slots `0..count` of a branch whose ranges are one slot each; a child is loaded, copied if others hold
 /// it, and marked changed when it is reached, not before.
-pub(crate) struct ChildrenMut<'a, T, X: Shape> {
+pub(crate) struct ChildrenMut<'a, T, X: BranchLayout> {
     branch: NonNull<Branch<T, X>>,
     slots: Range<usize>,
     _life: PhantomData<&'a mut Branch<T, X>>,
 }
 
 // SAFETY: stands for a `&mut Branch`, which may be sent where `T` may (a shared child is also read elsewhere).
-unsafe impl<T: Send + Sync, X: Shape + Send + Sync> Send for ChildrenMut<'_, T, X> {}
+unsafe impl<T: Send + Sync, X: BranchLayout + Send + Sync> Send for ChildrenMut<'_, T, X> {}
 // SAFETY: nothing can be reached through `&ChildrenMut`.
-unsafe impl<T: Send + Sync, X: Shape + Send + Sync> Sync for ChildrenMut<'_, T, X> {}
+unsafe impl<T: Send + Sync, X: BranchLayout + Send + Sync> Sync for ChildrenMut<'_, T, X> {}
 
-impl<'a, T, X: Shape> ChildrenMut<'a, T, X> {
+impl<'a, T, X: BranchLayout> ChildrenMut<'a, T, X> {
     /// The children of `branch` in `slots`, which must be some of `0..count`.
     pub(crate) fn within(branch: &'a mut Branch<T, X>, slots: Range<usize>) -> Self {
         Self { branch: NonNull::from(branch), slots, _life: PhantomData }
@@ -48,7 +48,7 @@ impl<'a, T, X: Shape> ChildrenMut<'a, T, X> {
     }
 }
 
-impl<'a, T: Clone, X: Shape + Clone> Iterator for ChildrenMut<'a, T, X> {
+impl<'a, T: Clone, X: BranchLayout + Clone> Iterator for ChildrenMut<'a, T, X> {
     type Item = NodeMut<'a, T, X>;
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -57,7 +57,7 @@ impl<'a, T: Clone, X: Shape + Clone> Iterator for ChildrenMut<'a, T, X> {
     }
 }
 
-impl<T: Clone, X: Shape + Clone> DoubleEndedIterator for ChildrenMut<'_, T, X> {
+impl<T: Clone, X: BranchLayout + Clone> DoubleEndedIterator for ChildrenMut<'_, T, X> {
     fn next_back(&mut self) -> Option<Self::Item> {
         let slot = self.slots.next_back()?;
         self.reach(slot)

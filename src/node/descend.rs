@@ -3,7 +3,7 @@
 //! Flags of a word are zero for a branch in memory alone, so one test a level goes on, and all else comes after the way.
 #![expect(unsafe_code, reason = "goes from branch to branch by their words")]
 
-use super::Shape;
+use super::BranchLayout;
 use super::branch::{BITS, Branch};
 use super::leaf::LeafRef;
 use super::link::{Node, NodeRef, Word};
@@ -11,7 +11,7 @@ use super::root::Root;
 use crate::record::Place;
 
 /// Where a descent ends.
-pub(crate) enum Way<'a, T> {
+pub(crate) enum Descent<'a, T> {
     /// At this leaf.
     Leaf(LeafRef<'a, T>),
     /// At nothing.
@@ -20,31 +20,31 @@ pub(crate) enum Way<'a, T> {
     Lazy,
 }
 
-impl<T, X: Shape> Root<T, X> {
+impl<T, X: BranchLayout> Root<T, X> {
     /// Goes down by the slots that `slot_of` tells for each branch, as far as nodes are in memory. Waits for nothing.
     ///
     /// # Panics
     /// When there is no such slot.
     #[inline]
-    pub(crate) fn descend(&self, mut slot_of: impl FnMut(&Branch<T, X>) -> usize) -> Way<'_, T> {
+    pub(crate) fn descend(&self, mut slot_of: impl FnMut(&Branch<T, X>) -> usize) -> Descent<'_, T> {
         let mut word = self.word();
         while word.is_unflagged() {
             if word.is_nothing() {
-                return Way::Nothing;
+                return Descent::Nothing;
             }
             // SAFETY: the flags say that it is a branch, of the types of this tree, and it lives while `self` is borrowed.
             let branch = unsafe { &*word.0.cast::<Branch<T, X>>() };
             word = branch.word(slot_of(branch));
         }
         if word.is_address() {
-            return Way::Lazy;
+            return Descent::Lazy;
         }
         // SAFETY: the flags say that it is a leaf; else as above.
-        Way::Leaf(unsafe { LeafRef::new(word.leaf()) })
+        Descent::Leaf(unsafe { LeafRef::new(word.leaf()) })
     }
 }
 
-impl<T: Clone, X: Shape + Clone> Root<T, X> {
+impl<T: Clone, X: BranchLayout + Clone> Root<T, X> {
     /// Goes down to the last branch on the way of `bits`, `BITS` of them a level from the top; `None` if the root is no branch. All branches on the way become
     /// ours and are marked changed, but for the child that the last one leads to.
     ///
@@ -84,7 +84,7 @@ impl<T: Clone, X: Shape + Clone> Root<T, X> {
     }
 }
 
-impl<T: Clone, X: Shape + Clone> Branch<T, X> {
+impl<T: Clone, X: BranchLayout + Clone> Branch<T, X> {
     /// The word of the child at `slot` if it is a branch, which is made ours; `bits` lead through this branch.
     #[inline]
     fn own_branch(&mut self, slot: usize, bits: u64) -> Option<Word> {
@@ -127,7 +127,7 @@ fn top_slot(bits: u64) -> usize {
 
 /// The slots that the bits choose, `BITS` of them a level from the top.
 #[inline]
-pub(crate) fn by_bits<T, X: Shape>(mut bits: u64) -> impl FnMut(&Branch<T, X>) -> usize {
+pub(crate) fn by_bits<T, X: BranchLayout>(mut bits: u64) -> impl FnMut(&Branch<T, X>) -> usize {
     move |_| {
         let slot = top_slot(bits);
         bits <<= BITS;

@@ -3,7 +3,7 @@
 //! Nodes are walked as they are, nothing is loaded. A node that the same version was seen to hold ends the walk, and so
 //! does one that several were seen to hold: whatever is below it is theirs too.
 
-use super::Shape;
+use super::BranchLayout;
 use super::link::NodeRef;
 use super::root::Root;
 use crate::random::HashMap;
@@ -138,12 +138,12 @@ impl Meter {
 }
 
 /// Tells the meter of the resident nodes of a tree.
-pub(crate) fn measure<T, X: Shape>(root: &Root<T, X>, meter: &mut Meter) {
+pub(crate) fn measure<T, X: BranchLayout>(root: &Root<T, X>, meter: &mut Meter) {
     measure_with(root, meter, &mut |_, _| ());
 }
 
 /// Tells the meter of the resident nodes of a tree, and `each` of the items of those that it did not know.
-pub(crate) fn measure_with<T, X: Shape>(
+pub(crate) fn measure_with<T, X: BranchLayout>(
     root: &Root<T, X>,
     meter: &mut Meter,
     each: &mut dyn FnMut(&mut Meter, &T),

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  0        4        8                16       20    22   23   24
-//!  | refs   | mask   | identity       | len    | aux |hops|lvl |
+//!  | refs   | mask   | identity       | len    | aux |chn |lvl |
 //! ```
 //!
 //! *Reference count.* There are no weak references, so one plain load answers "is this node mine alone?" and the
@@ -15,7 +15,7 @@
 //! *Hops* are two numbers of four bits: of the base (low) and of the node's own record (high).
 //!
 //! A flush publishes a record with one atomic write of the identity while others may be copying the node. What goes
-//! with a *dirty* identity (mask, hops of the base) is written only under `&mut`, what goes with a *clean* one (hops of
+//! with a *dirty* identity (mask, chain length of the base) is written only under `&mut`, what goes with a *clean* one (chain length of
 //! the record) before it and with Release. So whoever reads the identity first takes what is true together with it,
 //! whichever of the two he saw (invariant 1).
 
@@ -96,14 +96,14 @@ pub(crate) struct Header {
     pub(super) len: u32,
     /// Branch: bitmap of the slots that start a range. Leaf: its [`stamp`](Self::stamp).
     pub(super) starts: u16,
-    hops: AtomicU8,
+    chain_len: AtomicU8,
     /// Branch: distance from the leaves or from the root, as the collection counts it. Leaf: see [`copies`](Self::copies).
     pub(super) level: u8,
 }
 
 impl Header {
-    /// Most hops that are counted; more are taken for as many.
-    pub(super) const MOST_HOPS: u8 = (1 << HOPS_BITS) - 1;
+    /// Longest chain that is counted; longer ones are taken for as long.
+    pub(super) const MAX_CHAIN_LEN: u8 = (1 << HOPS_BITS) - 1;
 
     /// A fresh node, counted once.
     #[inline]
@@ -114,7 +114,7 @@ impl Header {
             identity: AtomicU64::new(0),
             len: 0,
             starts: 0,
-            hops: AtomicU8::new(0),
+            chain_len: AtomicU8::new(0),
             level: 0,
         }
     }
@@ -124,12 +124,12 @@ impl Header {
     pub(super) fn copied(&self) -> Self {
         let word = self.identity.load(Ordering::Acquire);
         // Read after the identity: see the module's text.
-        let hops = self.hops.load(Ordering::Relaxed);
-        let (word, mask, hops) = match word & 3 {
-            CLEAN => (word ^ CLEAN ^ DIRTY, 0, hops >> HOPS_BITS),
-            DIRTY => (word, self.mask.load(Ordering::Relaxed), hops & Self::MOST_HOPS),
-            NARROW if word & NARROW_DIRTY == 0 => (word | NARROW_DIRTY, 0, hops >> HOPS_BITS),
-            NARROW => (word, self.mask.load(Ordering::Relaxed), hops & Self::MOST_HOPS),
+        let chain_len = self.chain_len.load(Ordering::Relaxed);
+        let (word, mask, chain_len) = match word & 3 {
+            CLEAN => (word ^ CLEAN ^ DIRTY, 0, chain_len >> HOPS_BITS),
+            DIRTY => (word, self.mask.load(Ordering::Relaxed), chain_len & Self::MAX_CHAIN_LEN),
+            NARROW if word & NARROW_DIRTY == 0 => (word | NARROW_DIRTY, 0, chain_len >> HOPS_BITS),
+            NARROW => (word, self.mask.load(Ordering::Relaxed), chain_len & Self::MAX_CHAIN_LEN),
             _ => (0, 0, 0),
         };
         Self {
@@ -138,7 +138,7 @@ impl Header {
             identity: AtomicU64::new(word),
             len: self.len,
             starts: self.starts,
-            hops: AtomicU8::new(hops),
+            chain_len: AtomicU8::new(chain_len),
             level: self.level,
         }
     }
@@ -165,12 +165,12 @@ impl Header {
             identity: AtomicU64::new(identity),
             len: self.len,
             starts: self.starts,
-            hops: AtomicU8::new(self.hops.load(Ordering::Relaxed)),
+            chain_len: AtomicU8::new(self.chain_len.load(Ordering::Relaxed)),
             level: self.level,
         }
     }
 
-    /// Of a leaf: when it came into memory, in demotions.
+    /// Of a leaf: when it came into memory, in evictions.
     pub(super) fn stamp(&self) -> u16 {
         self.starts
     }
@@ -240,21 +240,21 @@ impl Header {
 
     /// Deltas between the base and the full record under it; meaningful after `identity()` answered `Dirty`.
     #[inline]
-    pub(crate) fn hops(&self) -> u8 {
-        self.hops.load(Ordering::Relaxed) & Self::MOST_HOPS
+    pub(crate) fn chain_len(&self) -> u8 {
+        self.chain_len.load(Ordering::Relaxed) & Self::MAX_CHAIN_LEN
     }
 
-    /// Says that the record at `address` holds this node, `hops` deltas above a full one.
-    pub(crate) fn set_clean(&self, tag: Tag, address: Address, hops: u8) {
-        let of_record = hops.min(Self::MOST_HOPS) << HOPS_BITS;
-        if weaken::is("hops_of_base") {
-            self.hops.store(of_record | of_record >> HOPS_BITS, Ordering::Relaxed);
-        } else if weaken::is("hops_lowered") {
-            self.hops.store(of_record | self.hops(), Ordering::Relaxed);
+    /// Says that the record at `address` holds this node, `chain_len` deltas above a full one.
+    pub(crate) fn set_clean(&self, tag: Tag, address: Address, chain_len: u8) {
+        let of_record = chain_len.min(Self::MAX_CHAIN_LEN) << HOPS_BITS;
+        if weaken::is("chain_len_of_base") {
+            self.chain_len.store(of_record | of_record >> HOPS_BITS, Ordering::Relaxed);
+        } else if weaken::is("chain_len_lowered") {
+            self.chain_len.store(of_record | self.chain_len(), Ordering::Relaxed);
         } else {
             // Raised, never lowered: of flushes to two stores at once, whose identity stays nobody knows, and a
             // chain taken for longer than it is ends early, no more.
-            self.hops.fetch_max(of_record | self.hops(), Ordering::Relaxed);
+            self.chain_len.fetch_max(of_record | self.chain_len(), Ordering::Relaxed);
         }
         self.identity.store(clean_word(tag, address), weaken::ordering("identity", Ordering::Release));
     }
@@ -272,7 +272,7 @@ impl Header {
         if let Some(dirty) = dirty {
             self.identity.store(dirty, Ordering::Relaxed);
             self.mask.store(bits, Ordering::Relaxed);
-            self.hops.store(self.hops.load(Ordering::Relaxed) >> HOPS_BITS, Ordering::Relaxed);
+            self.chain_len.store(self.chain_len.load(Ordering::Relaxed) >> HOPS_BITS, Ordering::Relaxed);
             return;
         }
         match identity & 3 {
@@ -281,12 +281,12 @@ impl Header {
         }
     }
 
-    /// Takes identity, mask and hops of a node whose contents moved into this one.
+    /// Takes identity, mask and chain length of a node whose contents moved into this one.
     #[inline]
     pub(super) fn inherit(&mut self, from: &Header) {
         self.identity.store(from.identity.load(Ordering::Relaxed), Ordering::Relaxed);
         self.mask.store(from.mask.load(Ordering::Relaxed), Ordering::Relaxed);
-        self.hops.store(from.hops.load(Ordering::Relaxed), Ordering::Relaxed);
+        self.chain_len.store(from.chain_len.load(Ordering::Relaxed), Ordering::Relaxed);
     }
 }
 
@@ -295,25 +295,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_published_record_leaves_the_hops_of_the_base() {
-        hops_of(Tag::next().unwrap());
-        hops_of(crate::record::after_many_openings(|| Tag::next().unwrap()));
+    fn a_published_record_leaves_the_chain_length_of_the_base() {
+        chain_len_of(Tag::next().unwrap());
+        chain_len_of(crate::record::after_many_openings(|| Tag::next().unwrap()));
     }
 
-    fn hops_of(tag: Tag) {
+    fn chain_len_of(tag: Tag) {
         let (base, record) = (Address::new(0, 1), Address::new(0, 2));
         let mut header = Header::fresh();
         header.set_clean(tag, base, 9);
         header.touch(1);
-        assert_eq!((header.hops(), header.copied().hops()), (9, 9));
+        assert_eq!((header.chain_len(), header.copied().chain_len()), (9, 9));
 
         // A flush writes it in full. Whoever read the identity just before still counts from the base.
         header.set_clean(tag, record, 0);
-        assert_eq!(header.hops(), 9);
+        assert_eq!(header.chain_len(), 9);
         assert_eq!(header.copied().identity(), Identity::Dirty(tag.to_bits() as u32, record));
-        assert_eq!(header.copied().hops(), 0);
+        assert_eq!(header.copied().chain_len(), 0);
         header.touch(1);
-        assert_eq!(header.hops(), 0);
+        assert_eq!(header.chain_len(), 0);
     }
 
     #[test]
@@ -347,21 +347,21 @@ mod tests {
 
     #[test]
     #[cfg_attr(miri, ignore = "arithmetic")]
-    fn hops_of_base_and_record_are_kept_apart() {
+    fn chain_lengths_of_base_and_record_are_kept_apart() {
         let (tag, address) = (Tag::of_test(1), Address::new(0, 1));
         for base in 0..=u8::MAX {
             for record in 0..=u8::MAX {
                 let mut header = Header::fresh();
                 header.set_clean(tag, address, base);
                 header.touch(1);
-                let base = base.min(Header::MOST_HOPS);
-                assert_eq!(header.hops(), base);
+                let base = base.min(Header::MAX_CHAIN_LEN);
+                assert_eq!(header.chain_len(), base);
                 header.set_clean(tag, address, record);
-                assert_eq!(header.hops(), base, "{record}");
-                let record = record.min(Header::MOST_HOPS);
-                assert_eq!(header.copied().hops(), record, "{base}");
+                assert_eq!(header.chain_len(), base, "{record}");
+                let record = record.min(Header::MAX_CHAIN_LEN);
+                assert_eq!(header.copied().chain_len(), record, "{base}");
                 header.touch(1);
-                assert_eq!(header.hops(), record, "{base}");
+                assert_eq!(header.chain_len(), record, "{base}");
             }
         }
     }
@@ -372,9 +372,9 @@ mod tests {
         let header = Header::fresh();
         header.set_clean(tags[0], Address::new(0, 1), 7);
         header.set_clean(tags[1], Address::new(0, 2), 0);
-        assert_eq!(header.copied().hops(), 7);
+        assert_eq!(header.copied().chain_len(), 7);
         header.set_clean(tags[0], Address::new(0, 3), u8::MAX);
-        assert_eq!(header.copied().hops(), Header::MOST_HOPS);
+        assert_eq!(header.copied().chain_len(), Header::MAX_CHAIN_LEN);
     }
 
     #[test]
@@ -392,11 +392,11 @@ mod tests {
                 assert_eq!(header.clean_word(), Some(clean_word(tag, address)));
                 assert_eq!(header.twin().clean_word(), header.clean_word());
                 let copied = header.copied();
-                assert_eq!((copied.identity(), copied.hops()), (Identity::Dirty(number, address), 3));
+                assert_eq!((copied.identity(), copied.chain_len()), (Identity::Dirty(number, address), 3));
                 header.touch(1);
                 header.touch(4);
                 assert_eq!(header.identity(), Identity::Dirty(number, address));
-                assert_eq!((header.clean_word(), header.mask(), header.hops()), (None, 5, 3));
+                assert_eq!((header.clean_word(), header.mask(), header.chain_len()), (None, 5, 3));
                 assert_eq!((header.copied().mask(), header.copied().identity()), (5, header.identity()));
             }
         }

@@ -4,7 +4,7 @@
 use std::marker::PhantomData;
 use std::slice;
 
-use super::Shape;
+use super::BranchLayout;
 use super::branch::{Branch, Ranges, SLOTS, loaded};
 use super::leaf::{LeafMut, LeafRef, OwnedLeaf};
 use super::link::{Node, NodeMut, NodeOwned, NodeRef};
@@ -14,13 +14,13 @@ use crate::error::Result;
 pub(crate) const MAX_DEPTH: usize = 64 / super::BITS as usize;
 
 /// All leaves under a node, in slot order. Loads lazy nodes as it reaches them.
-pub(crate) struct Leaves<'a, T, X: Shape> {
+pub(crate) struct Leaves<'a, T, X: BranchLayout> {
     stack: [Option<(&'a Branch<T, X>, Ranges)>; MAX_DEPTH],
     depth: usize,
     first: Option<LeafRef<'a, T>>,
 }
 
-impl<'a, T, X: Shape> Leaves<'a, T, X> {
+impl<'a, T, X: BranchLayout> Leaves<'a, T, X> {
     /// Starts at the first leaf under `root`.
     pub(crate) fn new(root: Option<NodeRef<'a, T, X>>) -> Self {
         let mut leaves = Self { stack: [const { None }; MAX_DEPTH], depth: 0, first: None };
@@ -64,19 +64,19 @@ impl<'a, T, X: Shape> Leaves<'a, T, X> {
     }
 }
 
-impl<T, X: Shape> Clone for Leaves<'_, T, X> {
+impl<T, X: BranchLayout> Clone for Leaves<'_, T, X> {
     fn clone(&self) -> Self {
         Self { stack: self.stack, depth: self.depth, first: self.first }
     }
 }
 
 /// Shared references to all items under a node. Loads lazy nodes as it reaches them.
-pub(crate) struct Items<'a, T, X: Shape> {
+pub(crate) struct Items<'a, T, X: BranchLayout> {
     leaves: Leaves<'a, T, X>,
     leaf: slice::Iter<'a, T>,
 }
 
-impl<'a, T, X: Shape> Items<'a, T, X> {
+impl<'a, T, X: BranchLayout> Items<'a, T, X> {
     /// Starts at the first item under `root`.
     pub(crate) fn new(root: Option<NodeRef<'a, T, X>>) -> Self {
         Self { leaves: Leaves::new(root), leaf: [].iter() }
@@ -96,7 +96,7 @@ impl<'a, T, X: Shape> Items<'a, T, X> {
     }
 }
 
-impl<'a, T, X: Shape> Iterator for Items<'a, T, X> {
+impl<'a, T, X: BranchLayout> Iterator for Items<'a, T, X> {
     type Item = &'a T;
 
     #[inline]
@@ -108,14 +108,14 @@ impl<'a, T, X: Shape> Iterator for Items<'a, T, X> {
     }
 }
 
-impl<T, X: Shape> Clone for Items<'_, T, X> {
+impl<T, X: BranchLayout> Clone for Items<'_, T, X> {
     fn clone(&self) -> Self {
         Self { leaves: self.leaves.clone(), leaf: self.leaf.clone() }
     }
 }
 
 /// Exclusive references to all leaves under a node, each made unique and marked changed as it is reached.
-pub(crate) struct LeavesMut<'a, T, X: Shape> {
+pub(crate) struct LeavesMut<'a, T, X: BranchLayout> {
     stack: [Option<(*mut Branch<T, X>, Ranges)>; MAX_DEPTH],
     depth: usize,
     first: Option<LeafMut<'a, T>>,
@@ -123,11 +123,11 @@ pub(crate) struct LeavesMut<'a, T, X: Shape> {
 }
 
 // SAFETY: the raw pointers stand for `&'a mut Branch`, which may be sent when its items may.
-unsafe impl<T: Send + Sync, X: Shape + Send + Sync> Send for LeavesMut<'_, T, X> {}
+unsafe impl<T: Send + Sync, X: BranchLayout + Send + Sync> Send for LeavesMut<'_, T, X> {}
 // SAFETY: shared access to the walk gives no access to items.
-unsafe impl<T: Send + Sync, X: Shape + Send + Sync> Sync for LeavesMut<'_, T, X> {}
+unsafe impl<T: Send + Sync, X: BranchLayout + Send + Sync> Sync for LeavesMut<'_, T, X> {}
 
-impl<'a, T: Clone, X: Shape + Clone> LeavesMut<'a, T, X> {
+impl<'a, T: Clone, X: BranchLayout + Clone> LeavesMut<'a, T, X> {
     /// Starts at the first leaf under `root`.
     pub(crate) fn new(root: Option<NodeMut<'a, T, X>>) -> Self {
         let mut walk = Self { stack: [const { None }; MAX_DEPTH], depth: 0, first: None, _life: PhantomData };
@@ -145,7 +145,7 @@ impl<'a, T: Clone, X: Shape + Clone> LeavesMut<'a, T, X> {
     }
 }
 
-impl<'a, T: Clone, X: Shape + Clone> Iterator for LeavesMut<'a, T, X> {
+impl<'a, T: Clone, X: BranchLayout + Clone> Iterator for LeavesMut<'a, T, X> {
     type Item = LeafMut<'a, T>;
 
     fn next(&mut self) -> Option<LeafMut<'a, T>> {
@@ -172,12 +172,12 @@ impl<'a, T: Clone, X: Shape + Clone> Iterator for LeavesMut<'a, T, X> {
 }
 
 /// All leaves under a node in slot order, taken out: owned where the tree was the only holder.
-pub(crate) struct IntoLeaves<T, X: Shape> {
+pub(crate) struct IntoLeaves<T, X: BranchLayout> {
     /// The leaves that are left, the next one last.
     nodes: Vec<Node<T, X>>,
 }
 
-impl<T, X: Shape> IntoLeaves<T, X> {
+impl<T, X: BranchLayout> IntoLeaves<T, X> {
     /// Starts with the first leaf under `root`.
     pub(crate) fn new(root: Option<Node<T, X>>) -> Self {
         Self { nodes: root.into_iter().collect() }
@@ -189,7 +189,7 @@ impl<T, X: Shape> IntoLeaves<T, X> {
     }
 }
 
-impl<T, X: Shape> Iterator for IntoLeaves<T, X> {
+impl<T, X: BranchLayout> Iterator for IntoLeaves<T, X> {
     type Item = TakenLeaf<T, X>;
 
     fn next(&mut self) -> Option<TakenLeaf<T, X>> {
@@ -204,14 +204,14 @@ impl<T, X: Shape> Iterator for IntoLeaves<T, X> {
 }
 
 /// A leaf that was taken out of a tree.
-pub(crate) enum TakenLeaf<T, X: Shape> {
+pub(crate) enum TakenLeaf<T, X: BranchLayout> {
     /// Nobody else holds it.
     Owned(OwnedLeaf<T>),
     /// Others hold it too. It is a leaf.
     Shared(Node<T, X>),
 }
 
-impl<T, X: Shape> TakenLeaf<T, X> {
+impl<T, X: BranchLayout> TakenLeaf<T, X> {
     /// Looks at the leaf.
     pub(crate) fn as_ref(&self) -> Option<LeafRef<'_, T>> {
         match self {

@@ -13,7 +13,7 @@ use std::marker::PhantomData;
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
 
-use super::Shape;
+use super::BranchLayout;
 use super::branch::Branch;
 use super::header::Header;
 use super::leaf::{LeafHead, LeafMut, LeafRef, OwnedLeaf};
@@ -116,7 +116,7 @@ impl Word {
     /// # Safety
     /// The word must be a resident node of these types that lives for `'a` and is not mutated meanwhile.
     #[inline]
-    pub(super) unsafe fn view<'a, T, X: Shape>(self) -> NodeRef<'a, T, X> {
+    pub(super) unsafe fn view<'a, T, X: BranchLayout>(self) -> NodeRef<'a, T, X> {
         // SAFETY: passed on to the caller; the flag says which of the two it is.
         unsafe {
             if self.is_leaf() {
@@ -130,7 +130,7 @@ impl Word {
     /// # Safety
     /// The word must be a resident node of these types that nobody else can reach during `'a`.
     #[inline]
-    pub(super) unsafe fn view_mut<'a, T, X: Shape>(self) -> NodeMut<'a, T, X> {
+    pub(super) unsafe fn view_mut<'a, T, X: BranchLayout>(self) -> NodeMut<'a, T, X> {
         // SAFETY: passed on to the caller.
         unsafe {
             if self.is_leaf() {
@@ -151,7 +151,7 @@ impl Word {
     /// The word must be resident and own a reference to a node of these types, which it gives up if `store` is called.
     /// `store` must put what it is given wherever this word stands, for the slot to own, and must not panic.
     #[inline]
-    pub(super) unsafe fn make_unique<T, X: Shape>(
+    pub(super) unsafe fn make_unique<T, X: BranchLayout>(
         self,
         copy: impl FnOnce(NodeRef<'_, T, X>) -> Node<T, X>,
         store: impl FnOnce(Self),
@@ -171,7 +171,7 @@ impl Word {
     ///
     /// # Safety
     /// As [`make_unique`](Self::make_unique).
-    pub(super) unsafe fn make_twin<T, X: Shape + Clone>(self, store: impl FnOnce(Self)) -> Self {
+    pub(super) unsafe fn make_twin<T, X: BranchLayout + Clone>(self, store: impl FnOnce(Self)) -> Self {
         // SAFETY: resident, and kept alive by the reference that the word owns.
         match unsafe { self.view::<T, X>() } {
             NodeRef::Branch(branch) if branch.header().is_shared() => {
@@ -187,7 +187,7 @@ impl Word {
     ///
     /// # Safety
     /// As [`make_unique`](Self::make_unique).
-    unsafe fn give_way<T, X: Shape>(self, other: Node<T, X>, store: impl FnOnce(Self)) -> Self {
+    unsafe fn give_way<T, X: BranchLayout>(self, other: Node<T, X>, store: impl FnOnce(Self)) -> Self {
         // SAFETY: the word owns a reference, and stands nowhere any more when this is dropped, at the end.
         let _old = unsafe { Node::<T, X>::from_word(self) };
         let other = other.into_word();
@@ -199,7 +199,7 @@ impl Word {
     ///
     /// # Safety
     /// The word must own the only reference to a leaf of `T`, and must not be used again.
-    pub(super) unsafe fn into_resized<T, X: Shape>(self, capacity: usize) -> Self {
+    pub(super) unsafe fn into_resized<T, X: BranchLayout>(self, capacity: usize) -> Self {
         debug_assert!(self.is_leaf());
         // SAFETY: passed on to the caller.
         let leaf = unsafe { OwnedLeaf::<T>::from_raw(self.leaf(), X::TAGGED) };
@@ -210,7 +210,7 @@ impl Word {
     ///
     /// # Safety
     /// The word must own a reference to a node of these types; it must not be used again.
-    pub(super) unsafe fn drop_owned<T, X: Shape>(self) {
+    pub(super) unsafe fn drop_owned<T, X: BranchLayout>(self) {
         if self.resident().is_some() {
             // SAFETY: resident, and owned by the caller.
             drop(unsafe { Node::<T, X>::from_word(self) });
@@ -223,9 +223,9 @@ impl Word {
     /// The word must be a resident node of these types whose last reference was just given back.
     #[cold]
     #[inline(never)]
-    pub(super) unsafe fn free<T, X: Shape>(self) {
-        struct Free<T, X: Shape>(*mut Branch<T, X>);
-        impl<T, X: Shape> Drop for Free<T, X> {
+    pub(super) unsafe fn free<T, X: BranchLayout>(self) {
+        struct Free<T, X: BranchLayout>(*mut Branch<T, X>);
+        impl<T, X: BranchLayout> Drop for Free<T, X> {
             fn drop(&mut self) {
                 // SAFETY: allocated by a Box of this type; its contents were dropped.
                 unsafe { dealloc(self.0.cast(), Layout::new::<Branch<T, X>>()) }
@@ -245,27 +245,27 @@ impl Word {
 }
 
 /// An owned, counted reference to a node in memory.
-pub(crate) struct Node<T, X: Shape> {
+pub(crate) struct Node<T, X: BranchLayout> {
     word: NonNull<()>,
     _own: PhantomData<(T, X)>,
 }
 
 /// What a node is.
-pub(crate) enum NodeRef<'a, T, X: Shape> {
+pub(crate) enum NodeRef<'a, T, X: BranchLayout> {
     /// Children.
     Branch(&'a Branch<T, X>),
     /// Items.
     Leaf(LeafRef<'a, T>),
 }
 
-impl<T, X: Shape> Clone for NodeRef<'_, T, X> {
+impl<T, X: BranchLayout> Clone for NodeRef<'_, T, X> {
     fn clone(&self) -> Self {
         *self
     }
 }
-impl<T, X: Shape> Copy for NodeRef<'_, T, X> {}
+impl<T, X: BranchLayout> Copy for NodeRef<'_, T, X> {}
 
-impl<'a, T, X: Shape> NodeRef<'a, T, X> {
+impl<'a, T, X: BranchLayout> NodeRef<'a, T, X> {
     /// The node's header.
     pub(super) fn header(self) -> &'a Header {
         match self {
@@ -292,7 +292,7 @@ impl<'a, T, X: Shape> NodeRef<'a, T, X> {
 }
 
 /// A node that the caller alone can reach.
-pub(crate) enum NodeMut<'a, T, X: Shape> {
+pub(crate) enum NodeMut<'a, T, X: BranchLayout> {
     /// Children.
     Branch(&'a mut Branch<T, X>),
     /// Items.
@@ -300,7 +300,7 @@ pub(crate) enum NodeMut<'a, T, X: Shape> {
 }
 
 /// What an owned node turned out to be when it was taken apart.
-pub(crate) enum NodeOwned<T, X: Shape> {
+pub(crate) enum NodeOwned<T, X: BranchLayout> {
     /// A leaf nobody else holds.
     Leaf(OwnedLeaf<T>),
     /// A branch, perhaps shared.
@@ -310,11 +310,11 @@ pub(crate) enum NodeOwned<T, X: Shape> {
 }
 
 // SAFETY: a Node is an Arc: sharing it gives `&T` to other threads, and the last to drop it drops the `T`s.
-unsafe impl<T: Send + Sync, X: Shape + Send + Sync> Send for Node<T, X> {}
+unsafe impl<T: Send + Sync, X: BranchLayout + Send + Sync> Send for Node<T, X> {}
 // SAFETY: as above.
-unsafe impl<T: Send + Sync, X: Shape + Send + Sync> Sync for Node<T, X> {}
+unsafe impl<T: Send + Sync, X: BranchLayout + Send + Sync> Sync for Node<T, X> {}
 
-impl<T, X: Shape> Node<T, X> {
+impl<T, X: BranchLayout> Node<T, X> {
     /// # Safety
     /// The word must be resident, of these types, and own a reference that it gives up.
     #[inline]
@@ -434,7 +434,7 @@ impl<T, X: Shape> Node<T, X> {
     }
 }
 
-impl<T, X: Shape> Clone for Node<T, X> {
+impl<T, X: BranchLayout> Clone for Node<T, X> {
     #[inline]
     fn clone(&self) -> Self {
         self.header().retain();
@@ -442,7 +442,7 @@ impl<T, X: Shape> Clone for Node<T, X> {
     }
 }
 
-impl<T, X: Shape> Drop for Node<T, X> {
+impl<T, X: BranchLayout> Drop for Node<T, X> {
     #[inline]
     fn drop(&mut self) {
         if self.header().release() {

@@ -23,12 +23,12 @@ mod values;
 
 pub(crate) use branch::{BITS, Branch, Child, Ranges, SLOTS, loaded};
 pub(crate) use children::ChildrenMut;
-pub(crate) use descend::{Way, by_bits};
-pub use disk::demote::{Demote, Demoted, Demotion};
+pub(crate) use descend::{Descent, by_bits};
+pub use disk::evict::{Evict, EvictReport, Eviction};
 #[cfg(test)]
 pub(crate) use disk::flush::MANY;
 #[cfg(any(loom, internals))]
-pub(crate) use disk::flush::MOST_HOPS;
+pub(crate) use disk::flush::MAX_CHAIN_LEN;
 pub(crate) use disk::flush::flush;
 pub(crate) use disk::load::{Chain, load};
 pub(crate) use disk::load_all::load_all;
@@ -46,7 +46,7 @@ pub(crate) use link::{Node, NodeMut, NodeOwned, NodeRef};
 pub(crate) use mask::mask_shift;
 pub(crate) use root::Root;
 pub(crate) use source::Source;
-pub use values::Values;
+pub use values::MapValues;
 
 use crate::record::Place;
 
@@ -62,7 +62,7 @@ pub(crate) const fn fitting<T>() -> usize {
 }
 
 /// What a collection adds to its nodes.
-pub(crate) trait Shape: Sized {
+pub(crate) trait BranchLayout: Sized {
     /// What separates the children of a branch, where branches keep separators; else `()`.
     type Key;
 

@@ -5,14 +5,14 @@
     reason = "writes a branch field by field; leaves a child uncounted that is replaced at once"
 )]
 
-use super::Shape;
+use super::BranchLayout;
 use super::branch::{Branch, Child, SLOTS};
 use super::header::Header;
 use super::leaf::OwnedLeaf;
 use super::link::{Node, NodeRef, Word};
 use crate::sync::AtomicPtr;
 
-impl<T: Clone, X: Shape + Clone> Node<T, X> {
+impl<T: Clone, X: BranchLayout + Clone> Node<T, X> {
     /// A copy of one node, dirty against the same record; children are shared.
     #[inline(never)]
     pub(super) fn copy_of(node: NodeRef<'_, T, X>) -> Self {
@@ -40,7 +40,7 @@ impl<T: Clone, X: Shape + Clone> Node<T, X> {
     }
 }
 
-impl<T, X: Shape + Clone> Branch<T, X> {
+impl<T, X: BranchLayout + Clone> Branch<T, X> {
     /// Copies the branch to change the copy; children are shared.
     pub(super) fn copied(&self) -> Box<Self> {
         self.copied_under(Header::copied)
@@ -100,7 +100,7 @@ mod tests {
     use crate::Vector;
 
     /// The children that others hold too, and the others.
-    fn by_holders<T, X: Shape>(node: NodeRef<'_, T, X>) -> (usize, Vec<NodeRef<'_, T, X>>) {
+    fn by_holders<T, X: BranchLayout>(node: NodeRef<'_, T, X>) -> (usize, Vec<NodeRef<'_, T, X>>) {
         let NodeRef::Branch(branch) = node else { return (0, Vec::new()) };
         let own: Vec<_> = branch.residents().filter(|child| !child.header().is_shared()).collect();
         (branch.residents().count() - own.len(), own)

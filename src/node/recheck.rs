@@ -14,13 +14,13 @@ use std::rc::Rc;
 
 use serde::Serialize;
 
-use super::Shape;
+use super::BranchLayout;
 use super::branch::Child;
 use super::header::{Header, Identity};
 use super::leaf::LeafRef;
 use super::link::NodeRef;
 use super::root::Root;
-use crate::codec::{Portion, Save, Trial};
+use crate::codec::{FlushContext, Portion, RoundTrip};
 use crate::error::{Error, Result};
 use crate::record::Address;
 use crate::record::recheck::{Digest, LeafId, Look};
@@ -34,11 +34,11 @@ pub(super) fn leaf_id(header: &Header) -> LeafId {
 ///
 /// # Errors
 /// [`Error::Encode`] if one of them has changed.
-pub(super) fn look<T: Serialize, X: Shape>(root: &Root<T, X>, save: &Save) -> Result<()> {
+pub(super) fn look<T: Serialize, X: BranchLayout>(root: &Root<T, X>, save: &FlushContext) -> Result<()> {
     let (Some(rechecks), Some(node)) = (save.rechecks(), root.resident()) else { return Ok(()) };
-    let save = save.once_more(Trial::Look(rechecks.look()));
+    let save = save.once_more(RoundTrip::Look(rechecks.look()));
     match save.trial() {
-        Some(Trial::Look(look)) => look.visit(node, &save, true),
+        Some(RoundTrip::Look(look)) => look.visit(node, &save, true),
         _ => Ok(()),
     }
 }
@@ -48,10 +48,10 @@ impl Look {
     ///
     /// # Errors
     /// [`Error::Encode`] if there is no such record: it was changed, and the leaf that it is in does not know.
-    pub(super) fn collection<T: Serialize, X: Shape>(
+    pub(super) fn collection<T: Serialize, X: BranchLayout>(
         &self,
         root: &Root<T, X>,
-        save: &Rc<Save>,
+        save: &Rc<FlushContext>,
     ) -> Result<Option<Address>> {
         if let Some((address, _)) = root.unloaded() {
             return Ok(Some(address));
@@ -63,10 +63,10 @@ impl Look {
     }
 
     /// Goes from some leaf on to the last one, and then from the first one, as far as that is to go.
-    fn visit<T: Serialize, X: Shape>(
+    fn visit<T: Serialize, X: BranchLayout>(
         &self,
         node: NodeRef<'_, T, X>,
-        save: &Rc<Save>,
+        save: &Rc<FlushContext>,
         anywhere: bool,
     ) -> Result<()> {
         let branch = match node {
@@ -87,7 +87,11 @@ impl Look {
         Ok(())
     }
 
-    fn leaf<T: Serialize, X: Shape>(&self, leaf: LeafRef<'_, T>, save: &Rc<Save>) -> Result<()> {
+    fn leaf<T: Serialize, X: BranchLayout>(
+        &self,
+        leaf: LeafRef<'_, T>,
+        save: &Rc<FlushContext>,
+    ) -> Result<()> {
         let Identity::Clean(tag, address) = leaf.header().identity() else { return Ok(()) };
         let known = self.rechecks.known(leaf_id(leaf.header()), address);
         let Some(known) = known.filter(|_| u64::from(tag) == save.tag().to_bits()) else { return Ok(()) };

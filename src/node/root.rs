@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::Shape;
+use super::BranchLayout;
 use super::branch::{Branch, loaded};
 use super::link::{Node, NodeMut, NodeRef, Word};
 use super::slot::{same_word, settle};
@@ -15,17 +15,17 @@ use crate::sync::{AtomicPtr, Ordering, const_fn};
 use crate::weaken;
 
 /// The root link of a collection.
-pub(crate) struct Root<T, X: Shape> {
+pub(crate) struct Root<T, X: BranchLayout> {
     slot: AtomicPtr<()>,
     source: Option<Arc<Source<T, X>>>,
 }
 
 // SAFETY: as for Node: a counted reference, or an address that becomes one.
-unsafe impl<T: Send + Sync, X: Shape + Send + Sync> Send for Root<T, X> {}
+unsafe impl<T: Send + Sync, X: BranchLayout + Send + Sync> Send for Root<T, X> {}
 // SAFETY: as above.
-unsafe impl<T: Send + Sync, X: Shape + Send + Sync> Sync for Root<T, X> {}
+unsafe impl<T: Send + Sync, X: BranchLayout + Send + Sync> Sync for Root<T, X> {}
 
-impl<T, X: Shape> Root<T, X> {
+impl<T, X: BranchLayout> Root<T, X> {
     const_fn! {
         /// A tree without nodes.
         pub(crate) const fn empty() -> Self {
@@ -221,7 +221,7 @@ impl<T, X: Shape> Root<T, X> {
     }
 }
 
-impl<T, X: Shape> Clone for Root<T, X> {
+impl<T, X: BranchLayout> Clone for Root<T, X> {
     #[inline]
     fn clone(&self) -> Self {
         let word = self.word();
@@ -234,7 +234,7 @@ impl<T, X: Shape> Clone for Root<T, X> {
     }
 }
 
-impl<T, X: Shape> Drop for Root<T, X> {
+impl<T, X: BranchLayout> Drop for Root<T, X> {
     #[inline]
     fn drop(&mut self) {
         // SAFETY: the slot owns its reference and is not used again.

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::Shape;
+use super::BranchLayout;
 use super::link::{Node, Word};
 use super::source::Source;
 use crate::error::Result;
@@ -12,7 +12,7 @@ use crate::sync::{AtomicPtr, Ordering};
 use crate::weaken;
 
 /// Loads the address in `slot` and publishes the node there; of racing loads the first wins.
-pub(super) fn settle<T, X: Shape>(
+pub(super) fn settle<T, X: BranchLayout>(
     slot: &AtomicPtr<()>,
     source: Option<&Arc<Source<T, X>>>,
     place: Place,
@@ -24,7 +24,7 @@ pub(super) fn settle<T, X: Shape>(
 }
 
 /// Swaps `node` into a slot that held an address; the word that stands there afterwards.
-pub(super) fn publish<T, X: Shape>(slot: &AtomicPtr<()>, node: Node<T, X>) -> Word {
+pub(super) fn publish<T, X: BranchLayout>(slot: &AtomicPtr<()>, node: Node<T, X>) -> Word {
     let current = slot.load(Ordering::Acquire);
     if Word(current).address().is_none() {
         return Word(current);
@@ -42,7 +42,7 @@ pub(super) fn publish<T, X: Shape>(slot: &AtomicPtr<()>, node: Node<T, X>) -> Wo
 }
 
 /// Whether two words that are not nothing stand for the same node.
-pub(super) fn same_word<T, X: Shape>(
+pub(super) fn same_word<T, X: BranchLayout>(
     mine: Word,
     my_source: Option<&Arc<Source<T, X>>>,
     theirs: Word,

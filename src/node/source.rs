@@ -2,28 +2,28 @@
 
 use std::sync::Arc;
 
-use super::Shape;
+use super::BranchLayout;
 use super::disk::load::Chain;
 use super::link::Node;
 use crate::error::Result;
-use crate::record::{Address, Backing, Place};
+use crate::record::{Address, Place, RecordReader};
 
 /// Decodes a node from its chain of records, the newest first. Made where the items' `Deserialize` is known, so that
 /// reads need no such bound. `context` is the collection's own (a hash seed).
-pub(crate) type Decode<T, X> = fn(&Arc<dyn Backing>, u64, &Chain, Place) -> Result<Node<T, X>>;
+pub(crate) type Decode<T, X> = fn(&Arc<dyn RecordReader>, u64, &Chain, Place) -> Result<Node<T, X>>;
 
 /// The opening that lazy links of a branch belong to, and how to decode what it returns.
-pub(crate) struct Source<T, X: Shape> {
-    pub(crate) backing: Arc<dyn Backing>,
+pub(crate) struct Source<T, X: BranchLayout> {
+    pub(crate) backing: Arc<dyn RecordReader>,
     pub(crate) context: u64,
     pub(crate) decode: Decode<T, X>,
 }
 
 // What a panic can leave behind in the log that it reads is behind locks.
-impl<T, X: Shape> std::panic::UnwindSafe for Source<T, X> {}
-impl<T, X: Shape> std::panic::RefUnwindSafe for Source<T, X> {}
+impl<T, X: BranchLayout> std::panic::UnwindSafe for Source<T, X> {}
+impl<T, X: BranchLayout> std::panic::RefUnwindSafe for Source<T, X> {}
 
-impl<T, X: Shape> Source<T, X> {
+impl<T, X: BranchLayout> Source<T, X> {
     /// Loads the node at `address`. Branches remember this source for their own children.
     pub(super) fn load(self: &Arc<Self>, address: Address, place: Place) -> Result<Node<T, X>> {
         let mut missing = None;

@@ -4,7 +4,7 @@ use crate::error::Result;
 
 /// A collection whose values can be mapped one by one: [`HashMap`](crate::HashMap), [`OrdMap`](crate::OrdMap),
 /// [`Vector`](crate::Vector). See [`Migrator::map`](crate::store::Migrator::map).
-pub trait Values: Clone + 'static {
+pub trait MapValues: Clone + 'static {
     /// What is mapped: a key and its value, or an item.
     type Item<'a>;
 

@@ -1,8 +1,8 @@
 //! Verifies every rule that the structure keeps; tests call it after each step.
 
 use super::OrdMap;
-use super::node::{LEAST_CHILDREN, Leaf, LinkRef};
-use crate::node::{NodeRef, SLOTS, Shape};
+use super::node::{Leaf, LinkRef, MIN_CHILDREN};
+use crate::node::{BranchLayout, NodeRef, SLOTS};
 
 impl<K, V> OrdMap<K, V> {
     /// Walks all nodes, but does not ask keys for their order: for orders that lie.
@@ -65,7 +65,7 @@ fn check_node<'a, K, V>(
     };
     let count = branch.count();
     assert_eq!(branch.level(), level);
-    assert!(count <= SLOTS && count >= if right { 1 } else { LEAST_CHILDREN }, "{count} children");
+    assert!(count <= SLOTS && count >= if right { 1 } else { MIN_CHILDREN }, "{count} children");
     assert_eq!(u32::from(branch.starts()), (1u32 << SLOTS) - 1, "all ranges are one slot");
     let keys = branch.extra.keys();
     assert_eq!(keys.len() + 1, count, "a separator between every two children");

@@ -9,7 +9,7 @@ use super::tree::Tree;
 use super::walk::{Part, Step, Walk};
 use crate::error::Result;
 use crate::hash_map::DiffItem;
-use crate::node::{Items, Values};
+use crate::node::{Items, MapValues};
 
 /// Walks over the differences of two maps in order of the keys; see [`OrdMap::diff`](super::OrdMap::diff).
 pub struct Diff<'a, K, V> {
@@ -65,7 +65,7 @@ impl<K: Ord + fmt::Debug, V: PartialEq + fmt::Debug> fmt::Debug for Diff<'_, K, 
     }
 }
 
-impl<K, V> Values for OrdMap<K, V>
+impl<K, V> MapValues for OrdMap<K, V>
 where
     K: Ord + Clone + 'static,
     V: PartialEq + Clone + 'static,

@@ -15,7 +15,7 @@ use std::borrow::Borrow;
 use std::marker::PhantomData;
 
 use crate::node::{
-    Branch, Keys, Node, NodeMut, NodeRef, OwnedLeaf, SLOTS, SMALL, Shape, fitting, loaded, mask_shift,
+    Branch, BranchLayout, Keys, Node, NodeMut, NodeRef, OwnedLeaf, SLOTS, SMALL, fitting, loaded, mask_shift,
 };
 use crate::record::Place;
 
@@ -27,7 +27,7 @@ pub(crate) type LinkRef<'a, K, V> = NodeRef<'a, (K, V), Order<K>>;
 pub(crate) type Inner<K, V> = Branch<(K, V), Order<K>>;
 
 /// Children that a branch has at least, but for the right edge of the tree.
-pub(crate) const LEAST_CHILDREN: usize = SLOTS / 2;
+pub(crate) const MIN_CHILDREN: usize = SLOTS / 2;
 
 /// The sizes of leaves of `T`.
 pub(crate) struct Leaf<T>(PhantomData<T>);
@@ -72,15 +72,15 @@ pub(super) fn count_low<K, T>(items: &[T], is_low: impl Fn(&T) -> bool) -> usize
 }
 
 /// Entries that a map holds at most: branches keep their counts in 32 bits.
-pub(super) const MOST_ENTRIES: usize = u32::MAX as usize;
+pub(super) const MAX_ENTRIES: usize = u32::MAX as usize;
 
-/// Panics if more entries than `MOST_ENTRIES` would come together.
+/// Panics if more entries than `MAX_ENTRIES` would come together.
 #[inline]
 #[track_caller]
 pub(super) fn assert_room(len: usize, more: usize) {
     assert!(
-        more <= MOST_ENTRIES.saturating_sub(len),
-        "capacity overflow: {len} and {more} more entries, and a map holds at most {MOST_ENTRIES}"
+        more <= MAX_ENTRIES.saturating_sub(len),
+        "capacity overflow: {len} and {more} more entries, and a map holds at most {MAX_ENTRIES}"
     );
 }
 
@@ -120,7 +120,7 @@ impl<K> Order<K> {
     }
 }
 
-impl<K> Shape for Order<K> {
+impl<K> BranchLayout for Order<K> {
     type Key = K;
     const KEYED: bool = true;
     const TAGGED: bool = false;
@@ -202,7 +202,7 @@ pub(super) fn entries_of<K, V>(node: LinkRef<'_, K, V>) -> usize {
 pub(super) fn fill_of<K, V>(node: LinkRef<'_, K, V>) -> (usize, usize) {
     match node {
         NodeRef::Leaf(leaf) => (leaf.len(), Leaf::<(K, V)>::LEAST),
-        NodeRef::Branch(branch) => (branch.count(), LEAST_CHILDREN),
+        NodeRef::Branch(branch) => (branch.count(), MIN_CHILDREN),
     }
 }
 
@@ -268,7 +268,7 @@ impl<K, V> Branch<(K, V), Order<K>> {
     /// Says how many entries the child at `slot` has now; `child_mut` marked it changed.
     #[inline]
     pub(super) fn set_size(&mut self, slot: usize, size: usize) {
-        debug_assert!(size <= MOST_ENTRIES);
+        debug_assert!(size <= MAX_ENTRIES);
         self.extra.sizes[slot] = size as u32;
     }
 

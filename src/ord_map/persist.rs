@@ -14,18 +14,21 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use super::OrdMap;
 use super::node::{Leaf, Link, Order};
 use super::tree::Tree;
-use crate::codec::{self, Save};
+use crate::codec::{self, FlushContext};
 use crate::error::{Error, Result};
 use crate::node::flush;
 use crate::node::load;
-use crate::node::{Chain, Demote, Demotion, MAX_DEPTH, NodeRef, Root, Shape, Source};
+use crate::node::{BranchLayout, Chain, Evict, Eviction, MAX_DEPTH, NodeRef, Root, Source};
 use crate::record::Place;
 use crate::record::varint;
-use crate::record::{Address, Backing};
+use crate::record::{Address, RecordReader};
 use crate::schema::Collection;
 
 /// Writes what changed of a map's tree; what the enclosing record holds of it.
-pub(crate) fn save<K: Serialize, V: Serialize>(map: &OrdMap<K, V>, save: &Rc<Save>) -> Result<codec::Root> {
+pub(crate) fn save<K: Serialize, V: Serialize>(
+    map: &OrdMap<K, V>,
+    save: &Rc<FlushContext>,
+) -> Result<codec::Root> {
     let tree = &map.tree;
     let address = flush::<(K, V), Order<K>>(&tree.root, tree.place(), save)?;
     let mut meta = Vec::with_capacity(16);
@@ -36,7 +39,7 @@ pub(crate) fn save<K: Serialize, V: Serialize>(map: &OrdMap<K, V>, save: &Rc<Sav
 }
 
 /// Makes a map of what a record says of it.
-pub(crate) fn restore<K, V>(root: codec::Root, backing: &Arc<dyn Backing>) -> Result<OrdMap<K, V>>
+pub(crate) fn restore<K, V>(root: codec::Root, backing: &Arc<dyn RecordReader>) -> Result<OrdMap<K, V>>
 where
     K: DeserializeOwned + Ord + Clone,
     V: DeserializeOwned + Clone,
@@ -80,7 +83,12 @@ where
 const MAX_CAPACITY: u64 = 1 << 16;
 
 /// Loads a node whose entries are on their way into another map.
-fn load_anywhere<K, V>(backing: &Arc<dyn Backing>, _: u64, chain: &Chain, place: Place) -> Result<Link<K, V>>
+fn load_anywhere<K, V>(
+    backing: &Arc<dyn RecordReader>,
+    _: u64,
+    chain: &Chain,
+    place: Place,
+) -> Result<Link<K, V>>
 where
     K: DeserializeOwned + Ord,
     V: DeserializeOwned,
@@ -89,7 +97,7 @@ where
 }
 
 /// Loads a node; its keys must ascend (invariant 8, for an order instead of a hash).
-fn load_node<K, V>(backing: &Arc<dyn Backing>, _: u64, chain: &Chain, place: Place) -> Result<Link<K, V>>
+fn load_node<K, V>(backing: &Arc<dyn RecordReader>, _: u64, chain: &Chain, place: Place) -> Result<Link<K, V>>
 where
     K: DeserializeOwned + Ord,
     V: DeserializeOwned,
@@ -196,8 +204,8 @@ impl<K, V> crate::node::Footprint for OrdMap<K, V> {
     }
 }
 
-impl<K: DeserializeOwned + Ord + Clone, V: DeserializeOwned> Demote for OrdMap<K, V> {
-    fn demote(&mut self, demotion: &mut Demotion<'_>) {
-        demotion.tree(&mut self.tree.root, 0, load_node::<K, V>);
+impl<K: DeserializeOwned + Ord + Clone, V: DeserializeOwned> Evict for OrdMap<K, V> {
+    fn evict(&mut self, eviction: &mut Eviction<'_>) {
+        eviction.tree(&mut self.tree.root, 0, load_node::<K, V>);
     }
 }

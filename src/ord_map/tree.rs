@@ -1,7 +1,7 @@
 //! The tree: a counted B+-tree (Bayer and McCreight, 1972; Comer, "The Ubiquitous B-Tree", 1979).
 //!
 //! 1. All leaves are at the same depth. Keys ascend, and lie between the separators around them.
-//! 2. A leaf has `Leaf::LEAST` to `Leaf::CAPACITY` entries and a branch `LEAST_CHILDREN` to `SLOTS` children; on the
+//! 2. A leaf has `Leaf::LEAST` to `Leaf::CAPACITY` entries and a branch `MIN_CHILDREN` to `SLOTS` children; on the
 //!    right edge of the tree it may have fewer, but at least one. So appending fills nodes to the brim.
 //! 3. A root that is a branch has at least two children. The first one is not on the right edge, so the depth is
 //!    logarithmic in the length.
@@ -13,11 +13,12 @@
 use std::borrow::Borrow;
 
 use super::node::{
-    Inner, LEAST_CHILDREN, Leaf, Link, LinkRef, Order, assert_room, count_low, entries_of, fill_of, level_of,
+    Inner, Leaf, Link, LinkRef, MIN_CHILDREN, Order, assert_room, count_low, entries_of, fill_of, level_of,
 };
 use crate::error::Result;
 use crate::node::{
-    Branch, LeafMut, LeafRef, MAX_DEPTH, Node, NodeMut, NodeRef, OwnedLeaf, Root, SLOTS, Shape, Way, loaded,
+    Branch, BranchLayout, Descent, LeafMut, LeafRef, MAX_DEPTH, Node, NodeMut, NodeRef, OwnedLeaf, Root,
+    SLOTS, loaded,
 };
 use crate::record::Place;
 use crate::sync::const_fn;
@@ -135,9 +136,9 @@ impl<K, V> Tree<K, V> {
                 slot
             });
             match way {
-                Way::Leaf(leaf) => return Some(leaf),
-                Way::Nothing => return None,
-                Way::Lazy => loaded(self.load_path(key)),
+                Descent::Leaf(leaf) => return Some(leaf),
+                Descent::Nothing => return None,
+                Descent::Lazy => loaded(self.load_path(key)),
             }
         }
     }
@@ -501,11 +502,11 @@ pub(super) fn add_child<K: Clone, V>(
     if last && slot == SLOTS {
         return Some((key, Node::from_branch(Branch::above(child))));
     }
-    let (separator, mut right) = branch.split_at(LEAST_CHILDREN);
-    if slot <= LEAST_CHILDREN {
+    let (separator, mut right) = branch.split_at(MIN_CHILDREN);
+    if slot <= MIN_CHILDREN {
         branch.insert_child(slot, key, child);
     } else {
-        right.insert_child(slot - LEAST_CHILDREN, key, child);
+        right.insert_child(slot - MIN_CHILDREN, key, child);
     }
     Some((separator, Node::from_branch(right)))
 }

@@ -9,7 +9,7 @@ use std::cmp::Ordering;
 
 use super::node::{Inner, Link, LinkRef};
 use super::tree::Tree;
-use crate::node::{NodeRef, Shape};
+use crate::node::{BranchLayout, NodeRef};
 
 /// What a cursor steps over at once.
 pub(super) enum Part<'a, K, V> {

@@ -507,8 +507,8 @@ impl<T> crate::node::Footprint for OrdSet<T> {
     }
 }
 
-impl<T: serde::de::DeserializeOwned + Ord + Clone> crate::node::Demote for OrdSet<T> {
-    fn demote(&mut self, demotion: &mut crate::node::Demotion<'_>) {
-        self.map.demote(demotion);
+impl<T: serde::de::DeserializeOwned + Ord + Clone> crate::node::Evict for OrdSet<T> {
+    fn evict(&mut self, eviction: &mut crate::node::Eviction<'_>) {
+        self.map.evict(eviction);
     }
 }

@@ -15,7 +15,7 @@ pub(crate) use self::address::Tag;
 #[cfg(test)]
 pub(crate) use self::address::after_many_openings;
 use self::recheck::Rechecks;
-use crate::codec::Driven;
+use crate::codec::ResolvingReader;
 use crate::error::Result;
 
 /// What a record holds.
@@ -26,7 +26,7 @@ pub(crate) enum RecordKind {
     /// A branch: child addresses.
     Branch,
     /// The shape of a type, as text.
-    Shape,
+    Schema,
 }
 
 /// The first byte of a record, decoded.
@@ -83,12 +83,12 @@ pub(crate) struct Place {
 ///
 /// An appended record has its address for good: if the flush fails later, the record stays in the batch and is
 /// written with the next commit, so a node that was marked with the address never lies.
-pub(crate) trait Sink {
+pub(crate) trait RecordWriter {
     /// The opening whose addresses these are.
     fn tag(&self) -> Tag;
 
     /// Which of the opening's addresses still stand for a record; `None`: all of them.
-    fn trust(&self) -> Option<Arc<dyn Trust>> {
+    fn live_set(&self) -> Option<Arc<dyn LiveSet>> {
         None
     }
 
@@ -102,7 +102,7 @@ pub(crate) trait Sink {
 }
 
 /// Which records are still reachable: compaction gives back the space of the others (invariant 13).
-pub(crate) trait Trust: Send + Sync {
+pub(crate) trait LiveSet: Send + Sync {
     /// Whether the node at `address`, and all below it, stays.
     fn holds(&self, address: Address) -> bool;
 
@@ -114,7 +114,7 @@ pub(crate) trait Trust: Send + Sync {
 }
 
 /// The reading end of a log, as a lazy node sees it.
-pub(crate) trait Backing: Send + Sync {
+pub(crate) trait RecordReader: Send + Sync {
     /// The opening whose addresses these are.
     fn tag(&self) -> Tag;
 
@@ -122,7 +122,7 @@ pub(crate) trait Backing: Send + Sync {
     fn read(&self, address: Address) -> Result<Record>;
 
     /// By which plan the records are read, where that is not the type asked for.
-    fn driven(&self) -> Option<&Driven> {
+    fn driven(&self) -> Option<&ResolvingReader> {
         None
     }
 
@@ -136,17 +136,17 @@ pub(crate) trait Backing: Send + Sync {
     fn decoded(&self, _address: Address, _node: usize) {}
 
     /// Starts a pass over many records in the order of the log, forwards or backwards.
-    fn sweep(&self) -> Box<dyn Sweep + '_>;
+    fn sweep(&self) -> Box<dyn LogScan + '_>;
 }
 
 /// A reading end that keeps the records of some nodes: those it is told of, and all below them.
-pub(crate) trait Keeper: Backing {
+pub(crate) trait PinRecords: RecordReader {
     /// Keeps a node that can be read now, as long as this lives.
     fn keep(&self, address: Address);
 }
 
-/// A pass over the log: reads as [`Backing::read`] does, and keeps the block it is at instead of caching many.
-pub(crate) trait Sweep {
+/// A pass over the log: reads as [`RecordReader::read`] does, and keeps the block it is at instead of caching many.
+pub(crate) trait LogScan {
     /// Reads one record.
     fn read(&mut self, address: Address) -> Result<Record>;
 }

@@ -9,8 +9,8 @@ mod text;
 mod trace;
 
 pub(crate) use collection::{Collection, is_magic};
-pub(crate) use plan::{Allow, Fit, Plan, fit, is_nameless, parts_of, widens};
-pub(crate) use shape::{Form, ITEMS, KEYS, Label, Name, Parts, ROOT, Shape, Slot, Ty, UNKNOWN};
+pub(crate) use plan::{Allow, Fit, Resolution, fit, is_nameless, parts_of, widens};
+pub(crate) use shape::{Form, ITEMS, KEYS, Label, Name, Parts, ROOT, Schema, Slot, Ty, UNKNOWN};
 pub(crate) use trace::{shape_of, shape_with};
 
 /// The refusal of types that ask the format what comes next.

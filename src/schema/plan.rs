@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 
-use super::shape::{Form, Label, Name, Parts, ROOT, Shape, Slot, Ty};
+use super::shape::{Form, Label, Name, Parts, ROOT, Schema, Slot, Ty};
 use super::trace::{Added, without_default};
 
 /// Parts of a recorded type that a restore may leave out.
@@ -23,8 +23,8 @@ pub(crate) struct Allow {
 
 /// The way to read records of one shape as values of another.
 #[derive(Debug)]
-pub(crate) struct Plan {
-    pub(crate) stored: Arc<Shape>,
+pub(crate) struct Resolution {
+    pub(crate) stored: Arc<Schema>,
     pub(crate) allow: Allow,
     /// Items of maps and sets whose keys have changed, and with them perhaps their hash and order.
     pub(crate) rebuilt: HashSet<Slot>,
@@ -37,7 +37,7 @@ pub(crate) enum Fit {
     /// that stand for each other.
     Same(Vec<(Name, Name)>),
     /// By names.
-    Planned(Plan),
+    Planned(Resolution),
 }
 
 /// Compares what was recorded with the shape of a `T`.
@@ -46,8 +46,8 @@ pub(crate) enum Fit {
 ///
 /// Lists what does not fit, each with its remedy, and then what does.
 pub(crate) fn fit<T: DeserializeOwned>(
-    stored: &Arc<Shape>,
-    asked: &Shape,
+    stored: &Arc<Schema>,
+    asked: &Schema,
     allow: Allow,
 ) -> Result<Fit, String> {
     let mut found = Comparison::new(stored, asked, allow);
@@ -70,7 +70,7 @@ pub(crate) fn fit<T: DeserializeOwned>(
     }
     match found.is_exact {
         true => Ok(Fit::Same(found.pairs)),
-        false => Ok(Fit::Planned(Plan { stored: Arc::clone(stored), allow, rebuilt: found.rebuilt })),
+        false => Ok(Fit::Planned(Resolution { stored: Arc::clone(stored), allow, rebuilt: found.rebuilt })),
     }
 }
 
@@ -86,14 +86,14 @@ pub(crate) fn widens(from: &str, to: &str) -> bool {
 }
 
 /// Returns whether a label of version 1 stands for a name that was not recorded.
-pub(crate) fn is_nameless(shape: &Shape, label: Option<&Label>, at: usize) -> bool {
+pub(crate) fn is_nameless(shape: &Schema, label: Option<&Label>, at: usize) -> bool {
     shape.version == 1 && label.is_some_and(|label| label.name == format!("_{at}"))
 }
 
 /// A walk over two shapes at once.
 struct Comparison<'a> {
-    old: &'a Shape,
-    new: &'a Shape,
+    old: &'a Schema,
+    new: &'a Schema,
     allow: Allow,
     /// Places that are being, or were, compared: what they hold may hold them again.
     met: HashSet<(Slot, Slot)>,
@@ -111,7 +111,7 @@ struct Comparison<'a> {
 }
 
 impl<'a> Comparison<'a> {
-    fn new(old: &'a Shape, new: &'a Shape, allow: Allow) -> Self {
+    fn new(old: &'a Schema, new: &'a Schema, allow: Allow) -> Self {
         Self {
             old,
             new,
@@ -322,7 +322,7 @@ impl<'a> Comparison<'a> {
     }
 
     fn variants(&mut self, old: Parts, new: Parts, place: &str, of: Option<(u32, Option<u32>)>) {
-        let label = |shape: &Shape, variant: u32| shape.variants[variant as usize].label.clone();
+        let label = |shape: &Schema, variant: u32| shape.variants[variant as usize].label.clone();
         let nameless =
             |(at, variant): (usize, u32)| is_nameless(self.old, Some(&label(self.old, variant)), at);
         let are_nameless = old.len > 0 && old.iter().enumerate().all(nameless);
@@ -380,7 +380,7 @@ impl<'a> Comparison<'a> {
 }
 
 /// The parts of what is a tuple in bytes: a tuple, a struct without names, or nothing at all.
-pub(crate) fn parts_of(shape: &Shape, slot: Slot) -> Option<Parts> {
+pub(crate) fn parts_of(shape: &Schema, slot: Slot) -> Option<Parts> {
     const NONE: Parts = Parts { start: 0, len: 0, step: 1 };
     match shape.ty(slot) {
         Ty::Tuple(parts) => Some(parts),

@@ -151,7 +151,7 @@ pub(crate) struct Definition {
 
 /// The shape of a type.
 #[derive(Clone, Debug)]
-pub(crate) struct Shape {
+pub(crate) struct Schema {
     types: Vec<Ty>,
     /// The names of the fields.
     labels: BTreeMap<Slot, Label>,
@@ -191,7 +191,7 @@ pub(crate) enum Structure {
     Enum(Vec<(Label, Structure)>),
 }
 
-impl Shape {
+impl Schema {
     /// Makes a shape of nothing but an unknown root.
     pub(crate) fn unknown() -> Self {
         Self {

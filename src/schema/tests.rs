@@ -17,7 +17,7 @@ use crate::error::Error;
 fn shape<T: DeserializeOwned>() -> String {
     let shape = shape_of::<T>().unwrap();
     let text = shape.to_text();
-    let read = Shape::from_text(&text).unwrap_or_else(|error| panic!("{error}:\n{text}"));
+    let read = Schema::from_text(&text).unwrap_or_else(|error| panic!("{error}:\n{text}"));
     assert!(read.says(&shape) && shape.says(&read), "{text}");
     assert!(shape_of::<T>().unwrap().says(&shape), "the same each time");
     text.strip_prefix("shape 2\n").unwrap().to_owned()
@@ -300,7 +300,7 @@ fn a_sample_shows_what_comes_after_a_value_that_cannot_be_made_up() {
     assert!(!shape.has_unknown());
     let text = shape.to_text();
     assert!(text.starts_with("shape 2\n(str, u32, Option<(str, i8)>)\nsample 11746865"), "{text}");
-    assert!(Shape::from_text(&text).unwrap().says(&shape));
+    assert!(Schema::from_text(&text).unwrap().says(&shape));
     // One that is not needed is not kept.
     assert!(shape_with::<u32>(&[sample]).unwrap().samples.is_empty());
 }
@@ -324,7 +324,7 @@ fn texts_of_version_1_are_read() {
         "[(str, ?)]\n",
         "{str: HashSet<[u8; 32]>}\n",
     ] {
-        assert_eq!(Shape::from_text(text).unwrap().to_text(), text);
+        assert_eq!(Schema::from_text(text).unwrap().to_text(), text);
     }
 }
 
@@ -378,7 +378,7 @@ fn text_that_is_no_shape_is_refused() {
         "A\nstruct A {x: u8}\n",
         "A\nstruct A(u8,u8)\n",
     ] {
-        assert!(Shape::from_text(text).is_err(), "{text:?}");
+        assert!(Schema::from_text(text).is_err(), "{text:?}");
     }
 }
 

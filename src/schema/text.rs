@@ -1,4 +1,4 @@
-//! A [`Shape`] as text, which is what its record holds.
+//! A [`Schema`] as text, which is what its record holds.
 //!
 //! The first line says that names are recorded, the next is the root; then samples, if there are any, in hexadecimal; then
 //! one line for each named type, in the order in which they are met from the root on:
@@ -21,14 +21,14 @@
 use std::fmt::Write as _;
 
 use super::shape::{
-    Definition, Form, Label, Origin, PRIMITIVES, Parts, ROOT, Shape, Slot, Structure, Ty, Type,
+    Definition, Form, Label, Origin, PRIMITIVES, Parts, ROOT, Schema, Slot, Structure, Ty, Type,
 };
 use crate::schema::Collection;
 
 const VERSION_2: &str = "shape 2\n";
 const SAMPLE: &str = "sample ";
 
-impl Shape {
+impl Schema {
     /// Returns the canonical text.
     pub(crate) fn to_text(&self) -> String {
         let mut text = if self.version == 1 { String::new() } else { VERSION_2.to_owned() };

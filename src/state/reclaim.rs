@@ -3,7 +3,7 @@
 //! A version may hold gigabytes that no other shares, and whoever lets go of it last is often somebody who must not
 //! wait: a reader, an undo history making room. So the last [`Snapshot`](super::Snapshot) hands its version over.
 //! Two exceptions, both dropped on the spot: what an update replaces (it freed about what the update allocated, and
-//! memory is freed cheapest where it was allocated), and a version handed over when the thread has [`MOST_WAITING`]
+//! memory is freed cheapest where it was allocated), and a version handed over when the thread has [`MAX_WAITING`]
 //! to do already (garbage must not grow without bound).
 //!
 //! Where there is no thread versions are dropped on the spot, too: in the child of a fork, which has only the thread that
@@ -15,7 +15,7 @@
 
 /// Versions that may wait for the thread.
 #[cfg(not(miri))]
-const MOST_WAITING: usize = if cfg!(loom) { 2 } else { 1_024 };
+const MAX_WAITING: usize = if cfg!(loom) { 2 } else { 1_024 };
 
 #[cfg(not(miri))]
 use crate::sync::{Condvar, Mutex};
@@ -61,7 +61,7 @@ impl Queue {
     /// Adds what is to be dropped; gives it back if as much waits as may.
     pub(crate) fn push(&self, garbage: Garbage) -> Option<Garbage> {
         let mut inner = self.inner.lock();
-        if inner.waiting.len() >= MOST_WAITING {
+        if inner.waiting.len() >= MAX_WAITING {
             return Some(garbage);
         }
         inner.waiting.push(garbage);
@@ -171,7 +171,7 @@ fn reclaim_when(held: std::sync::mpsc::Receiver<()>) {
     reclaim(Waits(held));
     // The thread takes all that wait at once before it comes to the one that holds it.
     std::thread::sleep(std::time::Duration::from_millis(50));
-    (0..MOST_WAITING).for_each(|_| reclaim(Box::new(())));
+    (0..MAX_WAITING).for_each(|_| reclaim(Box::new(())));
 }
 
 /// There is no thread.
@@ -306,13 +306,13 @@ mod tests {
         }
         reclaim(Waits(held));
         let (tell, told) = mpsc::channel();
-        for _ in 0..3 * MOST_WAITING {
+        for _ in 0..3 * MAX_WAITING {
             reclaim(Tell(tell.clone()));
         }
         let here = told.try_iter().filter(|&id| id == std::thread::current().id()).count();
-        assert!(here >= MOST_WAITING, "{here}");
+        assert!(here >= MAX_WAITING, "{here}");
         drop(hold);
         drop(tell);
-        assert_eq!(here + told.iter().count(), 3 * MOST_WAITING);
+        assert_eq!(here + told.iter().count(), 3 * MAX_WAITING);
     }
 }

@@ -14,7 +14,7 @@ use crate::log::commit::Commit;
 use crate::log::gc::address_set::AddressSet;
 use crate::log::gc::mark::read_needs;
 use crate::log::index::BlockEntry;
-use crate::log::reader::{Opening, read_block};
+use crate::log::reader::{LogReader, read_block};
 use crate::log::segment::Segment;
 use crate::random::HashMap;
 use crate::record::{Address, Record, RecordKind};
@@ -23,7 +23,7 @@ use crate::retention::Retention;
 /// Slots of a branch, at most.
 const SLOTS: usize = 16;
 /// Longest chain that is told apart.
-const MOST_HOPS: usize = 16;
+const MAX_CHAIN_LEN: usize = 16;
 
 /// What some checkpoints take on disk. A record has its share of the (compressed) block it lies in.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -99,7 +99,7 @@ impl Store {
     pub fn would_free(&self, policy: &Retention) -> Result<u64> {
         let dropped = self.would_retain(policy)?.dropped;
         let _still = self.log.hold_compaction()?;
-        let (mut goes, mut stays) = (Vec::new(), self.log.opening().ledger().pinned());
+        let (mut goes, mut stays) = (Vec::new(), self.log.opening().pin_table().pinned());
         for commit in self.log.commits() {
             let commit = Arc::new(commit?);
             let is_dropped = dropped.binary_search_by(|id| commit.id.cmp(&id.0)).is_ok();
@@ -161,11 +161,11 @@ struct Known {
     /// Who needs what a branch says of a slot, where it is the base of others.
     slots: [Owner; SLOTS],
     /// Nodes that stand so many deltas above it.
-    above: [u32; MOST_HOPS],
+    above: [u32; MAX_CHAIN_LEN],
 }
 
 struct Sweep<'a> {
-    opening: &'a Opening,
+    opening: &'a LogReader,
     reached: AddressSet,
     known: HashMap<Address, Known>,
     footprint: DiskFootprint,
@@ -174,10 +174,10 @@ struct Sweep<'a> {
 
 impl<'a> Sweep<'a> {
     /// Sweeps from groups of commits; what is held beside commits belongs to the group `held`.
-    fn run(opening: &'a Opening, groups: &[Vec<Arc<Commit>>], held: Option<u32>) -> Result<Self> {
+    fn run(opening: &'a LogReader, groups: &[Vec<Arc<Commit>>], held: Option<u32>) -> Result<Self> {
         let unique_bytes = vec![0; groups.len()];
         let footprint = DiskFootprint { total_bytes: 0, shared_bytes: 0, unique_bytes };
-        let usage = Usage { chain_lengths: vec![0; MOST_HOPS], ..Usage::default() };
+        let usage = Usage { chain_lengths: vec![0; MAX_CHAIN_LEN], ..Usage::default() };
         let mut sweep =
             Self { opening, reached: AddressSet::default(), known: HashMap::default(), footprint, usage };
         for (group, commits) in groups.iter().enumerate() {
@@ -190,7 +190,7 @@ impl<'a> Sweep<'a> {
             }
         }
         if let Some(group) = held {
-            opening.ledger().held().iter().for_each(|node| sweep.reach(node, Owner::Group(group)));
+            opening.pin_table().held().iter().for_each(|node| sweep.reach(node, Owner::Group(group)));
         }
         for segment in opening.segments().iter().rev() {
             sweep.segment(segment)?;
@@ -252,7 +252,7 @@ impl<'a> Sweep<'a> {
             match record.head.kind {
                 RecordKind::Leaf => self.usage.leaf_bytes += bytes,
                 RecordKind::Branch => self.usage.branch_bytes += bytes,
-                RecordKind::Shape => self.usage.commit_bytes += bytes,
+                RecordKind::Schema => self.usage.commit_bytes += bytes,
             }
             self.count(known.owner, bytes);
             self.follow(&record, known)?;
@@ -272,10 +272,10 @@ impl<'a> Sweep<'a> {
     fn follow(&mut self, record: &Record, known: Known) -> Result<()> {
         // Whoever stood so many deltas above this record's delta stands one more above what it is a delta of.
         let mut above = known.above;
-        above[0] += u32::from(known.as_node != Owner::Nobody && record.head.kind != RecordKind::Shape);
+        above[0] += u32::from(known.as_node != Owner::Nobody && record.head.kind != RecordKind::Schema);
         if !record.head.delta {
-            for (hops, &nodes) in above.iter().enumerate() {
-                self.usage.chain_lengths[hops] += u64::from(nodes);
+            for (chain_len, &nodes) in above.iter().enumerate() {
+                self.usage.chain_lengths[chain_len] += u64::from(nodes);
             }
         }
         // Slots of one owner at a time: as a node all of them, as a base those it has the say in.
@@ -301,8 +301,8 @@ impl<'a> Sweep<'a> {
             self.reached.insert(base);
             let below = self.known.entry(base).or_default();
             below.owner = below.owner.and(known.owner);
-            for (hops, nodes) in above.into_iter().enumerate() {
-                below.above[(hops + 1).min(MOST_HOPS - 1)] += nodes;
+            for (chain_len, nodes) in above.into_iter().enumerate() {
+                below.above[(chain_len + 1).min(MAX_CHAIN_LEN - 1)] += nodes;
             }
         }
         Ok(())

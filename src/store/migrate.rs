@@ -17,24 +17,24 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::{CheckpointId, Persist, Store};
-use crate::codec::{Check, Save, Seen, decode};
+use crate::codec::{Check, FlushContext, Seen, decode};
 use crate::error::{Error, Result};
 use crate::log::aging;
 use crate::log::copy::Copied;
 use crate::log::directory::Directory;
 use crate::log::options::{Durability, Options};
 use crate::log::unfinished::Unfinished;
-use crate::log::{Commit, Draft, Turn};
-use crate::node::Values;
+use crate::log::{Commit, Draft, WriterGuard};
+use crate::node::MapValues;
 use crate::random::HashMap;
-use crate::record::{Address, Backing};
-use crate::schema::{Allow, Shape, shape_of};
+use crate::record::{Address, RecordReader};
+use crate::schema::{Allow, Schema, shape_of};
 use crate::storage::{Storage, Target};
 
 /// What [`Store::migrate`] did.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 #[non_exhaustive]
-pub struct Migrated {
+pub struct MigrationReport {
     /// The checkpoints of the new store, the oldest first, under their own ids.
     pub checkpoints: Vec<CheckpointId>,
     /// States that were migrated.
@@ -51,9 +51,9 @@ type Pairs = HashMap<Call, Rc<dyn Any>>;
 
 /// Maps the collections of a state that is being migrated, see [`Store::migrate`].
 pub struct Migrator {
-    from: Arc<dyn Backing>,
-    to: Arc<dyn Backing>,
-    turn: Rc<RefCell<Turn>>,
+    from: Arc<dyn RecordReader>,
+    to: Arc<dyn RecordReader>,
+    turn: Rc<RefCell<WriterGuard>>,
     copied: Copied,
     /// Of the checkpoint before.
     earlier: Rc<Pairs>,
@@ -63,7 +63,7 @@ pub struct Migrator {
     /// Whether the values of a collection are being mapped.
     is_inside: bool,
     /// Of the types of parts that are kept.
-    shapes: HashMap<TypeId, Arc<Shape>>,
+    shapes: HashMap<TypeId, Arc<Schema>>,
 }
 
 impl Migrator {
@@ -84,7 +84,7 @@ impl Migrator {
     ///
     /// When a node cannot be read that could be when the migration began and everything was verified.
     #[track_caller]
-    pub fn map<C: Values, W: Clone + 'static>(
+    pub fn map<C: MapValues, W: Clone + 'static>(
         &mut self,
         values: &C,
         mut map: impl for<'a> FnMut(&mut Self, C::Item<'a>) -> Result<W>,
@@ -120,7 +120,7 @@ impl Migrator {
         };
         let check = Check::new(shape, Seen::default());
         let (mut bytes, mut refs) = (Vec::new(), Vec::new());
-        if Save::reading(self.from.tag(), check).encode(part, &mut bytes, &mut refs).is_err() {
+        if FlushContext::reading(self.from.tag(), check).encode(part, &mut bytes, &mut refs).is_err() {
             // It was changed, or laid out anew when it was read, and has no records.
             return Ok(part.clone());
         }
@@ -181,7 +181,7 @@ impl Store {
         &self,
         to: impl AsRef<Path>,
         f: impl FnMut(&mut Migrator, Old) -> Result<New>,
-    ) -> Result<Migrated>
+    ) -> Result<MigrationReport>
     where
         Old: Serialize + DeserializeOwned + 'static,
         New: Persist,
@@ -213,7 +213,7 @@ impl Store {
         to: Arc<dyn Storage>,
         path: &Path,
         mut f: impl FnMut(&mut Migrator, Old) -> Result<New>,
-    ) -> Result<Migrated>
+    ) -> Result<MigrationReport>
     where
         Old: Serialize + DeserializeOwned + 'static,
         New: Persist,
@@ -229,7 +229,7 @@ impl Store {
         self.expect_any::<Old>(&commits)?;
         let options = Options { read_only: false, create: true, keep: None, ..self.options.clone() };
         let new = Store::open_with(&options, unfinished.storage(), path)?;
-        let mut migrated = Migrated::default();
+        let mut migrated = MigrationReport::default();
         let (mut copied, mut done) = (Copied::default(), HashMap::<u64, Rc<Pairs>>::default());
         let (mut last, mut shapes) = (Rc::default(), HashMap::default());
         for commit in commits.into_iter().map(Arc::new) {

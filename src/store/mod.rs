@@ -2,7 +2,7 @@
 
 mod backup;
 mod checkpoint;
-mod demotion;
+mod eviction;
 mod footprint;
 mod migrate;
 mod persist;
@@ -25,38 +25,38 @@ use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 
-use crate::codec::{Accuracy, Driven, decode};
+use crate::codec::{Accuracy, ResolvingReader, decode};
 pub use crate::error::Error;
 use crate::error::Result;
 pub(crate) use crate::log::commit::{Commit, Draft, Root};
-pub use crate::log::gc::compaction::Compacted;
+pub use crate::log::gc::compaction::CompactionReport;
 use crate::log::gc::thread::Compactor;
 pub use crate::log::options::{Compression, Durability, Options};
-use crate::log::pin::Lease;
+use crate::log::pin::Pin;
 use crate::log::reader::next_tag;
 use crate::log::scrub::Scrub;
-pub use crate::log::scrub::{Damage, Scrubbed};
-pub use crate::log::verify::{Progress, Verified};
-pub(crate) use crate::log::{Log, Turn};
+pub use crate::log::scrub::{Damage, ScrubReport};
+pub use crate::log::verify::{Progress, VerifyReport};
+pub(crate) use crate::log::{Log, WriterGuard};
 use crate::metrics::Stopwatch;
-pub use crate::node::Values;
+pub use crate::node::MapValues;
 use crate::random::HashMap;
-use crate::record::{Address, Backing, RecordHead, RecordKind, Sink};
-use crate::schema::{Allow, Shape};
+use crate::record::{Address, RecordHead, RecordKind, RecordReader, RecordWriter};
+use crate::schema::{Allow, Schema};
 use crate::storage::{FileStorage, Storage};
 use crate::sync::Mutex;
 pub use backup::Backup;
 pub use checkpoint::{Checkpoint, CheckpointId, CheckpointOptions};
 pub use footprint::{DiskFootprint, Usage};
-pub use migrate::{Migrated, Migrator};
+pub use migrate::{MigrationReport, Migrator};
 pub use persist::Persist;
 use persist::unreadable;
 use rebuild::Rebuilding;
-pub use retain::Retained;
-pub use salvage::Salvaged;
-pub use stats::{Stats, Written};
-use types::Known;
+pub use retain::RetentionReport;
+pub use salvage::SalvageReport;
+pub use stats::{Stats, WriteStats};
 pub use types::RestoreOptions;
+use types::TypeInfo;
 
 /// The name of the root that [`Store::checkpoint`] writes.
 const STATE: &str = "state";
@@ -69,7 +69,7 @@ const STATE: &str = "state";
 ///
 /// Code of the application's that a call runs (`Serialize`, `Drop`, a progress callback …) may read and restore from the same
 /// store. A call from there that would wait for the one that runs it is [`Error::Reentrant`]: of whatever writes, compacts
-/// or walks the files while a checkpoint is written or a state is demoted, and of whatever compacts or walks the files in a
+/// or walks the files while a checkpoint is written or a state is evicted, and of whatever compacts or walks the files in a
 /// progress callback.
 ///
 /// Dropping the store leaves it clean and lets another process open it; restored states go on reading what they have
@@ -104,8 +104,8 @@ pub struct Store {
     path: PathBuf,
     options: Options,
     /// What is known of the types that came by.
-    types: Mutex<HashMap<TypeId, Known>>,
-    written: Mutex<Written>,
+    types: Mutex<HashMap<TypeId, TypeInfo>>,
+    written: Mutex<WriteStats>,
 }
 
 // What a panic can leave behind is a store that is sound, or poisoned and says so: all of it is behind locks.
@@ -228,7 +228,7 @@ impl Store {
     }
 
     /// Writes what changed of a state; what the commit says of it.
-    fn write_root(&self, name: &str, state: &dyn Persist, turn: &Rc<RefCell<Turn>>) -> Result<Root> {
+    fn write_root(&self, name: &str, state: &dyn Persist, turn: &Rc<RefCell<WriterGuard>>) -> Result<Root> {
         let from = turn.borrow().next_place();
         let mut has_heeded = false;
         loop {
@@ -241,7 +241,7 @@ impl Store {
             }
             let accuracy = if uses == 1 { Accuracy::Exact } else { Accuracy::Brief };
             turn.borrow_mut().make_readable()?;
-            let tried = self.try_back(state, &shape, accuracy, &root);
+            let tried = self.verify_round_trip(state, &shape, accuracy, &root);
             if !is_unreadable(&tried, from) {
                 return tried.map(|()| root);
             }
@@ -263,12 +263,13 @@ impl Store {
     fn record_shape(
         &self,
         state: &dyn Persist,
-        turn: &RefCell<Turn>,
-        shape: &Arc<Shape>,
+        turn: &RefCell<WriterGuard>,
+        shape: &Arc<Schema>,
     ) -> Result<(Address, u64)> {
         let (id, _) = state.type_of();
-        let trust = turn.borrow().trust();
-        let is_there = |address: &Address| trust.as_ref().is_none_or(|trust| trust.suffices(*address));
+        let live_set = turn.borrow().live_set();
+        let is_there =
+            |address: &Address| live_set.as_ref().is_none_or(|live_set| live_set.suffices(*address));
         if let Some(known) = self.types.lock().get_mut(&id)
             && let Some(address) = known.recorded.iter().copied().find(is_there)
         {
@@ -281,13 +282,13 @@ impl Store {
         let found = recorded.find(|address| {
             is_there(address) && self.read_shape(*address).is_ok_and(|recorded| recorded.says(shape))
         });
-        let head = RecordHead { kind: RecordKind::Shape, delta: false };
+        let head = RecordHead { kind: RecordKind::Schema, delta: false };
         let address = match found {
             Some(address) => address,
             None => turn.borrow_mut().append(head, &[], shape.to_text().as_bytes())?,
         };
         let mut types = self.types.lock();
-        let known = types.entry(id).or_insert_with(|| Known::new(Arc::clone(shape)));
+        let known = types.entry(id).or_insert_with(|| TypeInfo::new(Arc::clone(shape)));
         known.recorded.insert(0, address);
         known.uses = 1;
         drop(types);
@@ -295,10 +296,10 @@ impl Store {
     }
 
     /// Reads back what was just encoded, before it is acknowledged.
-    fn try_back(
+    fn verify_round_trip(
         &self,
         state: &dyn Persist,
-        shape: &Arc<Shape>,
+        shape: &Arc<Schema>,
         accuracy: Accuracy,
         root: &Root,
     ) -> Result<()> {
@@ -311,18 +312,18 @@ impl Store {
         })
     }
 
-    fn backing(&self) -> Arc<dyn Backing> {
+    fn backing(&self) -> Arc<dyn RecordReader> {
         self.log.opening().clone()
     }
 
-    fn read_shape(&self, address: Address) -> Result<Shape> {
+    fn read_shape(&self, address: Address) -> Result<Schema> {
         let record = self.log.opening().read(address)?;
         let bad = |reason| Error::Decode { address, type_name: "the shape of a type", reason };
-        if record.head.kind != RecordKind::Shape {
+        if record.head.kind != RecordKind::Schema {
             return Err(bad("a node where the shape of a type was expected".to_owned()));
         }
         let text = std::str::from_utf8(record.payload()).map_err(|error| bad(error.to_string()))?;
-        Shape::from_text(text).map_err(bad)
+        Schema::from_text(text).map_err(bad)
     }
 
     /// Restores the newest checkpoint's state; `None` if there is no checkpoint yet. **O(1)**: nodes load on first touch.
@@ -377,9 +378,9 @@ impl Store {
     }
 
     /// Holds a checkpoint before anything else of it is read: from here on it stays, whatever retention says.
-    fn hold(&self, commit: &Arc<Commit>) -> Result<Arc<dyn Backing>> {
-        let lease = Lease::take(self.log.opening(), commit);
-        lease.map(|lease| lease as Arc<dyn Backing>).ok_or(Error::UnknownCheckpoint { id: commit.id })
+    fn hold(&self, commit: &Arc<Commit>) -> Result<Arc<dyn RecordReader>> {
+        let pin = Pin::take(self.log.opening(), commit);
+        pin.map(|pin| pin as Arc<dyn RecordReader>).ok_or(Error::UnknownCheckpoint { id: commit.id })
     }
 
     fn decode<T: DeserializeOwned + 'static>(&self, commit: &Arc<Commit>, name: &str) -> Result<T> {
@@ -390,7 +391,7 @@ impl Store {
         &self,
         commit: &Commit,
         name: &str,
-        backing: Arc<dyn Backing>,
+        backing: Arc<dyn RecordReader>,
         allow: Allow,
     ) -> Result<T> {
         let root = commit.roots.iter().find(|root| root.name == name).ok_or_else(|| Error::UnknownRoot {
@@ -402,7 +403,11 @@ impl Store {
             None => decode(&backing, commit.address, &root.payload, &root.refs),
             Some((plan, tag)) => {
                 let tag = if backing.rebuilds() { backing.tag() } else { tag };
-                Driven::new(backing, tag, plan).decode_root(commit.address, &root.payload, &root.refs)
+                ResolvingReader::new(backing, tag, plan).decode_root(
+                    commit.address,
+                    &root.payload,
+                    &root.refs,
+                )
             }
         }
     }

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::codec::{Accuracy, ByField, Check, Save, Seen, decode};
+use crate::codec::{Accuracy, ByField, Check, FlushContext, Seen, decode};
 use crate::error::{Error, Result};
-use crate::record::{Address, Backing};
-use crate::schema::{Shape, shape_with};
+use crate::record::{Address, RecordReader};
+use crate::schema::{Schema, shape_with};
 
 /// Readings of one value to find out whether it comes back in the same order each time. A map of two entries does in half of them.
 const MAX_READINGS: usize = 24;
@@ -33,20 +33,21 @@ pub(super) mod sealed {
 
         #[doc(hidden)]
         #[expect(private_interfaces, reason = "sealed: nobody outside can call it")]
-        fn shape(&self, samples: &[Vec<u8>]) -> Result<Shape>;
+        fn shape(&self, samples: &[Vec<u8>]) -> Result<Schema>;
 
         #[doc(hidden)]
         #[expect(private_interfaces, reason = "sealed: nobody outside can call it")]
-        fn encode(&self, save: &Rc<Save>, bytes: &mut Vec<u8>, refs: &mut Vec<Address>) -> Result<()>;
+        fn encode(&self, save: &Rc<FlushContext>, bytes: &mut Vec<u8>, refs: &mut Vec<Address>)
+        -> Result<()>;
 
         /// Reads back what `encode` wrote, and a sample of each collection in it, and compares.
         #[doc(hidden)]
         #[expect(private_interfaces, reason = "sealed: nobody outside can call it")]
         fn read_back(
             &self,
-            shape: &Arc<Shape>,
+            shape: &Arc<Schema>,
             accuracy: Accuracy,
-            backing: &Arc<dyn Backing>,
+            backing: &Arc<dyn RecordReader>,
             bytes: &[u8],
             refs: &[Address],
         ) -> Result<()>;
@@ -59,27 +60,27 @@ impl<T: Serialize + DeserializeOwned + 'static> sealed::Encode for T {
     }
 
     #[expect(private_interfaces, reason = "sealed: nobody outside can call it")]
-    fn shape(&self, samples: &[Vec<u8>]) -> Result<Shape> {
+    fn shape(&self, samples: &[Vec<u8>]) -> Result<Schema> {
         shape_with::<T>(samples)
     }
 
     #[expect(private_interfaces, reason = "sealed: nobody outside can call it")]
-    fn encode(&self, save: &Rc<Save>, bytes: &mut Vec<u8>, refs: &mut Vec<Address>) -> Result<()> {
+    fn encode(&self, save: &Rc<FlushContext>, bytes: &mut Vec<u8>, refs: &mut Vec<Address>) -> Result<()> {
         save.encode(self, bytes, refs)
     }
 
     #[expect(private_interfaces, reason = "sealed: nobody outside can call it")]
     fn read_back(
         &self,
-        shape: &Arc<Shape>,
+        shape: &Arc<Schema>,
         accuracy: Accuracy,
-        backing: &Arc<dyn Backing>,
+        backing: &Arc<dyn RecordReader>,
         bytes: &[u8],
         refs: &[Address],
     ) -> Result<()> {
         let look = |value: &T, accuracy| {
             let check = Check::new(Arc::clone(shape), Seen::default());
-            let trial = Save::on_trial_of_sample(backing.tag(), check, accuracy);
+            let trial = FlushContext::on_trial_of_sample(backing.tag(), check, accuracy);
             trial.encode(value, &mut Vec::new(), &mut Vec::new())?;
             Ok(trial)
         };
@@ -120,7 +121,7 @@ impl<T: Serialize + DeserializeOwned + 'static> sealed::Encode for T {
 }
 
 /// The name of a field that was read back as another value: preferably of one that has other values, not only another order.
-fn differing(mut written: ByField, mut read: ByField, shape: &Shape) -> Option<String> {
+fn differing(mut written: ByField, mut read: ByField, shape: &Schema) -> Option<String> {
     let name = |written: &ByField, read: &ByField| {
         let fields = written.keys().chain(read.keys());
         fields.filter(|field| written.get(field) != read.get(field)).find_map(|field| shape.full_name(*field))

@@ -2,18 +2,18 @@
 
 use std::sync::Arc;
 
-use crate::codec::Driven;
+use crate::codec::ResolvingReader;
 use crate::error::Result;
-use crate::record::{Address, Backing, Record, Sweep, Tag};
+use crate::record::{Address, LogScan, Record, RecordReader, Tag};
 
 /// A log from which hash maps are built anew. Its tag is its own, so nothing that is read through it passes for a
 /// node of the log.
 pub(super) struct Rebuilding {
-    pub(super) backing: Arc<dyn Backing>,
+    pub(super) backing: Arc<dyn RecordReader>,
     pub(super) tag: Tag,
 }
 
-impl Backing for Rebuilding {
+impl RecordReader for Rebuilding {
     fn tag(&self) -> Tag {
         self.tag
     }
@@ -26,11 +26,11 @@ impl Backing for Rebuilding {
         self.backing.decoded(address, node);
     }
 
-    fn sweep(&self) -> Box<dyn Sweep + '_> {
+    fn sweep(&self) -> Box<dyn LogScan + '_> {
         self.backing.sweep()
     }
 
-    fn driven(&self) -> Option<&Driven> {
+    fn driven(&self) -> Option<&ResolvingReader> {
         self.backing.driven()
     }
 

@@ -7,11 +7,11 @@ use super::checkpoint::CheckpointId;
 use crate::error::Result;
 use crate::log::aging;
 use crate::log::commit::Commit;
-use crate::log::gc::compaction::Compacted;
+use crate::log::gc::compaction::CompactionReport;
 use crate::log::gc::throttle::Pace;
-use crate::log::kept_commits::Catalogue;
+use crate::log::kept_commits::KeptCommits;
 use crate::log::manifest::CommitRef;
-use crate::log::reader::Opening;
+use crate::log::reader::LogReader;
 use crate::log::{Commits, Log};
 use crate::retention::{Retention, Thinning};
 use crate::weaken;
@@ -19,7 +19,7 @@ use crate::weaken;
 /// What applying a [`Retention`] did, or would do.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
-pub struct Retained {
+pub struct RetentionReport {
     /// The checkpoints that are kept, the newest first.
     pub kept: Vec<CheckpointId>,
     /// Those that are not, the newest first.
@@ -54,7 +54,7 @@ impl Store {
     ///
     /// [`Error::Poisoned`](crate::Error::Poisoned) if the store cannot be written; [`Error::Io`](crate::Error::Io) if
     /// the system refuses, which poisons it; [`Error::Corrupt`](crate::Error::Corrupt) if a checkpoint cannot be read.
-    pub fn retain(&self, policy: &Retention) -> Result<Retained> {
+    pub fn retain(&self, policy: &Retention) -> Result<RetentionReport> {
         self.log.retain(policy)
     }
 
@@ -63,7 +63,7 @@ impl Store {
     /// # Errors
     ///
     /// [`Error::Corrupt`](crate::Error::Corrupt) or [`Error::Io`](crate::Error::Io) if a checkpoint cannot be read.
-    pub fn would_retain(&self, policy: &Retention) -> Result<Retained> {
+    pub fn would_retain(&self, policy: &Retention) -> Result<RetentionReport> {
         Ok(self.log.plan(policy)?.outcome())
     }
 
@@ -80,7 +80,7 @@ impl Store {
     /// [`Error::Corrupt`](crate::Error::Corrupt) if something that is in use cannot be read;
     /// [`Error::Io`](crate::Error::Io) if the system refuses, which poisons the store only if it was the manifest that
     /// could not be replaced; [`Error::Poisoned`](crate::Error::Poisoned).
-    pub fn compact(&self) -> Result<Compacted> {
+    pub fn compact(&self) -> Result<CompactionReport> {
         self.log.compact(self.options.compact_below, Pace::free())
     }
 }
@@ -95,12 +95,12 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    fn outcome(&self) -> Retained {
+    fn outcome(&self) -> RetentionReport {
         let ids = |wanted: bool| {
             let chosen = self.commits.iter().zip(&self.kept).rev().filter(|(_, kept)| **kept == wanted);
             chosen.map(|(commit, _)| CheckpointId(commit.id)).collect()
         };
-        Retained { kept: ids(true), dropped: ids(false) }
+        RetentionReport { kept: ids(true), dropped: ids(false) }
     }
 
     fn dropped(&self) -> Vec<u64> {
@@ -109,22 +109,25 @@ impl Plan {
     }
 
     /// The checkpoints kept afterwards.
-    fn catalogue(&self, before: &Catalogue) -> Catalogue {
+    fn kept_commits(&self, before: &KeptCommits) -> KeptCommits {
         let floor = self.commits.last().map_or(0, |newest| newest.id);
         if before.is_complete() {
-            let mut catalogue = before.clone();
-            catalogue.remove(floor, &self.dropped());
-            return catalogue;
+            let mut kept_commits = before.clone();
+            kept_commits.remove(floor, &self.dropped());
+            return kept_commits;
         }
         let kept = self.commits.iter().zip(&self.kept).filter(|(_, kept)| **kept);
-        Catalogue::up_to(floor, kept.map(|(commit, _)| CommitRef { id: commit.id, address: commit.address }))
+        KeptCommits::up_to(
+            floor,
+            kept.map(|(commit, _)| CommitRef { id: commit.id, address: commit.address }),
+        )
     }
 }
 
 impl Log {
     /// Asks a policy about all commits.
     pub(crate) fn plan(&self, policy: &Retention) -> Result<Plan> {
-        let changes = self.opening().ledger().changes;
+        let changes = self.opening().pin_table().changes;
         let mut commits = self.commits().collect::<Result<Vec<_>>>()?;
         commits.reverse();
         let versions: Vec<_> = commits.iter().map(aging::version_of).collect();
@@ -138,7 +141,7 @@ impl Log {
     }
 
     /// Drops the commits that a policy does not keep.
-    pub(crate) fn retain(&self, policy: &Retention) -> Result<Retained> {
+    pub(crate) fn retain(&self, policy: &Retention) -> Result<RetentionReport> {
         loop {
             // Planned while others commit: what they commit meanwhile lies above the floor and is kept.
             let plan = self.plan(policy)?;
@@ -146,11 +149,12 @@ impl Log {
             if plan.kept.iter().all(|kept| *kept) {
                 return Ok(plan.outcome());
             }
-            let ledger = self.opening().ledger();
-            let catalogue = (ledger.changes == plan.changes).then(|| plan.catalogue(&ledger.catalogue));
-            drop(ledger);
-            if let Some(catalogue) = catalogue {
-                writer.set_catalogue(catalogue)?;
+            let pin_table = self.opening().pin_table();
+            let kept_commits =
+                (pin_table.changes == plan.changes).then(|| plan.kept_commits(&pin_table.kept_commits));
+            drop(pin_table);
+            if let Some(kept_commits) = kept_commits {
+                writer.set_catalogue(kept_commits)?;
                 return Ok(plan.outcome());
             }
         }
@@ -160,7 +164,7 @@ impl Log {
     /// on applying it. `None`: it keeps everything, or a commit cannot be read, and it cannot be asked.
     ///
     /// Nothing is written: what is dropped is so durably when the next manifest is. With it, whether something is.
-    pub(crate) fn begin_thinning(opening: &Arc<Opening>, policy: &Retention) -> (Option<Thinning>, bool) {
+    pub(crate) fn begin_thinning(opening: &Arc<LogReader>, policy: &Retention) -> (Option<Thinning>, bool) {
         let commits =
             if policy.keeps_all() { None } else { Commits::of(opening).collect::<Result<Vec<_>>>().ok() };
         let Some(commits) = commits else { return (None, false) };
@@ -172,9 +176,9 @@ impl Log {
             thinning.apply(next);
         }
         let listed = commits.iter().map(|commit| CommitRef { id: commit.id, address: commit.address });
-        let mut catalogue = Catalogue::complete(opening.ledger().catalogue.floor(), listed);
-        catalogue.remove(commits.first().map_or(0, |newest| newest.id), &dropped);
-        opening.set_catalogue(catalogue);
+        let mut kept_commits = KeptCommits::complete(opening.pin_table().kept_commits.floor(), listed);
+        kept_commits.remove(commits.first().map_or(0, |newest| newest.id), &dropped);
+        opening.set_catalogue(kept_commits);
         (Some(thinning), !dropped.is_empty())
     }
 }

@@ -33,7 +33,7 @@ use crate::log::index::{BlockEntry, Index};
 use crate::log::kept_commits::Listed;
 use crate::log::manifest::{Manifest, SegmentEntry};
 use crate::log::options::Options;
-use crate::log::reader::Opening;
+use crate::log::reader::LogReader;
 use crate::log::scan::Scan;
 use crate::log::segment::{self, FIRST_BATCH, Segment};
 use crate::log::slots;
@@ -47,7 +47,7 @@ use crate::storage::Region;
 /// What [`Store::salvage`](super::Store::salvage) saved, and what it could not.
 #[derive(Debug, Default)]
 #[non_exhaustive]
-pub struct Salvaged {
+pub struct SalvageReport {
     /// The checkpoints that were copied, the oldest first, under their own ids.
     pub checkpoints: Vec<CheckpointId>,
     /// The checkpoints that were kept, as far as is known, and are not whole; and why.
@@ -67,10 +67,14 @@ pub struct Salvaged {
 /// # Errors
 ///
 /// [`Error::NotAStore`] if there is nothing to begin with, or something in `to`; [`Error::Io`] and [`Error::Poisoned`] if the system refuses.
-pub(crate) fn salvage(from: Directory, to: Directory, tell: &mut dyn FnMut(Progress)) -> Result<Salvaged> {
+pub(crate) fn salvage(
+    from: Directory,
+    to: Directory,
+    tell: &mut dyn FnMut(Progress),
+) -> Result<SalvageReport> {
     from.expect_other(&to)?;
     let unfinished = Unfinished::prepare(&to)?;
-    let mut salvaged = Salvaged::default();
+    let mut salvaged = SalvageReport::default();
     let found = Found::look(&Arc::new(from), &mut salvaged)?;
     let new = Log::open(unfinished.storage(), &Options::new(), &to.path)?;
     let bytes: u64 = found.opening.segments().iter().map(|segment| u64::from(segment.entry.len_bytes)).sum();
@@ -89,7 +93,7 @@ pub(crate) fn salvage(from: Directory, to: Directory, tell: &mut dyn FnMut(Progr
 
 /// Chooses what to copy: all that is kept and whole; and where something is not, the nearest one before it that is, though
 /// it had been dropped.
-fn choose(found: &Found, copy: &mut Copy<'_>, salvaged: &mut Salvaged) -> Result<()> {
+fn choose(found: &Found, copy: &mut Copy<'_>, salvaged: &mut SalvageReport) -> Result<()> {
     let mut is_wanting = false;
     let ids: BTreeSet<u64> = found.commits.keys().chain(found.missing.keys()).copied().collect();
     for id in ids.into_iter().rev() {
@@ -125,7 +129,7 @@ fn choose(found: &Found, copy: &mut Copy<'_>, salvaged: &mut Salvaged) -> Result
 
 /// What can be read of a store.
 struct Found {
-    opening: Arc<Opening>,
+    opening: Arc<LogReader>,
     /// Addresses of the commits.
     commits: BTreeMap<u64, Address>,
     /// Commits that others refer to, and that cannot be read.
@@ -141,7 +145,7 @@ struct Found {
 const LOST_IDS: u64 = 1 << 20;
 
 impl Found {
-    fn look(directory: &Arc<Directory>, salvaged: &mut Salvaged) -> Result<Self> {
+    fn look(directory: &Arc<Directory>, salvaged: &mut SalvageReport) -> Result<Self> {
         let manifest = match slots::read(directory) {
             Ok(Some(found)) => {
                 salvaged.damage.extend(found.damage);
@@ -162,7 +166,7 @@ impl Found {
         let manifest = manifest.map(|manifest| current(directory, manifest, salvaged)).transpose()?.flatten();
         let files = segment_files(directory, files, store_id, manifest.as_ref(), salvaged);
         let segments = files.last_key_value().map_or(0, |(last, _)| last + 1);
-        let opening = Arc::new(Opening::new(Arc::clone(directory), store_id, segments, 4 << 20)?);
+        let opening = Arc::new(LogReader::new(Arc::clone(directory), store_id, segments, 4 << 20)?);
         for file in files.values() {
             let index = file.index(store_id, manifest.as_ref(), salvaged);
             let region = Arc::clone(&file.region);
@@ -205,11 +209,12 @@ impl Found {
         let newest_id = newest.into_iter().flatten().map(|(&id, _)| id).max().unwrap_or(0);
         let mut next_id = newest_id.saturating_add(1);
         if let Some(manifest) = &manifest {
-            let catalogue = &manifest.catalogue;
-            missing
-                .extend(manifest.newest.into_iter().chain(catalogue.listed()).map(|at| (at.id, at.address)));
+            let kept_commits = &manifest.kept_commits;
+            missing.extend(
+                manifest.newest.into_iter().chain(kept_commits.listed()).map(|at| (at.id, at.address)),
+            );
             dropped.extend(
-                commits.keys().chain(missing.keys()).filter(|&&id| catalogue.look(id) == Listed::Not),
+                commits.keys().chain(missing.keys()).filter(|&&id| kept_commits.look(id) == Listed::Not),
             );
             // Behind the point, each commit has a sector of its own.
             let active_bytes = manifest.segments.last().map_or(0, |active| active.len_bytes);
@@ -227,7 +232,7 @@ impl Found {
 fn current(
     directory: &Arc<Directory>,
     manifest: Manifest,
-    salvaged: &mut Salvaged,
+    salvaged: &mut SalvageReport,
 ) -> Result<Option<Manifest>> {
     let checked = witness::check_files(directory, &manifest).and_then(|()| {
         let Some(&entry) = manifest.segments.last() else { return Ok(()) };
@@ -273,7 +278,7 @@ fn whose(
     directory: &Directory,
     manifest: Option<Manifest>,
     files: &[SegmentFile],
-    salvaged: &mut Salvaged,
+    salvaged: &mut SalvageReport,
 ) -> Result<(u64, Option<Manifest>)> {
     let mut segments = BTreeMap::<u64, usize>::new();
     files.iter().filter_map(SegmentFile::store_id).for_each(|id| *segments.entry(id).or_default() += 1);
@@ -298,7 +303,7 @@ fn segment_files(
     files: Vec<SegmentFile>,
     store_id: u64,
     manifest: Option<&Manifest>,
-    salvaged: &mut Salvaged,
+    salvaged: &mut SalvageReport,
 ) -> BTreeMap<u32, SegmentFile> {
     let mut chosen = BTreeMap::new();
     for mut file in files {
@@ -325,7 +330,7 @@ impl SegmentFile {
     }
 
     /// Finds the blocks: by the manifest or the segment's own index where there is one, else by looking.
-    fn index(&self, store_id: u64, manifest: Option<&Manifest>, salvaged: &mut Salvaged) -> Index {
+    fn index(&self, store_id: u64, manifest: Option<&Manifest>, salvaged: &mut SalvageReport) -> Index {
         let place = |offset| Place { store_id, segment: self.entry.number, offset };
         let active = manifest.filter(|manifest| {
             manifest.segments.last().is_some_and(|active| active.number == self.entry.number)
@@ -357,7 +362,7 @@ impl SegmentFile {
         (at, mut ordinal): (u32, u32),
         epoch: Option<u64>,
         index: &mut Index,
-        salvaged: &mut Salvaged,
+        salvaged: &mut SalvageReport,
     ) {
         let Some(only) = epoch else { return };
         let Some(bytes) = self.region.bytes(0..self.entry.len_bytes.into()) else { return };

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use super::{Checkpoint, CheckpointId, Persist, Store};
-use crate::codec::{Check, Save, Seen};
+use crate::codec::{Check, FlushContext, Seen};
 use crate::error::Result;
 use crate::log::Commit;
-use crate::record::Backing;
+use crate::record::RecordReader;
 
 impl Store {
     /// The newest checkpoint, if it holds exactly these states under these names, and nothing else: they were restored
@@ -31,14 +31,15 @@ impl Store {
     /// Returns whether a commit holds exactly this state under this name.
     fn holds(&self, commit: &Commit, name: &str, state: &dyn Persist) -> Result<bool> {
         let Some(root) = commit.roots.iter().find(|root| root.name == name) else { return Ok(false) };
-        let known = |known: &super::Known| (known.shape.clone(), known.recorded.contains(&root.shape));
+        let known = |known: &super::TypeInfo| (known.shape.clone(), known.recorded.contains(&root.shape));
         let known = self.types.lock().get(&state.type_of().0).map(known);
         let (shape, is_recorded) = match known {
             Some(known) => known,
             None => (Arc::new(state.shape(&self.read_shape(root.shape)?.samples)?), false),
         };
         let (mut payload, mut refs) = (Vec::new(), Vec::new());
-        let save = Save::reading(self.log.opening().tag(), Check::new(shape.clone(), Seen::default()));
+        let save =
+            FlushContext::reading(self.log.opening().tag(), Check::new(shape.clone(), Seen::default()));
         state.encode(&save, &mut payload, &mut refs)?;
         if payload != root.payload || refs != root.refs {
             return Ok(false);

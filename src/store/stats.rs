@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use super::Store;
 use super::checkpoint::Checkpoint;
-use crate::log::gc::compaction::Compacted;
+use crate::log::gc::compaction::CompactionReport;
 use crate::log::gc::thread::Compactor;
-use crate::log::gc::throttle::Pacing;
-use crate::log::scrub::Scrubbed;
+use crate::log::gc::throttle::Throttle;
+use crate::log::scrub::ScrubReport;
 use crate::metrics::{self, Stopwatch};
 
 /// What a store takes on disk, as far as it costs nothing to know. See [`Store::stats`]; [`Store::usage`] looks further.
@@ -23,9 +23,9 @@ pub struct Stats {
     /// Checkpoints that states in memory hold, as they may still load something of them.
     pub pinned: u64,
     /// What checkpoints wrote since the store was opened.
-    pub written: Written,
+    pub written: WriteStats,
     /// What compaction did since the store was opened.
-    pub compacted: Compacted,
+    pub compacted: CompactionReport,
     /// How long checkpoints waited for compaction since the store was opened, all together: see
     /// [`Options::keep`](super::Options::keep).
     pub compaction_wait: Duration,
@@ -33,7 +33,7 @@ pub struct Stats {
     pub compaction_failure: Option<String>,
     /// Totals and findings of scrubbing in the background: see
     /// [`Options::scrub_bytes_per_second`](super::Options::scrub_bytes_per_second).
-    pub scrubbed: Scrubbed,
+    pub scrubbed: ScrubReport,
 }
 
 impl Stats {
@@ -48,7 +48,7 @@ impl Stats {
 /// What checkpoints wrote. Divided by their number, what one costs; [`Checkpoint`] says it of each.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[non_exhaustive]
-pub struct Written {
+pub struct WriteStats {
     /// Number of checkpoints.
     pub checkpoints: u64,
     /// Nodes written for them.
@@ -84,20 +84,20 @@ impl Store {
         let is_here = self.expect_owner().is_ok();
         let pacing = self.compactor.as_ref().map(Compactor::pacing).filter(|_| is_here);
         let newest = self.log.latest().map_or(0, |newest| newest.id);
-        let ledger = self.log.opening().ledger();
-        let pinned = ledger.pinned().len() as u64;
-        let checkpoints = ledger.catalogue.count(newest);
-        drop(ledger);
+        let pin_table = self.log.opening().pin_table();
+        let pinned = pin_table.pinned().len() as u64;
+        let checkpoints = pin_table.kept_commits.count(newest);
+        drop(pin_table);
         Stats {
             segments: stats.segments,
             disk_bytes: stats.disk_bytes,
             checkpoints,
             pinned,
             written: *self.written.lock(),
-            compacted: if is_here { self.log.compacted() } else { Compacted::default() },
-            compaction_wait: pacing.map_or(Duration::ZERO, Pacing::waited),
-            compaction_failure: pacing.and_then(Pacing::failure),
-            scrubbed: if is_here { self.scrub.scrubbed() } else { Scrubbed::default() },
+            compacted: if is_here { self.log.compacted() } else { CompactionReport::default() },
+            compaction_wait: pacing.map_or(Duration::ZERO, Throttle::waited),
+            compaction_failure: pacing.and_then(Throttle::failure),
+            scrubbed: if is_here { self.scrub.scrubbed() } else { ScrubReport::default() },
         }
     }
 

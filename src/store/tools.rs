@@ -9,14 +9,14 @@ use serde::de::DeserializeOwned;
 
 use super::backup;
 use super::salvage;
-use super::{Backup, Progress, Salvaged, Store, Verified};
-use crate::codec::{Check, Save, Trial};
+use super::{Backup, Progress, SalvageReport, Store, VerifyReport};
+use crate::codec::{Check, FlushContext, RoundTrip};
 use crate::error::{Error, Result};
 use crate::log::Log;
 use crate::log::directory::{Directory, MANIFEST};
 use crate::log::identity::other_store;
 use crate::log::verify;
-use crate::record::Backing;
+use crate::record::RecordReader;
 use crate::storage::{FileStorage, Storage};
 use crate::sync::Mutex;
 
@@ -57,8 +57,8 @@ impl Store {
             return Err(opening.directory.foreign(MANIFEST, other_store(opening.store_id, found)));
         }
         let id = |log: &Log| log.latest().map(|commit| commit.id);
-        let catalogue = |log: &Log| log.opening().ledger().catalogue.clone();
-        if id(&log) == id(&self.log) && catalogue(&log) == catalogue(&self.log) {
+        let kept_commits = |log: &Log| log.opening().pin_table().kept_commits.clone();
+        if id(&log) == id(&self.log) && kept_commits(&log) == kept_commits(&self.log) {
             return Ok(false);
         }
         self.log = Arc::new(log);
@@ -90,13 +90,13 @@ impl Store {
     /// # Errors
     ///
     /// [`Error::Io`] if the system refuses. Damage is no error: it is in the answer, which
-    /// [`into_result`](Verified::into_result) turns into one.
-    pub fn verify(&self) -> Result<Verified> {
+    /// [`into_result`](VerifyReport::into_result) turns into one.
+    pub fn verify(&self) -> Result<VerifyReport> {
         self.verify_with(|_| ())
     }
 
     /// As [`verify`](Self::verify), telling how far it has got: once for each segment.
-    pub fn verify_with(&self, mut progress: impl FnMut(Progress)) -> Result<Verified> {
+    pub fn verify_with(&self, mut progress: impl FnMut(Progress)) -> Result<VerifyReport> {
         let _still = self.log.hold_compaction()?;
         let verified = verify(&self.log, &mut progress)?;
         verified.damage.iter().for_each(|error| self.log.opening().note_found(error));
@@ -123,7 +123,7 @@ impl Store {
     /// # Errors
     ///
     /// As [`verify`](Self::verify).
-    pub fn verify_as<T: Serialize + DeserializeOwned + 'static>(&self) -> Result<Verified> {
+    pub fn verify_as<T: Serialize + DeserializeOwned + 'static>(&self) -> Result<VerifyReport> {
         self.verify_as_with::<T>(|_| ())
     }
 
@@ -132,15 +132,18 @@ impl Store {
     pub fn verify_as_with<T: Serialize + DeserializeOwned + 'static>(
         &self,
         mut progress: impl FnMut(Progress),
-    ) -> Result<Verified> {
+    ) -> Result<VerifyReport> {
         let mut last = Progress { done_bytes: 0, total_bytes: 0 };
         let mut verified = self.verify_with(|now| {
             last = now;
             progress(now);
         })?;
         let _large = self.log.opening().keep_large();
-        let trial =
-            Save::on_trial(self.log.opening().tag(), Trial::Whole(RefCell::default()), Check::nothing());
+        let trial = FlushContext::on_trial(
+            self.log.opening().tag(),
+            RoundTrip::Whole(RefCell::default()),
+            Check::nothing(),
+        );
         for commit in self.log.commits() {
             // The walk that came before noted it.
             let Ok(commit) = commit.map(Arc::new) else { break };
@@ -209,7 +212,7 @@ impl Store {
     /// **O(bytes)**, whatever the bytes are, and some 100 bytes of memory for each record and 200 for each branch.
     ///
     /// Checkpoints keep their ids, times, labels and names. What they share stays shared. Those that were dropped stay away, as far as
-    /// it can be told, unless they stand in for lost ones ([`Salvaged::revived`]). The new store gives no id again that
+    /// it can be told, unless they stand in for lost ones ([`SalvageReport::revived`]). The new store gives no id again that
     /// the old one may have given. The new directory is no store until
     /// all is copied: what an interruption leaves there cannot be opened, and the next salvage into it removes it.
     ///
@@ -237,7 +240,7 @@ impl Store {
     ///
     /// [`Error::NotAStore`] if there is no store to begin with, or the new directory holds
     /// something; [`Error::SameDirectory`] if the two are one; [`Error::Io`] if the system refuses.
-    pub fn salvage(from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<Salvaged> {
+    pub fn salvage(from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<SalvageReport> {
         let (from, to) = (from.as_ref(), to.as_ref());
         let old = FileStorage::open_or(from, Some("name the directory that is to be salvaged"))?;
         let old = Directory::new(Arc::new(old), from);
@@ -251,7 +254,7 @@ impl Store {
         to: Arc<dyn Storage>,
         path: &Path,
         mut progress: impl FnMut(Progress),
-    ) -> Result<Salvaged> {
+    ) -> Result<SalvageReport> {
         let from = Directory::new(from, Path::new("<old>"));
         salvage::salvage(from, Directory::new(to, path), &mut progress)
     }

@@ -8,16 +8,16 @@ use std::sync::Arc;
 use serde::de::DeserializeOwned;
 
 use super::{CheckpointId, Persist, STATE, Store};
-use crate::codec::{Check, Save, Seen};
+use crate::codec::{Check, FlushContext, Seen};
 use crate::error::{Error, Result};
-use crate::log::Turn;
+use crate::log::WriterGuard;
 use crate::log::reader;
 use crate::record::{Address, Tag};
-use crate::schema::{Allow, Fit, Plan, Shape, fit, shape_of, shape_with};
+use crate::schema::{Allow, Fit, Resolution, Schema, fit, shape_of, shape_with};
 
 /// Knowledge of a Rust type.
-pub(super) struct Known {
-    pub(super) shape: Arc<Shape>,
+pub(super) struct TypeInfo {
+    pub(super) shape: Arc<Schema>,
     /// Names under which its parts are written.
     seen: Seen,
     /// Addresses of shape records that say the same; a new checkpoint refers to the first.
@@ -25,13 +25,13 @@ pub(super) struct Known {
     /// Those by which records are read as they are, though they may say less, or name something differently.
     same: Vec<Address>,
     /// Shape records of what the type was before it changed, how to read them, and what stands for that as an opening.
-    older: Vec<(Address, Allow, Arc<Plan>, Tag)>,
+    older: Vec<(Address, Allow, Arc<Resolution>, Tag)>,
     /// Checkpoints of it in this opening.
     pub(super) uses: u64,
 }
 
-impl Known {
-    pub(super) fn new(shape: Arc<Shape>) -> Self {
+impl TypeInfo {
+    pub(super) fn new(shape: Arc<Schema>) -> Self {
         Self {
             shape,
             seen: Seen::default(),
@@ -43,7 +43,7 @@ impl Known {
     }
 
     /// Takes over a shape that says more of the type than the one before.
-    fn refine(&mut self, shape: Arc<Shape>) {
+    fn refine(&mut self, shape: Arc<Schema>) {
         if !self.shape.says(&shape) {
             self.recorded.clear();
         }
@@ -133,8 +133,8 @@ impl Store {
     pub(super) fn encode(
         &self,
         state: &dyn Persist,
-        turn: &Rc<RefCell<Turn>>,
-    ) -> Result<(Arc<Shape>, Vec<u8>, Vec<Address>)> {
+        turn: &Rc<RefCell<WriterGuard>>,
+    ) -> Result<(Arc<Schema>, Vec<u8>, Vec<Address>)> {
         let (id, _) = state.type_of();
         loop {
             let (mut payload, mut refs) = (Vec::new(), Vec::new());
@@ -147,28 +147,28 @@ impl Store {
                 Some(known) => known,
                 None => {
                     let shape = Arc::new(state.shape(&[])?);
-                    self.types.lock().entry(id).or_insert_with(|| Known::new(shape.clone()));
+                    self.types.lock().entry(id).or_insert_with(|| TypeInfo::new(shape.clone()));
                     (shape, Seen::default())
                 }
             };
-            let save = Save::checked(turn.clone(), Check::new(shape.clone(), seen));
+            let save = FlushContext::checked(turn.clone(), Check::new(shape.clone(), seen));
             let encoded = state.encode(&save, &mut payload, &mut refs);
             if let Some(sample) = save.take_sample() {
                 // A value of a type that rejects made-up ones: with it the trace sees further. Nothing was written of what
                 // could not be seen.
                 let samples = [&shape.samples[..], &[sample]].concat();
                 let shape = Arc::new(state.shape(&samples)?);
-                self.types.lock().insert(id, Known::new(shape));
+                self.types.lock().insert(id, TypeInfo::new(shape));
                 continue;
             }
             let mut types = self.types.lock();
-            let known = types.entry(id).or_insert_with(|| Known::new(shape.clone()));
+            let known = types.entry(id).or_insert_with(|| TypeInfo::new(shape.clone()));
             if let Some((seen, renamed)) = save.into_learned()
                 && Arc::ptr_eq(&known.shape, &shape)
             {
                 known.seen = seen;
                 if !renamed.is_empty() {
-                    let mut shape = Shape::clone(&shape);
+                    let mut shape = Schema::clone(&shape);
                     renamed.into_iter().for_each(|(of, name)| shape.write_as(of, name));
                     known.refine(Arc::new(shape));
                 }
@@ -184,7 +184,7 @@ impl Store {
         &self,
         recorded: Address,
         allow: Allow,
-    ) -> Result<Option<(Arc<Plan>, Tag)>> {
+    ) -> Result<Option<(Arc<Resolution>, Tag)>> {
         let id = TypeId::of::<T>();
         let asked = match self.types.lock().get(&id) {
             Some(known) if known.recorded.contains(&recorded) || known.same.contains(&recorded) => {
@@ -215,14 +215,14 @@ impl Store {
             difference,
         })?;
         let mut types = self.types.lock();
-        let known = types.entry(id).or_insert_with(|| Known::new(asked.clone()));
+        let known = types.entry(id).or_insert_with(|| TypeInfo::new(asked.clone()));
         if known.shape.has_unknown() && !asked.has_unknown() {
             known.refine(asked.clone());
         }
         match fit {
             Fit::Same(pairs) => {
                 if Arc::ptr_eq(&known.shape, &asked) {
-                    let mut shape = Shape::clone(&asked);
+                    let mut shape = Schema::clone(&asked);
                     shape.adopt_names(&stored, &pairs);
                     known.refine(Arc::new(shape));
                 }

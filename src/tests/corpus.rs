@@ -12,7 +12,7 @@ use super::fuzzed::{map_ops, open_bytes, ord_map_ops, store_ops, vector_ops};
 use super::seeds;
 
 /// Most memory that anything may ask for at a time which opens a store of some 20 KiB, its checksums made right.
-const MOST_BYTES: u64 = 64 << 20;
+const MAX_BYTES: u64 = 64 << 20;
 
 fn directory() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz")
@@ -31,7 +31,7 @@ fn run_one<I: for<'a> Arbitrary<'a>>(what: &str, bytes: &[u8], run: fn(I)) {
         let ran = catch_unwind(AssertUnwindSafe(|| run(input)));
         ran.unwrap_or_else(|_| panic!("{what} fails"));
     });
-    assert!(memory.bytes_max <= MOST_BYTES, "{what}: {} bytes", memory.bytes_max);
+    assert!(memory.bytes_max <= MAX_BYTES, "{what}: {} bytes", memory.bytes_max);
 }
 
 /// Runs a target on the kept inputs, and on a few that look random (`PERENNIAL_SEEDS` makes them more).

@@ -1,4 +1,4 @@
-//! Power cuts of whole stores: scripts of checkpoints, drops, compactions, demotions, kills and reopenings, cut at every
+//! Power cuts of whole stores: scripts of checkpoints, drops, compactions, evictions, kills and reopenings, cut at every
 //! operation. (`log::crash` does the same to the log alone.)
 //!
 //! What is found is exactly what the store held after one step of the script, not older than the last step that was
@@ -27,13 +27,13 @@ enum Step {
     Drop(u64),
     Compact,
     /// Lets go of the state in memory.
-    Demote,
+    Evict,
     /// Closes the store, opens it again and goes on with what it holds.
     Reopen,
     /// The process dies; another one goes on.
     Kill,
 }
-use Step::{Compact, Demote, Drop, Kill, Reopen, Sync, Write};
+use Step::{Compact, Drop, Evict, Kill, Reopen, Sync, Write};
 
 const BUFFERED: Durability = Durability::Buffered;
 const SYNC: Durability = Durability::Sync;
@@ -106,7 +106,7 @@ impl Played {
                     played.compacted += compacted.rewritten as u64 + compacted.removed as u64;
                     is_durable = false;
                 }
-                Demote => drop(store.demote(&mut world, 0).unwrap()),
+                Evict => drop(store.evict(&mut world, 0).unwrap()),
                 Reopen | Kill => {
                     match step {
                         Reopen => store.close().unwrap(),
@@ -216,10 +216,10 @@ fn every_power_cut_of_short_scripts_leaves_what_was_kept() {
         &[
             Write(20, SYNC),
             Write(9, SYNC),
-            Demote,
+            Evict,
             Write(2, BUFFERED),
             Drop(1),
-            Demote,
+            Evict,
             Compact,
             Write(2, SYNC),
         ],
@@ -266,7 +266,7 @@ fn every_power_cut_under_a_policy_leaves_what_the_last_checkpoint_kept() {
             Reopen,
             Write(3, BUFFERED),
             Write(3, BUFFERED),
-            Demote,
+            Evict,
             Compact,
             Write(2, SYNC),
         ],
@@ -287,7 +287,7 @@ fn script(noise: &mut Noise) -> Vec<Step> {
         2 | 3 => Compact,
         4 => Reopen,
         5 => Kill,
-        6 => Demote,
+        6 => Evict,
         7 => Sync,
         8 | 9 => Write(1 + noise.below(20), BUFFERED),
         _ => Write(1 + noise.below(20), SYNC),

@@ -12,7 +12,7 @@ use crate::store::{CheckpointId, Compression, Error, Options};
 use crate::{HashMap, OrdMap, Vector};
 
 /// Most memory that opening and reading a damaged store of a few KiB may ask for at a time.
-const MOST_BYTES: u64 = 64 << 10;
+const MAX_BYTES: u64 = 64 << 10;
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct World {
@@ -129,7 +129,7 @@ fn meet(storage: &MemoryStorage, states: &[(CheckpointId, World)], closed: bool,
         }
     });
     outcome.most_bytes = memory.bytes_max;
-    assert!(memory.bytes_max <= MOST_BYTES, "{} bytes were asked for: {what}", memory.bytes_max);
+    assert!(memory.bytes_max <= MAX_BYTES, "{} bytes were asked for: {what}", memory.bytes_max);
     outcome
 }
 

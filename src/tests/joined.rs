@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::compaction::Noise;
 use super::seeds;
-use crate::footprint::{Demote, Demotion};
+use crate::footprint::{Evict, Eviction};
 use crate::retention::keep_last;
 use crate::storage::MemoryStorage;
 use crate::store::{Options, Store};
@@ -176,14 +176,14 @@ struct World {
     log: Vector<u32>,
 }
 
-impl Demote for World {
-    fn demote(&mut self, demotion: &mut Demotion<'_>) {
-        self.names.demote(demotion);
-        self.bags.demote(demotion);
-        self.marks.demote(demotion);
-        self.scores.demote(demotion);
-        self.ranks.demote(demotion);
-        self.log.demote(demotion);
+impl Evict for World {
+    fn evict(&mut self, eviction: &mut Eviction<'_>) {
+        self.names.evict(eviction);
+        self.bags.evict(eviction);
+        self.marks.evict(eviction);
+        self.scores.evict(eviction);
+        self.ranks.evict(eviction);
+        self.log.evict(eviction);
     }
 }
 
@@ -397,7 +397,7 @@ fn live_through(seed: u64, rounds: u32) {
             }
             13..15 => {
                 let target = u64::from(noise.below(3) * noise.below(20)) << 10;
-                store.demote(&mut states[at].world, target).unwrap();
+                store.evict(&mut states[at].world, target).unwrap();
             }
             15 if states.len() > 1 => drop(states.swap_remove(at)),
             16..18 => {

@@ -233,12 +233,12 @@ fn a_twin_is_in_its_slot_before_what_it_replaces_is_dropped() {
     let count = if cfg!(miri) { 24 } else { 400 };
     let mut state: OrdMap<Key, Grudge> = (0..count).map(|n| (Key(n), Grudge(vec![n]))).collect();
     store.checkpoint(&state).unwrap();
-    // Of two holders, whose branches the demotion of one copies.
+    // Of two holders, whose branches the eviction of one copies.
     HOLDER.set(Some(Rc::new(state.clone())));
-    let demoted = catch_unwind(AssertUnwindSafe(|| store.demote(&mut state, 0)));
-    assert!(demoted.is_err() && HOLDER.take().is_none());
+    let evicted = catch_unwind(AssertUnwindSafe(|| store.evict(&mut state, 0)));
+    assert!(evicted.is_err() && HOLDER.take().is_none());
     assert!(state.iter().zip(0..).all(|((key, value), n)| key.0 == n && value.0 == [n]));
-    store.demote(&mut state, 0).unwrap();
+    store.evict(&mut state, 0).unwrap();
     assert!(state.iter().zip(0..).all(|((key, value), n)| key.0 == n && value.0 == [n]));
     assert_eq!(state.len(), count as usize);
     store.checkpoint(&state).unwrap();

@@ -4,7 +4,7 @@ mod adversity;
 mod alone;
 mod compaction;
 mod corpus;
-mod demotion;
+mod eviction;
 mod fuzzed;
 pub(crate) mod hooked;
 mod joined;

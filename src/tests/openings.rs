@@ -35,8 +35,8 @@ fn life(storage: &MemoryStorage) -> u64 {
                 second.checkpoint(&state).unwrap();
             }
             if round % 5 == 4 {
-                store.demote(&mut state.0, 0).unwrap();
-                store.demote(&mut state.2, 0).unwrap();
+                store.evict(&mut state.0, 0).unwrap();
+                store.evict(&mut state.2, 0).unwrap();
             }
         }
         second.checkpoint(&state).unwrap();

@@ -80,7 +80,7 @@ fn a_state_that_was_let_go_of_outlives_its_store_and_so_do_its_clones() {
     on_both(|storage| {
         let (store, mut state) = begun(storage);
         let expected = state.clone();
-        store.demote(&mut state, 0).unwrap();
+        store.evict(&mut state, 0).unwrap();
         let (copy, mut changed) = (state.clone(), state.clone());
         changed.players.insert(3, "three".into());
         store.close().unwrap();
@@ -137,7 +137,7 @@ fn a_reader_beside_a_writer_that_compacts_and_its_states_stay_as_they_were() {
         let (store, expected) = begun(storage);
         let reader = options().read_only(true).open_storage(Arc::clone(storage)).unwrap();
         let mut state: World = reader.latest().unwrap().unwrap();
-        reader.demote(&mut state, 0).unwrap();
+        reader.evict(&mut state, 0).unwrap();
         let later: World = reader.latest().unwrap().unwrap();
         drop((store, reader));
         let store = overturn(storage);

@@ -12,7 +12,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::checkpointer::{Overflow, Step, Workers};
 use crate::error::Error;
-use crate::footprint::{Demote, Demotion};
+use crate::footprint::{Evict, Eviction};
 use crate::retention::keep_last;
 use crate::storage::MemoryStorage;
 use crate::store::{Compression, Store};
@@ -94,12 +94,12 @@ struct World {
     vector: Vector<Imp>,
 }
 
-impl Demote for World {
-    fn demote(&mut self, demotion: &mut Demotion<'_>) {
-        act("Demote");
-        self.hash.demote(demotion);
-        self.ord.demote(demotion);
-        self.vector.demote(demotion);
+impl Evict for World {
+    fn evict(&mut self, eviction: &mut Eviction<'_>) {
+        act("Evict");
+        self.hash.evict(eviction);
+        self.ord.evict(eviction);
+        self.vector.evict(eviction);
     }
 }
 
@@ -125,8 +125,8 @@ fn call_all(store: &Store) -> usize {
     let numbers = HashMap::from([(1u32, 2u32)]);
     count(&refused, store.checkpoint(&numbers));
     count(&refused, store.checkpoint_many(&[("one", &1u32), ("two", &2u32)]));
-    count(&refused, store.checkpoint_within(&mut numbers.clone(), 0));
-    count(&refused, store.demote(&mut numbers.clone(), 0));
+    count(&refused, store.checkpoint_and_evict(&mut numbers.clone(), 0));
+    count(&refused, store.evict(&mut numbers.clone(), 0));
     count(&refused, store.retain(&keep_last(1000)));
     count(&refused, store.compact());
     count(&refused, store.verify());
@@ -200,8 +200,8 @@ fn what_is_called_from_within_other_calls_is_an_error_or_works() {
         assert!(rebuilt["Deserialize"] == 0 && rebuilt["Hash"] == 0, "{rebuilt:?}");
         let verified = reached(&store, || assert!(store.verify_as::<World>().unwrap().is_clean()));
         assert!(verified["Serialize"] == 0 && verified["Deserialize"] == 0, "{verified:?}");
-        let demoted = reached(&store, || _ = store.demote(&mut state, 0).unwrap());
-        assert_eq!(demoted, ["Demote", "Drop"].map(|place| (place, ALL)).into());
+        let evicted = reached(&store, || _ = store.evict(&mut state, 0).unwrap());
+        assert_eq!(evicted, ["Evict", "Drop"].map(|place| (place, ALL)).into());
         let places = reached(&store, || {
             let walks = Cell::new(0);
             let walk = |_| {

@@ -22,7 +22,7 @@ fn a_map_of_the_former_algorithm_keeps_it_until_it_is_collected_or_rebuilt() {
     restored.insert("another".to_owned(), 7);
     let id = store.checkpoint(&restored).unwrap().id;
     // Let go of, and read again.
-    store.demote(&mut restored, 0).unwrap();
+    store.evict(&mut restored, 0).unwrap();
     assert_eq!((restored.get("another"), restored.len()), (Some(&7), 2001));
     restored.check();
     let mut again: Words = store.latest().unwrap().unwrap();

@@ -199,7 +199,7 @@ fn a_part_that_is_only_in_the_log_and_damaged_does_not_stop_the_saving_of_the_re
     let store = open(&storage);
     let mut state = world(600);
     store.checkpoint(&state).unwrap();
-    store.demote(&mut state.lines, 0).unwrap();
+    store.evict(&mut state.lines, 0).unwrap();
     assert!(damage(&storage, "line 00300") > 0);
     for n in 0..5 {
         state.names.insert(n, "new".into());

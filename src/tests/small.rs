@@ -119,9 +119,9 @@ fn checkpoints_deltas_restores_and_evictions() {
     assert_eq!(touched, state);
     store.checkpoint(&touched).unwrap();
     let before = touched.0.clone();
-    store.demote(&mut touched.0, 0).unwrap();
-    store.demote(&mut touched.1, 0).unwrap();
-    store.demote(&mut touched.2, 0).unwrap();
+    store.evict(&mut touched.0, 0).unwrap();
+    store.evict(&mut touched.1, 0).unwrap();
+    store.evict(&mut touched.2, 0).unwrap();
     assert_eq!(touched.0, before);
     assert_eq!((&touched.1, &touched.2), (&state.1, &state.2));
     store.compact().unwrap();
@@ -177,7 +177,7 @@ mod threads {
                     u64::from(FEW * (FEW - 1) / 2)
                 )
             });
-            store.demote(&mut evicted, 0).unwrap();
+            store.evict(&mut evicted, 0).unwrap();
         });
         assert_eq!(evicted, theirs);
         assert_eq!(store.restore::<Map>(store.checkpoint(&mine).unwrap().id).unwrap(), mine);

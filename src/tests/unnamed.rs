@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::log::commit::Root;
 use crate::log::{Draft, Log};
-use crate::record::{Backing, RecordHead, RecordKind, Sink};
+use crate::record::{RecordHead, RecordKind, RecordReader, RecordWriter};
 use crate::storage::MemoryStorage;
 use crate::store::{CheckpointId, Durability, Error, Options, Store};
 
@@ -25,7 +25,7 @@ fn written(shape: &str, values: &[&[u8]]) -> Arc<MemoryStorage> {
     let storage = Arc::new(MemoryStorage::new());
     let log = log(&storage);
     for payload in values {
-        let head = RecordHead { kind: RecordKind::Shape, delta: false };
+        let head = RecordHead { kind: RecordKind::Schema, delta: false };
         let shape = log.writer().unwrap().append(head, &[], shape.as_bytes()).unwrap();
         let root = Root { name: "state".into(), shape, refs: Vec::new(), payload: payload.to_vec() };
         let draft = Draft { roots: vec![root], ..Draft::default() };

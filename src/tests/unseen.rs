@@ -136,7 +136,7 @@ fn what_is_encoded_in_another_order_after_it_was_decoded_is_no_change() {
     store.checkpoint(&map).unwrap();
     assert_eq!(found(&store, &map), None);
     for round in 0..20 {
-        store.demote(&mut map, 0).unwrap();
+        store.evict(&mut map, 0).unwrap();
         map.load_all().unwrap();
         map.get_mut(&round).unwrap().float = 0.0;
         assert!(store.checkpoint(&map).unwrap().nodes > 0);

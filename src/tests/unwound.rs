@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use super::adversity::{
     ACT, Contents, DROPPED_TWICE, DROPS_BURN, FUSE, LIVE, OPS, Op, Touchy, World, burn, pairs, touchy,
 };
-use crate::footprint::{Demote, Demotion};
+use crate::footprint::{Evict, Eviction};
 use crate::state::KeepBusy;
 use crate::storage::MemoryStorage;
 use crate::store::{CheckpointId, Store};
@@ -32,13 +32,13 @@ impl<'de> Deserialize<'de> for Touchy {
     }
 }
 
-impl Demote for World {
-    fn demote(&mut self, demotion: &mut Demotion<'_>) {
-        self.hash.demote(demotion);
-        self.ord.demote(demotion);
-        self.set.demote(demotion);
-        self.items.demote(demotion);
-        self.vector.demote(demotion);
+impl Evict for World {
+    fn evict(&mut self, eviction: &mut Eviction<'_>) {
+        self.hash.evict(eviction);
+        self.ord.evict(eviction);
+        self.set.evict(eviction);
+        self.items.evict(eviction);
+        self.vector.evict(eviction);
     }
 }
 
@@ -166,7 +166,7 @@ fn drops_may_panic_at_every_call_of_an_eviction() {
                 world.vector.truncate(55);
                 let changed = world.numbers();
                 DROPS_BURN.set(true);
-                let (done, _) = burnt(fuse, || _ = store.demote(&mut world, 0).unwrap());
+                let (done, _) = burnt(fuse, || _ = store.evict(&mut world, 0).unwrap());
                 DROPS_BURN.set(false);
                 world.check();
                 assert_eq!(world.numbers(), changed, "{op}, call {fuse}");
@@ -175,9 +175,9 @@ fn drops_may_panic_at_every_call_of_an_eviction() {
                     assert_eq!(other.numbers(), before, "{op}, call {fuse}");
                 }
                 // Nothing is lost to the log, and the rest can go as well.
-                store.demote(&mut world, 0).unwrap();
+                store.evict(&mut world, 0).unwrap();
                 let id = store.checkpoint(&world).unwrap().id;
-                store.demote(&mut world, 0).unwrap();
+                store.evict(&mut world, 0).unwrap();
                 assert_eq!(world.numbers(), changed, "{op}, call {fuse}");
                 assert_eq!(store.restore::<World>(id).unwrap().numbers(), changed, "{op}, call {fuse}");
                 if done.is_some() {

@@ -163,7 +163,7 @@ fn a_change_of_a_large_document_writes_what_changed_and_a_restore_loads_what_is_
     // Changed after the restore, a restored document writes as little.
     restored["records"].push(Value::Null);
     assert!(store.checkpoint(&restored).unwrap().bytes < 2_000);
-    assert!(store.demote(&mut restored, 0).unwrap().nodes > 0);
+    assert!(store.evict(&mut restored, 0).unwrap().nodes > 0);
     assert_eq!(restored["records"][20_000], Value::Null);
 }
 

@@ -12,7 +12,7 @@ use crate::Vector;
 use crate::node::{Child, Header, Identity, NodeRef};
 use crate::record::{Address, Tag};
 use crate::vector::Edit;
-use crate::vector::node::{Counts, LEAST_CHILDREN, Leaf};
+use crate::vector::node::{Counts, Leaf, MIN_CHILDREN};
 
 #[derive(Clone, Debug)]
 enum Op {
@@ -648,7 +648,7 @@ fn doubling_by_appending_itself_stays_low() {
     assert_eq!(vector.len(), 255 << 20);
     assert_eq!(vector[255 * 1_000_000 + 7], 7);
     vector.remove(100_000_000);
-    let bound = (vector.len() / Leaf::<u8>::LEAST).ilog(LEAST_CHILDREN) + 2;
+    let bound = (vector.len() / Leaf::<u8>::LEAST).ilog(MIN_CHILDREN) + 2;
     assert!(u32::from(vector.tree.height) <= bound, "height {}, at most {bound}", vector.tree.height);
 }
 

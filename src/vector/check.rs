@@ -1,6 +1,6 @@
 //! Verifies every rule that the structure keeps; tests call it after each step.
 
-use super::node::{Counts, Inner, LEAST_CHILDREN, Leaf};
+use super::node::{Counts, Inner, Leaf, MIN_CHILDREN};
 use super::{Vector, leaf_items};
 use crate::node::{BITS, NodeRef, SLOTS};
 
@@ -28,10 +28,10 @@ impl<T> Vector<T> {
                 }
             }
         }
-        let mut bound = Leaf::<T>::LEAST * LEAST_CHILDREN;
+        let mut bound = Leaf::<T>::LEAST * MIN_CHILDREN;
         let mut height = 2;
         while bound <= self.tree.len.max(1) {
-            (bound, height) = (bound * LEAST_CHILDREN, height + 1);
+            (bound, height) = (bound * MIN_CHILDREN, height + 1);
         }
         assert!(
             u32::from(self.tree.height) <= height,
@@ -61,7 +61,7 @@ fn check_node<T>(node: NodeRef<'_, T, Counts>, level: u8, left: bool, right: boo
     };
     let count = branch.count();
     assert_eq!(branch.level(), level);
-    assert!(count <= SLOTS && count >= if left || right { 1 } else { LEAST_CHILDREN }, "{count} children");
+    assert!(count <= SLOTS && count >= if left || right { 1 } else { MIN_CHILDREN }, "{count} children");
     assert_eq!(u32::from(branch.starts()), (1u32 << SLOTS) - 1, "all ranges are one slot");
     let radix = Leaf::<T>::CAPACITY.ilog2() + BITS * (u32::from(level) - 1);
     let (mut items, mut regular) = (0, true);

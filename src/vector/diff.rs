@@ -7,7 +7,7 @@ use std::ops::Range;
 use super::Vector;
 use super::cursor::Pair;
 use crate::error::Result;
-use crate::node::Values;
+use crate::node::MapValues;
 
 /// One difference between two vectors, the old and the new.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -95,7 +95,7 @@ impl<T: PartialEq + fmt::Debug> fmt::Debug for Diff<'_, T> {
     }
 }
 
-impl<T: PartialEq + Clone + 'static> Values for Vector<T> {
+impl<T: PartialEq + Clone + 'static> MapValues for Vector<T> {
     type Item<'a> = &'a T;
     type Mapped<W: Clone + 'static> = Vector<W>;
 

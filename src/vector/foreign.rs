@@ -6,9 +6,9 @@ use serde::de::DeserializeOwned;
 
 use crate::error::Result;
 use crate::node::load;
-use crate::node::{Branch, Chain, Node, NodeRef, Root, SLOTS, Shape, Source};
+use crate::node::{Branch, BranchLayout, Chain, Node, NodeRef, Root, SLOTS, Source};
 use crate::record::Place;
-use crate::record::{Address, Backing};
+use crate::record::{Address, RecordReader};
 
 /// What a branch of such a tree keeps: how many items are below each child.
 pub(super) struct Foreign([u64; SLOTS]);
@@ -20,7 +20,7 @@ impl Foreign {
     ///
     /// What reading or decoding answered.
     pub(super) fn each<T: DeserializeOwned>(
-        backing: &Arc<dyn Backing>,
+        backing: &Arc<dyn RecordReader>,
         address: Address,
         place: Place,
         visit: &mut impl FnMut(&T),
@@ -49,7 +49,7 @@ fn walk<T>(node: NodeRef<'_, T, Foreign>, visit: &mut impl FnMut(&T)) -> Result<
 }
 
 fn load_node<T: DeserializeOwned>(
-    backing: &Arc<dyn Backing>,
+    backing: &Arc<dyn RecordReader>,
     _: u64,
     chain: &Chain,
     place: Place,
@@ -57,7 +57,7 @@ fn load_node<T: DeserializeOwned>(
     load::<T, Foreign>(backing, chain, place, |_| Ok(0))
 }
 
-impl Shape for Foreign {
+impl BranchLayout for Foreign {
     type Key = ();
 
     const TAGGED: bool = false;

@@ -12,7 +12,7 @@ use std::marker::PhantomData;
 
 use crate::error::Result;
 use crate::node::{
-    BITS, Branch, Node, NodeMut, NodeRef, OwnedLeaf, SLOTS, SMALL, Shape, fitting, loaded, mask_shift,
+    BITS, Branch, BranchLayout, Node, NodeMut, NodeRef, OwnedLeaf, SLOTS, SMALL, fitting, loaded, mask_shift,
 };
 use crate::record::Place;
 
@@ -22,7 +22,7 @@ pub(crate) type Link<T> = Node<T, Counts>;
 pub(crate) type Inner<T> = Branch<T, Counts>;
 
 /// Children that a branch off both edges of the tree has at least.
-pub(crate) const LEAST_CHILDREN: usize = SLOTS / 2;
+pub(crate) const MIN_CHILDREN: usize = SLOTS / 2;
 
 /// The sizes of leaves of `T`.
 pub(crate) struct Leaf<T>(PhantomData<T>);
@@ -48,7 +48,7 @@ fn bits(from: usize, to: usize) -> u16 {
 }
 
 /// Items that a vector holds at most outside its head and its tail: branches keep their counts in 32 bits.
-pub(super) const MOST_ITEMS: usize = u32::MAX as usize - 1;
+pub(super) const MAX_ITEMS: usize = u32::MAX as usize - 1;
 
 /// An end in a branch.
 #[inline]
@@ -57,13 +57,13 @@ fn end_of(items: usize) -> u32 {
     items as u32
 }
 
-/// Panics if more items than `MOST_ITEMS` would come together.
+/// Panics if more items than `MAX_ITEMS` would come together.
 #[inline]
 #[track_caller]
 pub(super) fn assert_room(len: usize, more: usize) {
     assert!(
-        more <= MOST_ITEMS.saturating_sub(len),
-        "capacity overflow: {len} and {more} more items, and a vector holds at most {MOST_ITEMS}"
+        more <= MAX_ITEMS.saturating_sub(len),
+        "capacity overflow: {len} and {more} more items, and a vector holds at most {MAX_ITEMS}"
     );
 }
 
@@ -111,7 +111,7 @@ impl Counts {
     }
 }
 
-impl Shape for Counts {
+impl BranchLayout for Counts {
     type Key = ();
 
     const TAGGED: bool = false;

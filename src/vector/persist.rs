@@ -18,10 +18,10 @@ use crate::codec;
 use crate::error::{Error, Result};
 use crate::node::flush;
 use crate::node::load;
-use crate::node::{Chain, Demote, Demotion, Root, Source};
+use crate::node::{Chain, Evict, Eviction, Root, Source};
 use crate::record::Place;
 use crate::record::varint;
-use crate::record::{Address, Backing};
+use crate::record::{Address, RecordReader};
 use crate::schema::Collection;
 
 /// Higher than any tree that fits in memory.
@@ -81,7 +81,10 @@ impl<'de, T: Deserialize<'de> + Clone> Visitor<'de> for Items<T> {
 }
 
 /// Makes a vector of what a record says of it.
-fn restore<T: DeserializeOwned + Clone>(root: codec::Root, backing: &Arc<dyn Backing>) -> Result<Vector<T>> {
+fn restore<T: DeserializeOwned + Clone>(
+    root: codec::Root,
+    backing: &Arc<dyn RecordReader>,
+) -> Result<Vector<T>> {
     let bad = |reason: &str| Error::Decode {
         address: root.addresses.iter().flatten().next().copied().unwrap_or(Address::from_bits(0)),
         type_name: std::any::type_name::<Vector<T>>(),
@@ -124,7 +127,7 @@ fn restore<T: DeserializeOwned + Clone>(root: codec::Root, backing: &Arc<dyn Bac
 }
 
 fn load_node<T: DeserializeOwned>(
-    backing: &Arc<dyn Backing>,
+    backing: &Arc<dyn RecordReader>,
     _: u64,
     chain: &Chain,
     place: Place,
@@ -169,10 +172,10 @@ impl<T> crate::node::Footprint for Vector<T> {
     }
 }
 
-impl<T: DeserializeOwned> Demote for Vector<T> {
-    fn demote(&mut self, demotion: &mut Demotion<'_>) {
+impl<T: DeserializeOwned> Evict for Vector<T> {
+    fn evict(&mut self, eviction: &mut Eviction<'_>) {
         for root in [&mut self.head, &mut self.tree.root, &mut self.tail] {
-            demotion.tree(root, 0, load_node::<T>);
+            eviction.tree(root, 0, load_node::<T>);
         }
     }
 }

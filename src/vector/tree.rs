@@ -1,7 +1,7 @@
 //! The tree between head and tail: a B+-tree whose keys are positions.
 //!
 //! 1. All leaves are at the same depth and hold `Leaf::LEAST` to `Leaf::CAPACITY` items.
-//! 2. A branch has `LEAST_CHILDREN` to `SLOTS` children; on the left and the right edge of the tree it may have
+//! 2. A branch has `MIN_CHILDREN` to `SLOTS` children; on the left and the right edge of the tree it may have
 //!    fewer, but at least one. So appending fills branches to the brim before it starts the next, and taking
 //!    leaves off an end never borrows.
 //! 3. The root has at least two children; if it has exactly two branches, these have more than `SLOTS` children
@@ -10,10 +10,10 @@
 //! Every edit first makes the nodes that it will change its own (which may run `T::clone`, read the log, and
 //! panic), and only then moves anything: a panic leaves the tree as it was.
 
-use super::node::{Counts, Inner, LEAST_CHILDREN, Leaf, Link, items_of, level_of};
+use super::node::{Counts, Inner, Leaf, Link, MIN_CHILDREN, items_of, level_of};
 use crate::error::Result;
 use crate::node::{
-    BITS, Branch, Child, LeafMut, Node, NodeMut, NodeRef, OwnedLeaf, Root, SLOTS, Way, loaded,
+    BITS, Branch, Child, Descent, LeafMut, Node, NodeMut, NodeRef, OwnedLeaf, Root, SLOTS, loaded,
 };
 use crate::record::Place;
 use crate::sync::const_fn;
@@ -135,9 +135,9 @@ impl<T> Tree<T> {
             })
         };
         match way {
-            Way::Leaf(leaf) => Some((leaf.items(false), below)),
-            Way::Nothing => None,
-            Way::Lazy => self.leaf_loaded(index),
+            Descent::Leaf(leaf) => Some((leaf.items(false), below)),
+            Descent::Nothing => None,
+            Descent::Lazy => self.leaf_loaded(index),
         }
     }
 
@@ -348,7 +348,7 @@ impl<T: Clone> Tree<T> {
             && branch.level() > 1
         {
             node = branch.child(end.slot(branch));
-            fits &= matches!(node, Some(NodeRef::Branch(child)) if child.count() >= LEAST_CHILDREN);
+            fits &= matches!(node, Some(NodeRef::Branch(child)) if child.count() >= MIN_CHILDREN);
         }
         fits
     }
@@ -401,7 +401,7 @@ fn graft<T: Clone>(branch: &mut Inner<T>, node: Link<T>, end: End) -> Option<Lin
 /// Lets `branch` and a `node` of the same level obey the rules for siblings; `node` if something is left of it.
 fn even_out<T: Clone>(branch: &mut Inner<T>, mut node: Link<T>, end: End) -> Option<Link<T>> {
     let NodeMut::Branch(other) = node.make_mut() else { return Some(node) };
-    if branch.count() < LEAST_CHILDREN || other.count() < LEAST_CHILDREN {
+    if branch.count() < MIN_CHILDREN || other.count() < MIN_CHILDREN {
         match end {
             End::Back => branch.balance(other, true),
             End::Front => {
@@ -472,11 +472,11 @@ fn insert<T: Clone>(node: NodeMut<'_, T, Counts>, index: usize, item: T) -> Opti
                 branch.insert_child(slot, over);
                 return None;
             }
-            let mut right = branch.split_at(LEAST_CHILDREN);
-            if slot <= LEAST_CHILDREN {
+            let mut right = branch.split_at(MIN_CHILDREN);
+            if slot <= MIN_CHILDREN {
                 branch.insert_child(slot, over);
             } else {
-                right.insert_child(slot - LEAST_CHILDREN, over);
+                right.insert_child(slot - MIN_CHILDREN, over);
             }
             Some(Node::from_branch(right))
         }
@@ -494,7 +494,7 @@ fn remove<T: Clone>(node: NodeMut<'_, T, Counts>, index: usize, left: bool, righ
     let pair = slot.min(last.saturating_sub(1));
     let small = match branch.child(slot) {
         Some(NodeRef::Leaf(leaf)) => leaf.len() == Leaf::<T>::LEAST,
-        Some(NodeRef::Branch(child)) => child.count() == LEAST_CHILDREN && !left && !right,
+        Some(NodeRef::Branch(child)) => child.count() == MIN_CHILDREN && !left && !right,
         None => false,
     };
     if small {
@@ -510,7 +510,7 @@ fn remove<T: Clone>(node: NodeMut<'_, T, Counts>, index: usize, left: bool, righ
     branch.set_size(slot, branch.size(slot) - 1);
     let lacks = match branch.child(slot) {
         Some(NodeRef::Leaf(leaf)) => leaf.len() < Leaf::<T>::LEAST,
-        Some(NodeRef::Branch(child)) => child.count() < LEAST_CHILDREN && !left && !right,
+        Some(NodeRef::Branch(child)) => child.count() < MIN_CHILDREN && !left && !right,
         None => false,
     };
     if lacks {
@@ -549,7 +549,7 @@ fn trim<T: Clone>(branch: &mut Inner<T>, end: End) {
         return;
     }
     let few = |node: Option<NodeRef<'_, T, Counts>>| match node {
-        Some(NodeRef::Branch(child)) => child.count() <= LEAST_CHILDREN,
+        Some(NodeRef::Branch(child)) => child.count() <= MIN_CHILDREN,
         _ => false,
     };
     // One more than the fewest, so that the child can lose one when the same is done below it.

@@ -2,17 +2,17 @@
 
 use serde::de::Visitor;
 
-use super::super::error::Fault;
+use super::super::error::CodecError;
 use super::{Follower, no_variant, unlike};
 use crate::schema::widens;
 use crate::schema::{Form, Parts as Places, Ty};
 
 impl<'de> Follower<'_, 'de, '_> {
     /// Reads what was written as one type of number and hands it over as another, if it is one.
-    pub(super) fn number<V: Visitor<'de>>(self, to: &str, visitor: V) -> Result<V::Value, Fault> {
+    pub(super) fn number<V: Visitor<'de>>(self, to: &str, visitor: V) -> Result<V::Value, CodecError> {
         let Ty::Primitive(from) = self.ty() else { return Err(unlike()) };
         if from != to && !widens(from, to) {
-            return Err(Fault::message(format!("it asks for {to} where {from} was written")));
+            return Err(CodecError::message(format!("it asks for {to} where {from} was written")));
         }
         let reader = self.reader;
         match (from, to) {
@@ -52,16 +52,16 @@ impl<'de> Follower<'_, 'de, '_> {
     }
 
     /// Passes over the value at a place.
-    pub(super) fn skip(self) -> Result<(), Fault> {
+    pub(super) fn skip(self) -> Result<(), CodecError> {
         let (shape, ty) = (self.driven.shape(), self.ty());
         let (reader, driven) = (self.reader, self.driven);
-        let mut each = |places: Places| -> Result<(), Fault> {
+        let mut each = |places: Places| -> Result<(), CodecError> {
             places.iter().try_for_each(|place| Follower { reader: &mut *reader, driven, place }.skip())
         };
         match ty {
-            Ty::Unknown => {
-                Err(Fault::message("a part that was removed cannot be passed over: its type is not known"))
-            }
+            Ty::Unknown => Err(CodecError::message(
+                "a part that was removed cannot be passed over: its type is not known",
+            )),
             Ty::Primitive(name) => reader.skip_primitive(name),
             Ty::Option(inner) => {
                 if reader.take::<bool>()? {

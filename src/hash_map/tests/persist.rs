@@ -9,20 +9,20 @@ use serde::de::DeserializeOwned;
 
 use super::*;
 use crate::codec::tests::{Log, LogSink};
-use crate::codec::{Save, decode};
-use crate::record::{Address, Backing};
+use crate::codec::{FlushContext, decode};
+use crate::record::{Address, RecordReader};
 
 /// Flushes a value into a log; what the commit would hold of it, and how many records it took.
 fn save<T: Serialize>(log: &Arc<Log>, value: &T) -> (Vec<u8>, Vec<Address>, usize) {
     let before = log.len();
-    let save = Save::new(Rc::new(RefCell::new(LogSink(Arc::clone(log)))));
+    let save = FlushContext::new(Rc::new(RefCell::new(LogSink(Arc::clone(log)))));
     let (mut bytes, mut refs) = (Vec::new(), Vec::new());
     save.encode(value, &mut bytes, &mut refs).unwrap();
     (bytes, refs, log.len() - before)
 }
 
 fn restore<T: DeserializeOwned>(log: &Arc<Log>, saved: &(Vec<u8>, Vec<Address>, usize)) -> T {
-    let backing: Arc<dyn Backing> = log.clone();
+    let backing: Arc<dyn RecordReader> = log.clone();
     decode(&backing, Address::new(0, 0), &saved.0, &saved.1).unwrap()
 }
 

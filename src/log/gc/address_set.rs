@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::record::{Address, Trust};
+use crate::record::{Address, LiveSet};
 
 /// A set of addresses.
 #[derive(Clone, Default)]
@@ -89,12 +89,12 @@ impl AddressSet {
 }
 
 /// What a mark found: the nodes below its position that are reachable. Everything from there on is.
-pub(crate) struct Reach {
+pub(crate) struct Reachable {
     pub position: Address,
     pub nodes: AddressSet,
 }
 
-impl Trust for Reach {
+impl LiveSet for Reachable {
     fn holds(&self, address: Address) -> bool {
         address >= self.position || self.nodes.contains(address)
     }
@@ -122,9 +122,9 @@ impl Doubts {
     }
 
     /// Returns the records that a flush may trust.
-    pub(crate) fn trust(&self, reach: Option<&Arc<Reach>>) -> Option<Arc<dyn Trust>> {
+    pub(crate) fn live_set(&self, reach: Option<&Arc<Reachable>>) -> Option<Arc<dyn LiveSet>> {
         match self.from {
-            None => reach.map(|reach| Arc::clone(reach) as Arc<dyn Trust>),
+            None => reach.map(|reach| Arc::clone(reach) as Arc<dyn LiveSet>),
             Some(from) => Some(Arc::new(Doubt { from, reach: reach.cloned() })),
         }
     }
@@ -133,10 +133,10 @@ impl Doubts {
 /// As another trust, but for what is in memory a record from `from` on is needed.
 struct Doubt {
     from: Address,
-    reach: Option<Arc<Reach>>,
+    reach: Option<Arc<Reachable>>,
 }
 
-impl Trust for Doubt {
+impl LiveSet for Doubt {
     fn holds(&self, address: Address) -> bool {
         self.reach.as_ref().is_none_or(|reach| reach.holds(address))
     }
@@ -166,7 +166,7 @@ mod tests {
         more.insert(Address::new(1, 900));
         more.unite(&set);
         assert_eq!(more.iter().count(), 6);
-        let reach = Reach { position: Address::new(2, 600), nodes: set };
+        let reach = Reachable { position: Address::new(2, 600), nodes: set };
         assert!(reach.holds(Address::new(2, 5)) && reach.holds(Address::new(2, 600)));
         assert!(!reach.holds(Address::new(2, 599)));
     }

@@ -16,8 +16,9 @@ use crate::error::{Error, Result};
 pub(crate) fn explain(log: &Log, error: Error) -> Error {
     let Error::Corrupt { segment, offset, what } = error else { return error };
     let held = {
-        let ledger = log.opening().ledger();
-        let dropped = ledger.pinned().into_iter().map(|commit| commit.id).filter(|&id| !ledger.keeps(id));
+        let pin_table = log.opening().pin_table();
+        let dropped =
+            pin_table.pinned().into_iter().map(|commit| commit.id).filter(|&id| !pin_table.keeps(id));
         dropped.map(|id| id.to_string()).collect::<Vec<_>>()
     };
     if !matches!(is_kept_whole(log), Ok(true)) {

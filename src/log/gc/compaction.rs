@@ -26,11 +26,11 @@ use super::super::block::RecordBlock;
 use super::super::compression::Compressor;
 use super::super::directory::{Directory, parse_segment_name, segment_name};
 use super::super::manifest::Manifest;
-use super::super::reader::{Opening, read_block};
+use super::super::reader::{LogReader, read_block};
 use super::super::record;
 use super::super::segment::Segment;
 use super::super::slots::{Slots, is_full};
-use super::address_set::{AddressSet, Reach};
+use super::address_set::{AddressSet, Reachable};
 use super::mark::{Mark, Swept};
 use super::replacement::Replacement;
 use super::throttle::Pace;
@@ -38,29 +38,29 @@ use crate::error::{Error, Result};
 use crate::node::Version;
 use crate::node::merge;
 use crate::random::{HashMap, HashSet};
-use crate::record::{Address, Backing};
+use crate::record::{Address, RecordReader};
 
-/// Beside checkpoints, a delta is written in full from so many hops on: that takes about as many bytes as it frees. By
+/// Beside checkpoints, a delta is written in full where its chain is as long as this or longer: that takes about as many bytes as it frees. By
 /// hand every delta is, wherever it lies, so that reads find one record for each node.
-const LEAST_HOPS: u8 = 4;
+const MIN_CHAIN_LEN: u8 = 4;
 /// A segment of which enough is in use is rewritten all the same, if one in so many of its records would be written in
 /// full.
-const LEAST_PART: u64 = 4;
+const MIN_PART: u64 = 4;
 /// What is written in full is in memory until its segment's turn comes, and makes that one longer: so much at most.
-const MOST_MERGED_BYTES: usize = 16 << 20;
+const MAX_MERGED_BYTES: usize = 16 << 20;
 /// So many deltas have their chains in memory at once, to be written in full.
-const MOST_CHAINS: usize = 32 << 10;
+const MAX_CHAINS: usize = 32 << 10;
 /// What checkpoints wrote while the mark ran is looked at while they go on, until so little is left.
 const CATCH_UP_BYTES: u64 = 128 << 10;
 /// After so many attempts the writer waits for the rest, however much it is.
 const CATCH_UP_ROUNDS: usize = 8;
 /// Longer chains are damage.
-const MAX_CHAIN: usize = 256;
+const MAX_CHAIN_RECORDS: usize = 256;
 
 /// What compaction did, or a pass of it so far.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 #[non_exhaustive]
-pub struct Compacted {
+pub struct CompactionReport {
     /// Segments that a shorter one took the place of.
     pub rewritten: u64,
     /// Segments of which nothing was left.
@@ -75,7 +75,7 @@ pub struct Compacted {
     pub merged: u64,
 }
 
-impl Compacted {
+impl CompactionReport {
     /// Counts another pass.
     pub(crate) fn add(&mut self, other: Self) {
         self.rewritten += other.rewritten;
@@ -95,7 +95,7 @@ pub(crate) struct Pass<'a> {
     compressor: Compressor,
     pace: Pace,
     phase: Phase,
-    done: Compacted,
+    done: CompactionReport,
 }
 
 enum Phase {
@@ -117,7 +117,7 @@ impl<'a> Pass<'a> {
             Some(position) => Phase::Marking(Box::new(Mark::begin(log.opening(), position, log.in_use())?)),
         };
         let compressor = Compressor::new(log.compression());
-        Ok(Self { log, threshold, compressor, pace, phase, done: Compacted::default() })
+        Ok(Self { log, threshold, compressor, pace, phase, done: CompactionReport::default() })
     }
 
     /// Does the next step. False: the pass is over, or was called off.
@@ -159,7 +159,7 @@ impl<'a> Pass<'a> {
     /// # Errors
     ///
     /// Those of [`step`](Self::step).
-    pub(crate) fn run(mut self) -> Result<Compacted> {
+    pub(crate) fn run(mut self) -> Result<CompactionReport> {
         while self.step()? {}
         Ok(self.done)
     }
@@ -182,7 +182,7 @@ impl<'a> Pass<'a> {
         mark.catch_up_held()?;
         let position = mark.position();
         let (nodes, swept) = mark.finish();
-        let reach = Arc::new(Reach { position, nodes });
+        let reach = Arc::new(Reachable { position, nodes });
         writer.set_reach(Arc::clone(&reach));
         drop(writer);
         let rewriting = Rewriting::plan(reach, swept, self.threshold, self.pace.is_free());
@@ -243,14 +243,14 @@ impl<'a> Pass<'a> {
     fn merge(&mut self, rewriting: &mut Rewriting) -> Result<()> {
         let Rewriting { bases, victims, merged, log_bytes, .. } = rewriting;
         let held_bytes = merged.values().map(Vec::len).sum::<usize>();
-        let mut room_bytes = MOST_MERGED_BYTES.saturating_sub(held_bytes);
+        let mut room_bytes = MAX_MERGED_BYTES.saturating_sub(held_bytes);
         while victims.last().is_some_and(|victim| !victim.deltas.is_empty()) {
             let mut deltas = Vec::new();
             for victim in victims.iter_mut().rev().filter(|victim| !victim.deltas.is_empty()) {
-                if deltas.len() == MOST_CHAINS {
+                if deltas.len() == MAX_CHAINS {
                     break;
                 }
-                let taken = victim.deltas.len().min(MOST_CHAINS - deltas.len());
+                let taken = victim.deltas.len().min(MAX_CHAINS - deltas.len());
                 deltas.extend(victim.deltas.drain(..taken));
             }
             self.pace.begin_step(*log_bytes);
@@ -318,7 +318,7 @@ impl<'a> Pass<'a> {
 
 /// What there is to rewrite.
 struct Rewriting {
-    reach: Arc<Reach>,
+    reach: Arc<Reachable>,
     /// Records that are nothing but bases, and needed.
     bases: AddressSet,
     /// From the oldest to the newest, whose turn comes first; but behind that, those of which nothing is needed.
@@ -343,9 +343,9 @@ struct Victim {
 impl Rewriting {
     /// Finds the victims, and which bases are needed if those deltas of victims are written in full that are worth it:
     /// going down the log, whatever stands upon a base is met before it.
-    fn plan(reach: Arc<Reach>, swept: Vec<Swept>, threshold: f64, by_hand: bool) -> Self {
-        let least_hops = if by_hand { 1 } else { LEAST_HOPS };
-        let hops = Hops::of(&swept);
+    fn plan(reach: Arc<Reachable>, swept: Vec<Swept>, threshold: f64, by_hand: bool) -> Self {
+        let min_chain_len = if by_hand { 1 } else { MIN_CHAIN_LEN };
+        let chain_len = ChainLens::of(&swept);
         let log_bytes = swept.iter().map(|swept| u64::from(swept.segment.entry.len_bytes)).sum();
         let deltas = swept.iter().flat_map(|swept| &swept.deltas);
         let stood_upon: HashSet<u32> = deltas.map(|(_, base)| base.segment()).collect();
@@ -355,13 +355,13 @@ impl Rewriting {
             let is_below = |bytes: u64| (bytes as f64) < len_bytes * threshold;
             let may_go = number < reach.position.segment() && (by_hand || is_below(usage.node_bytes));
             // The deltas to write in full; the bases of the others are added.
-            let take = |bases: &mut AddressSet, least_hops: u8| {
+            let take = |bases: &mut AddressSet, min_chain_len: u8| {
                 let mut merging = Vec::new();
                 for &(ordinal, base) in &deltas {
                     let address = Address::new(number, ordinal);
                     let is_needed = reach.nodes.contains(address) || bases.contains(address);
                     if is_needed && !reach.nodes.contains(base) {
-                        if hops.at(address) >= least_hops {
+                        if chain_len.at(address) >= min_chain_len {
                             merging.push(address);
                         } else {
                             bases.insert(base);
@@ -370,11 +370,11 @@ impl Rewriting {
                 }
                 merging
             };
-            let mut merging = take(&mut bases, if may_go { least_hops } else { u8::MAX });
+            let mut merging = take(&mut bases, if may_go { min_chain_len } else { u8::MAX });
             let needed_bases = bases.count(number).min(usage.bases);
             let needed_bytes = usage.node_bytes + usage.base_bytes * needed_bases / usage.bases.max(1);
             let records = reach.nodes.count(number) + needed_bases;
-            if may_go && (is_below(needed_bytes) || LEAST_PART * merging.len() as u64 > records) {
+            if may_go && (is_below(needed_bytes) || MIN_PART * merging.len() as u64 > records) {
                 merging.dedup();
                 victims.push(Victim { segment, deltas: merging });
             } else {
@@ -404,39 +404,39 @@ impl Rewriting {
     fn len_bytes(&self) -> u64 {
         let deltas: usize = self.victims.iter().map(|victim| victim.deltas.len()).sum();
         let copied: u64 = self.victims.iter().map(|victim| u64::from(victim.segment.entry.len_bytes)).sum();
-        copied + deltas.div_ceil(MOST_CHAINS) as u64 * self.log_bytes
+        copied + deltas.div_ceil(MAX_CHAINS) as u64 * self.log_bytes
     }
 }
 
 /// How many deltas stand one upon the other at each of those that stand upon nothing but bases; by segment and ordinal.
 #[derive(Default)]
-struct Hops(Vec<Vec<u8>>);
+struct ChainLens(Vec<Vec<u8>>);
 
-impl Hops {
+impl ChainLens {
     fn of(swept: &[Swept]) -> Self {
-        let mut hops = Self::default();
+        let mut chain_len = Self::default();
         // Whatever stands upon a base lies after it.
         for Swept { segment, deltas, .. } in swept.iter().rev() {
             let number = segment.number() as usize;
-            hops.0.resize(number + 1, Vec::new());
-            hops.0[number] = vec![0; deltas.first().map_or(0, |&(last, _)| last as usize + 1)];
+            chain_len.0.resize(number + 1, Vec::new());
+            chain_len.0[number] = vec![0; deltas.first().map_or(0, |&(last, _)| last as usize + 1)];
             for &(ordinal, base) in deltas.iter().rev() {
                 // `u8::MAX` is more than any: see `plan`.
-                hops.0[number][ordinal as usize] = (hops.at(base) + 1).min(u8::MAX - 1);
+                chain_len.0[number][ordinal as usize] = (chain_len.at(base) + 1).min(u8::MAX - 1);
             }
         }
-        hops
+        chain_len
     }
 
     fn at(&self, delta: Address) -> u8 {
         let segment = self.0.get(delta.segment() as usize);
-        segment.and_then(|hops| hops.get(delta.ordinal() as usize)).copied().unwrap_or(0)
+        segment.and_then(|chain_len| chain_len.get(delta.ordinal() as usize)).copied().unwrap_or(0)
     }
 }
 
 /// Reads the chains of some deltas, going down the log once, and hands over each when its last record was read.
 fn read_chains(
-    opening: &Opening,
+    opening: &LogReader,
     deltas: &[Address],
     pace: &mut Pace,
     mut complete: impl FnMut(Address, &[Version]),
@@ -456,7 +456,7 @@ fn read_chains(
         let version = Version::of(record);
         let (base, chain) = (version.base(), &mut chains[i]);
         chain.push(version);
-        match base.filter(|_| chain.len() < MAX_CHAIN) {
+        match base.filter(|_| chain.len() < MAX_CHAIN_RECORDS) {
             Some(base) => needed.push((base, i)),
             None => complete(deltas[i], &std::mem::take(chain)),
         }
@@ -532,7 +532,7 @@ mod tests {
     fn plan(base_bytes: u64, by_hand: bool) -> Rewriting {
         let mut nodes = AddressSet::default();
         nodes.extend((0..50).map(|n| at(1, 20 + n)).chain([at(1, 9), at(2, 1)]));
-        let reach = Arc::new(Reach { position: at(2, 100), nodes });
+        let reach = Arc::new(Reachable { position: at(2, 100), nodes });
         let newest = swept(2, 900, 0, &[(1, at(1, 6))]);
         let middle = swept(1, 300, base_bytes, &[(9, at(1, 5)), (5, at(0, 3))]);
         let oldest = swept(0, 0, 100, &[(3, at(0, 1))]);

@@ -16,14 +16,14 @@ use std::sync::Arc;
 use super::super::block::{RecordBlock, corrupt};
 use super::super::commit::Commit;
 use super::super::index::BlockEntry;
-use super::super::reader::{Opening, read_block};
+use super::super::reader::{LogReader, read_block};
 use super::super::segment::Segment;
 use super::address_set::AddressSet;
 use super::throttle::Pace;
 use crate::error::Result;
 use crate::node::{Needs, needs};
 use crate::random::HashMap;
-use crate::record::{Address, Backing, Record};
+use crate::record::{Address, Record, RecordReader};
 
 /// What of a segment is in use. In bytes on disk: a record has its share of the block it lies in.
 #[derive(Clone, Copy, Default, Debug, PartialEq, Eq)]
@@ -47,7 +47,7 @@ pub(crate) struct Swept {
 
 /// A set of commits and all that they reach.
 pub(crate) struct Mark {
-    opening: Arc<Opening>,
+    opening: Arc<LogReader>,
     /// Records from here on are not looked at.
     position: Address,
     nodes: AddressSet,
@@ -64,17 +64,17 @@ pub(crate) struct Mark {
 impl Mark {
     /// Starts from these commits and the nodes that somebody holds, looking at what lies below `position` (a block begins there, or nothing does).
     pub(crate) fn begin(
-        opening: &Arc<Opening>,
+        opening: &Arc<LogReader>,
         position: Address,
         commits: impl IntoIterator<Item = Result<Arc<Commit>>>,
     ) -> Result<Self> {
-        let held = opening.ledger().held();
+        let held = opening.pin_table().held();
         Self::over(opening, position, held, commits)
     }
 
     /// As [`begin`](Self::begin), with these nodes.
     pub(crate) fn over(
-        opening: &Arc<Opening>,
+        opening: &Arc<LogReader>,
         position: Address,
         nodes: AddressSet,
         commits: impl IntoIterator<Item = Result<Arc<Commit>>>,
@@ -230,7 +230,7 @@ impl Mark {
     ///
     /// As [`step`](Self::step).
     pub(crate) fn catch_up_held(&mut self) -> Result<()> {
-        let held = self.opening.ledger().held();
+        let held = self.opening.pin_table().held();
         held.iter().try_for_each(|node| self.revive(node))
     }
 
@@ -251,7 +251,7 @@ impl Mark {
 }
 
 /// What a record needs, read for marking.
-pub(crate) fn read_needs(opening: &Opening, record: &Record, slots: u16) -> Result<Needs> {
+pub(crate) fn read_needs(opening: &LogReader, record: &Record, slots: u16) -> Result<Needs> {
     match needs(record, slots) {
         Some(needs) => Ok(needs),
         None => {

@@ -12,14 +12,14 @@ use super::super::Log;
 use super::super::directory::expect_process;
 use super::super::options::Options;
 use super::super::scrub::{Rate, Scrub};
-use super::throttle::{Pace, Pacing};
+use super::throttle::{Pace, Throttle};
 use crate::error::Result;
 use crate::retention::Retention;
 use crate::sync::{JoinHandle, join, spawn};
 
 /// The thread. Dropping it calls off what it does, and waits for it.
 pub(crate) struct Compactor {
-    pacing: Arc<Pacing>,
+    pacing: Arc<Throttle>,
     thread: Option<JoinHandle>,
     /// The process that the thread runs in.
     started_by: u32,
@@ -34,8 +34,8 @@ impl Compactor {
             return None;
         }
         let pacing = Arc::new(match policy {
-            Some(_) => Pacing::new(log.stats().disk_bytes, options),
-            None => Pacing::idle(options),
+            Some(_) => Throttle::new(log.stats().disk_bytes, options),
+            None => Throttle::idle(options),
         });
         if log.owes_space() {
             pacing.owe();
@@ -53,7 +53,7 @@ impl Compactor {
     }
 
     /// What checkpoints and the thread know of each other.
-    pub(crate) fn pacing(&self) -> &Pacing {
+    pub(crate) fn pacing(&self) -> &Throttle {
         &self.pacing
     }
 }
@@ -81,7 +81,7 @@ struct Job {
     /// `None`: nothing is scrubbed.
     rate: Option<Rate>,
     threshold: f64,
-    pacing: Arc<Pacing>,
+    pacing: Arc<Throttle>,
 }
 
 impl Job {

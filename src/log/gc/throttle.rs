@@ -25,9 +25,9 @@ use crate::sync::{Condvar, Mutex};
 const PASS_WORK: u64 = 2;
 /// A checkpoint waits for at most so much work for each byte that was appended. See [`Plan::after`].
 #[cfg(test)]
-const MOST_WORK: u64 = 16;
+const MAX_WORK: u64 = 16;
 /// No checkpoint rests longer.
-const LONGEST_REST: Duration = Duration::from_millis(50);
+const MAX_DELAY: Duration = Duration::from_millis(50);
 /// Work is told in pieces of this size.
 const PIECE_BYTES: u64 = 64 << 10;
 
@@ -74,7 +74,7 @@ impl Plan {
 }
 
 /// What checkpoints and compaction know of each other.
-struct Account {
+struct PassProgress {
     /// `None`: the store was empty, and its first checkpoint is all there is.
     plan: Option<Plan>,
     /// Appended since the plan was made.
@@ -101,7 +101,7 @@ struct Account {
     failure: Option<String>,
 }
 
-impl Account {
+impl PassProgress {
     fn is_due(&self) -> bool {
         let begin_bytes = if self.is_owed { 0 } else { u64::MAX };
         self.plan.is_some_and(|plan| self.grown_bytes > plan.begin_bytes().min(begin_bytes))
@@ -133,13 +133,13 @@ impl Account {
         }
         let seconds = self.began.elapsed().as_secs_f64() * (more as f64 / self.done_bytes as f64);
         let part = debt as f64 / self.slack_bytes as f64;
-        Duration::from_secs_f64((seconds * part).min(LONGEST_REST.as_secs_f64()))
+        Duration::from_secs_f64((seconds * part).min(MAX_DELAY.as_secs_f64()))
     }
 }
 
 /// Shared by the checkpoints of a store and the thread that compacts it.
-pub(crate) struct Pacing {
-    account: Mutex<Account>,
+pub(crate) struct Throttle {
+    account: Mutex<PassProgress>,
     changed: Condvar,
     /// Ends a rest.
     stopped: Condvar,
@@ -149,12 +149,12 @@ pub(crate) struct Pacing {
     bytes_per_second: Option<u64>,
 }
 
-impl Pacing {
+impl Throttle {
     /// Starts with a log of this length.
     pub(crate) fn new(len_bytes: u64, options: &Options) -> Self {
         let segment_bytes = u64::from(options.segment_bytes);
         let plan = (len_bytes > 0).then(|| Plan::after(len_bytes, 0, segment_bytes));
-        let account = Account {
+        let account = PassProgress {
             plan,
             grown_bytes: 0,
             done_bytes: 0,
@@ -298,7 +298,7 @@ impl Pacing {
 /// The pace of one pass.
 pub(crate) struct Pace {
     /// `None`: as fast as can be.
-    pacing: Option<Arc<Pacing>>,
+    pacing: Option<Arc<Throttle>>,
     since: Instant,
     spent_bytes: u64,
     /// Spent, and not told yet.
@@ -316,7 +316,7 @@ impl Pace {
     }
 
     /// As fast as the store's options and its growth say.
-    pub(crate) fn of(pacing: &Arc<Pacing>) -> Self {
+    pub(crate) fn of(pacing: &Arc<Throttle>) -> Self {
         Self { pacing: Some(Arc::clone(pacing)), ..Self::free() }
     }
 
@@ -411,7 +411,7 @@ mod tests {
                     plan.demanded(free + MIB) < plan.due(free + MIB),
                     "the thread hurries before anybody waits"
                 );
-                assert!(plan.demanded(free + MIB) <= MOST_WORK * MIB, "{len} {allowed}: {plan:?}");
+                assert!(plan.demanded(free + MIB) <= MAX_WORK * MIB, "{len} {allowed}: {plan:?}");
                 let room = (len / 6).max(16 * MIB);
                 assert!(len + limit_bytes <= allowed.max(len + room));
             }
@@ -420,7 +420,7 @@ mod tests {
 
     #[test]
     fn the_steps_after_the_marking_share_the_rest_of_the_work() {
-        let pacing = Arc::new(Pacing::new(64 * MIB, &Options::new()));
+        let pacing = Arc::new(Throttle::new(64 * MIB, &Options::new()));
         let mut pace = Pace::of(&pacing);
         let plan = pacing.account.lock().plan.unwrap();
         assert_eq!((plan.limit_bytes, plan.work_bytes), (16 * MIB, 160 * MIB));
@@ -440,7 +440,7 @@ mod tests {
     #[test]
     fn checkpoints_rest_the_longer_the_less_slack_is_left() {
         let rest = |done: u64| {
-            let pacing = Pacing::new(64 * MIB, &Options::new());
+            let pacing = Throttle::new(64 * MIB, &Options::new());
             pacing.grew(8 * MIB);
             let mut account = pacing.account.lock();
             let demanded = account.demanded();
@@ -452,14 +452,14 @@ mod tests {
             assert!(rests.1.is_zero(), "nothing more is demanded");
             rests.0
         };
-        let slack = Pacing::new(0, &Options::new()).account.lock().slack_bytes;
+        let slack = Throttle::new(0, &Options::new()).account.lock().slack_bytes;
         let rests = [0, slack / 4, slack / 2, slack].map(rest);
         assert!(rests[0].is_zero() && rests.is_sorted_by(|one, two| one < two), "{rests:?}");
-        assert!(rests[3] > Duration::from_millis(10) && rests[3] <= LONGEST_REST, "{rests:?}");
+        assert!(rests[3] > Duration::from_millis(10) && rests[3] <= MAX_DELAY, "{rests:?}");
     }
 
     /// Works through passes over logs of this length until it is stopped, and does nothing but what checkpoints wait for.
-    fn work(pacing: &Arc<Pacing>, len_bytes: u64) {
+    fn work(pacing: &Arc<Throttle>, len_bytes: u64) {
         while pacing.wait_until_due() {
             let mut pace = Pace::of(pacing);
             for part in 0..2 {
@@ -489,7 +489,7 @@ mod tests {
     #[test]
     fn a_checkpoint_waits_for_a_bounded_amount_of_work_and_the_log_keeps_to_its_limit() {
         const LEN: u64 = 64 * MIB;
-        let pacing = Arc::new(Pacing::new(LEN, &Options::new()));
+        let pacing = Arc::new(Throttle::new(LEN, &Options::new()));
         let thread = {
             let pacing = Arc::clone(&pacing);
             std::thread::spawn(move || work(&pacing, LEN))
@@ -500,7 +500,7 @@ mod tests {
             let waits_for = account.demanded().saturating_sub(account.done_bytes + account.slack_bytes);
             drop(account);
             waits += u32::from(waits_for > 0);
-            assert!(waits_for <= MOST_WORK * 100_000, "{waits_for} bytes");
+            assert!(waits_for <= MAX_WORK * 100_000, "{waits_for} bytes");
             pacing.admit();
             let account = pacing.account.lock();
             let limit = account.plan.unwrap().limit_bytes;
@@ -518,7 +518,7 @@ mod tests {
     #[test]
     fn nobody_waits_where_compaction_must_wait_itself_or_is_no_more() {
         let options = Options::new();
-        let pacing = Arc::new(Pacing::new(64 * MIB, &options));
+        let pacing = Arc::new(Throttle::new(64 * MIB, &options));
         Pace::of(&pacing).stand_aside(true);
         pacing.grew(1 << 30);
         pacing.admit();
@@ -541,7 +541,7 @@ mod tests {
 
     #[test]
     fn the_first_checkpoint_of_a_store_asks_for_no_pass() {
-        let pacing = Pacing::new(0, &Options::new());
+        let pacing = Throttle::new(0, &Options::new());
         pacing.grew(500 * MIB);
         pacing.admit();
         assert!(!pacing.account.lock().is_due());

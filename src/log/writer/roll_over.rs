@@ -7,7 +7,10 @@ use super::*;
 impl Writer {
     /// The manifest as it is, with what is kept now, to be changed and put into its place.
     pub(crate) fn next_manifest(&self) -> Manifest {
-        Manifest { catalogue: self.opening.ledger().catalogue.for_manifest(), ..self.manifest.clone() }
+        Manifest {
+            kept_commits: self.opening.pin_table().kept_commits.for_manifest(),
+            ..self.manifest.clone()
+        }
     }
 
     /// Replaces the manifest by `next`, its point moved to the end of the last commit; all before it must be durable.
@@ -141,7 +144,7 @@ impl Writer {
 
     /// Makes the file of a segment, durably.
     fn make_segment(&self, entry: SegmentEntry) -> Result<(Arc<Segment>, Arc<dyn StorageFile>), Refused> {
-        let Opening { directory, store_id, .. } = &*self.opening;
+        let LogReader { directory, store_id, .. } = &*self.opening;
         let name = segment_name(entry.number, entry.generation);
         let io_error = |action| {
             let name = &name;

@@ -23,7 +23,7 @@ use std::rc::Rc;
 
 use serde::Serialize;
 
-use super::super::Shape;
+use super::super::BranchLayout;
 use super::super::branch::{Branch, Child, Ranges, SLOTS};
 use super::super::header::{Header, Identity, STRUCTURE};
 use super::super::leaf::LeafRef;
@@ -31,7 +31,7 @@ use super::super::link::NodeRef;
 use super::super::recheck;
 use super::super::root::Root;
 use super::super::source::Source;
-use crate::codec::{Buffers, Met, Portion, Save, Trial};
+use crate::codec::{Buffers, FlushContext, Met, Portion, RoundTrip};
 use crate::error::Result;
 use crate::random::PointerSet;
 use crate::record::Address;
@@ -45,8 +45,8 @@ pub(crate) const LEAF_HOPS: u8 = if cfg!(loom) { 2 } else { 10 };
 /// Deltas in a row after which a branch is written in full.
 pub(crate) const BRANCH_HOPS: u8 = if cfg!(loom) { 2 } else { 8 };
 /// The larger of the two.
-pub(crate) const MOST_HOPS: u8 = if LEAF_HOPS > BRANCH_HOPS { LEAF_HOPS } else { BRANCH_HOPS };
-const _: () = assert!(MOST_HOPS <= Header::MOST_HOPS);
+pub(crate) const MAX_CHAIN_LEN: u8 = if LEAF_HOPS > BRANCH_HOPS { LEAF_HOPS } else { BRANCH_HOPS };
+const _: () = assert!(MAX_CHAIN_LEN <= Header::MAX_CHAIN_LEN);
 
 /// First byte of a set of changes that is not a single one.
 pub(crate) const MANY: u8 = 32;
@@ -66,12 +66,12 @@ pub(crate) const STARTS_FOLLOW: u64 = 1 << 16;
 /// Passes on the answer of encoding an item or appending a record; [`Error::Encode`](crate::Error::Encode) where an item was changed behind `&` and a look
 /// at it found that; what loading answered, where a lazy part belongs to another
 /// opening, or is no longer there, and must be written again.
-pub(crate) fn flush<T: Serialize, X: Shape<Key: Serialize>>(
+pub(crate) fn flush<T: Serialize, X: BranchLayout<Key: Serialize>>(
     root: &Root<T, X>,
     place: Place,
-    save: &Rc<Save>,
+    save: &Rc<FlushContext>,
 ) -> Result<Option<Address>> {
-    if let Some(Trial::Look(look)) = save.trial() {
+    if let Some(RoundTrip::Look(look)) = save.trial() {
         return look.collection(root, save);
     }
     if let Some(how) = save.trial() {
@@ -103,21 +103,21 @@ pub(crate) fn flush<T: Serialize, X: Shape<Key: Serialize>>(
     })
 }
 
-fn met<T, X: Shape>(address: Address, source: &Source<T, X>, place: Place) -> Met {
+fn met<T, X: BranchLayout>(address: Address, source: &Source<T, X>, place: Place) -> Met {
     Met { address, types: std::any::type_name::<(T, X)>(), context: source.context, place }
 }
 
 /// Loads a node, unless it was met and is sound, and encodes the items below it, which tries those of their
 /// collections in turn.
-fn try_child<'a, T: Serialize + 'a, X: Shape + 'a>(
+fn try_child<'a, T: Serialize + 'a, X: BranchLayout + 'a>(
     lazy: Option<Met>,
     load: &dyn Fn() -> Result<Option<NodeRef<'a, T, X>>>,
-    save: &Rc<Save>,
-    how: &Trial,
+    save: &Rc<FlushContext>,
+    how: &RoundTrip,
 ) -> Result<()> {
     let sound = match how {
-        Trial::Whole(sound) => lazy.map(|met| (sound, met)),
-        Trial::Sample | Trial::Look(_) => None,
+        RoundTrip::Whole(sound) => lazy.map(|met| (sound, met)),
+        RoundTrip::Sample | RoundTrip::Look(_) => None,
     };
     if sound.as_ref().is_some_and(|(sound, met)| sound.borrow().contains(met)) {
         return Ok(());
@@ -125,7 +125,7 @@ fn try_child<'a, T: Serialize + 'a, X: Shape + 'a>(
     match load()? {
         None => {}
         Some(NodeRef::Branch(branch)) => {
-            let most = if matches!(how, Trial::Sample) { 1 } else { SLOTS };
+            let most = if matches!(how, RoundTrip::Sample) { 1 } else { SLOTS };
             for start in branch.ranges().filter(|&start| !branch.is_vacant(start)).take(most) {
                 let lazy = match (branch.peek(start), branch.source()) {
                     (Some(Child::Lazy(address)), Some(source)) => {
@@ -151,8 +151,8 @@ fn try_child<'a, T: Serialize + 'a, X: Shape + 'a>(
     Ok(())
 }
 
-struct Flush<'a, T, X: Shape> {
-    save: &'a Rc<Save>,
+struct Flush<'a, T, X: BranchLayout> {
+    save: &'a Rc<FlushContext>,
     tag: u32,
     /// Dirty branches, children before parents.
     branches: Vec<&'a Branch<T, X>>,
@@ -160,7 +160,7 @@ struct Flush<'a, T, X: Shape> {
     seen: PointerSet<Branch<T, X>>,
 }
 
-impl<'a, T: Serialize, X: Shape<Key: Serialize>> Flush<'a, T, X> {
+impl<'a, T: Serialize, X: BranchLayout<Key: Serialize>> Flush<'a, T, X> {
     #[inline]
     fn clean(&self, header: &Header) -> Option<Address> {
         match header.identity() {
@@ -170,10 +170,10 @@ impl<'a, T: Serialize, X: Shape<Key: Serialize>> Flush<'a, T, X> {
     }
 
     /// The record that a delta can build upon, if a delta is what should be written.
-    fn base(&self, header: &Header, most_hops: u8) -> Option<(Address, u32)> {
+    fn base(&self, header: &Header, max_chain_len: u8) -> Option<(Address, u32)> {
         match header.identity() {
             Identity::Dirty(tag, base)
-                if tag == self.tag && header.hops() < most_hops && self.save.suffices(base) =>
+                if tag == self.tag && header.chain_len() < max_chain_len && self.save.suffices(base) =>
             {
                 Some((base, header.mask()))
             }
@@ -293,8 +293,8 @@ impl<'a, T: Serialize, X: Shape<Key: Serialize>> Flush<'a, T, X> {
                 put_length(bytes, start);
             }
         }
-        let hops = if base.is_some() { leaf.header().hops() + 1 } else { 0 };
-        let address = self.append(RecordKind::Leaf, leaf.header(), hops, buffers)?;
+        let chain_len = if base.is_some() { leaf.header().chain_len() + 1 } else { 0 };
+        let address = self.append(RecordKind::Leaf, leaf.header(), chain_len, buffers)?;
         if let (Some(rechecks), Some(digests)) = (self.save.rechecks(), digests) {
             rechecks.wrote(recheck::leaf_id(leaf.header()), base.map(|(base, _)| base), address, digests);
         }
@@ -346,14 +346,20 @@ impl<'a, T: Serialize, X: Shape<Key: Serialize>> Flush<'a, T, X> {
         if X::KEYED && structure {
             self.save.encode_portion(Portion::Keys, branch.extra.keys(), bytes, refs)?;
         }
-        let hops = if base.is_some() { branch.header().hops() + 1 } else { 0 };
-        self.append(RecordKind::Branch, branch.header(), hops, buffers)
+        let chain_len = if base.is_some() { branch.header().chain_len() + 1 } else { 0 };
+        self.append(RecordKind::Branch, branch.header(), chain_len, buffers)
     }
 
-    fn append(&mut self, kind: RecordKind, header: &Header, hops: u8, buffers: Buffers) -> Result<Address> {
-        let head = RecordHead { kind, delta: hops > 0 };
+    fn append(
+        &mut self,
+        kind: RecordKind,
+        header: &Header,
+        chain_len: u8,
+        buffers: Buffers,
+    ) -> Result<Address> {
+        let head = RecordHead { kind, delta: chain_len > 0 };
         let address = self.save.append(head, &buffers.refs, &buffers.bytes)?;
-        header.set_clean(self.save.tag(), address, hops);
+        header.set_clean(self.save.tag(), address, chain_len);
         self.save.recycle(buffers);
         Ok(address)
     }

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 
-use super::super::Shape;
+use super::super::BranchLayout;
 use super::super::branch::{Branch, SLOTS};
 use super::super::header::Header;
 use super::super::leaf::OwnedLeaf;
 use super::super::link::Node;
 use super::super::mask::MASK_BITS;
-use super::demote;
+use super::evict;
 use super::flush::{MANY, STARTS_FOLLOW};
 use crate::codec::{self, Portion};
 use crate::error::{Error, Result};
@@ -18,12 +18,12 @@ use crate::record::Address;
 use crate::record::Place;
 use crate::record::recheck::RECHECKED;
 use crate::record::varint;
-use crate::record::{Backing, Record, RecordKind};
+use crate::record::{Record, RecordKind, RecordReader};
 
 /// Most records of one node: no writer makes longer chains, so a longer one is damage.
-const MAX_CHAIN: usize = 256;
+const MAX_CHAIN_RECORDS: usize = 256;
 /// Hops of a node whose next record must be full.
-const NO_DELTA: u8 = Header::MOST_HOPS;
+const NO_DELTA: u8 = Header::MAX_CHAIN_LEN;
 
 /// The records of one node, from the newest back to a full one.
 #[derive(Default)]
@@ -37,7 +37,7 @@ impl Chain {
     pub(crate) fn push(&mut self, record: Record) -> Result<Option<Address>> {
         let (address, base) = (record.address, record.refs.first().copied());
         let stranger = self.0.first().is_some_and(|newest| newest.head.kind != record.head.kind);
-        if stranger || self.0.len() == MAX_CHAIN {
+        if stranger || self.0.len() == MAX_CHAIN_RECORDS {
             return Err(bad::<Self>(address, "a base that is no earlier version of the node"));
         }
         let next = match record.head.delta {
@@ -59,18 +59,18 @@ impl Chain {
 /// # Errors
 /// `Error::Decode` where a record does not say what a node of these types says, or not what its parent expects; what
 /// `tag` answered.
-pub(crate) fn load<T: DeserializeOwned, X: Shape<Key: DeserializeOwned>>(
-    backing: &Arc<dyn Backing>,
+pub(crate) fn load<T: DeserializeOwned, X: BranchLayout<Key: DeserializeOwned>>(
+    backing: &Arc<dyn RecordReader>,
     chain: &Chain,
     place: Place,
     tag: impl FnMut(&T) -> Result<u8>,
 ) -> Result<Node<T, X>> {
     let Some(newest) = chain.0.first() else { unreachable!("a chain has a record") };
-    let hops = (chain.0.len() - 1).min(usize::from(NO_DELTA)) as u8;
+    let chain_len = (chain.0.len() - 1).min(usize::from(NO_DELTA)) as u8;
     match newest.head.kind {
-        RecordKind::Leaf => load_leaf(backing, &chain.0, place, tag, hops),
-        RecordKind::Branch => load_branch::<T, X>(backing, &chain.0, place, hops),
-        RecordKind::Shape => Err(bad::<T>(newest.address, "the shape of a type where a node was expected")),
+        RecordKind::Leaf => load_leaf(backing, &chain.0, place, tag, chain_len),
+        RecordKind::Branch => load_branch::<T, X>(backing, &chain.0, place, chain_len),
+        RecordKind::Schema => Err(bad::<T>(newest.address, "the shape of a type where a node was expected")),
     }
 }
 
@@ -98,12 +98,12 @@ pub(crate) fn take_changes(bytes: &mut &[u8]) -> Option<u64> {
     }
 }
 
-fn load_leaf<T: DeserializeOwned, X: Shape>(
-    backing: &Arc<dyn Backing>,
+fn load_leaf<T: DeserializeOwned, X: BranchLayout>(
+    backing: &Arc<dyn RecordReader>,
     chain: &[Record],
     place: Place,
     mut tag: impl FnMut(&T) -> Result<u8>,
-    hops: u8,
+    chain_len: u8,
 ) -> Result<Node<T, X>> {
     let (Some(newest), Some(full)) = (chain.first(), chain.last()) else {
         unreachable!("a chain has a record")
@@ -160,12 +160,12 @@ fn load_leaf<T: DeserializeOwned, X: Shape>(
         let expected = (len - (index << shift)).min(1 << shift);
         push_group::<T, X>(&mut leaf, backing, record, bytes, shift, expected, &mut tag)?;
     }
-    finish_leaf::<T, X>(leaf, backing, newest.address, place, shift, hops)
+    finish_leaf::<T, X>(leaf, backing, newest.address, place, shift, chain_len)
 }
 
 /// The common case: a leaf whose only record is full is decoded as it is read.
-fn load_full_leaf<T: DeserializeOwned, X: Shape>(
-    backing: &Arc<dyn Backing>,
+fn load_full_leaf<T: DeserializeOwned, X: BranchLayout>(
+    backing: &Arc<dyn RecordReader>,
     record: &Record,
     shift: u32,
     place: Place,
@@ -194,9 +194,9 @@ fn load_full_leaf<T: DeserializeOwned, X: Shape>(
 
 /// Decodes the items of one group to the end of a leaf.
 #[inline]
-fn push_group<T: DeserializeOwned, X: Shape>(
+fn push_group<T: DeserializeOwned, X: BranchLayout>(
     leaf: &mut OwnedLeaf<T>,
-    backing: &Arc<dyn Backing>,
+    backing: &Arc<dyn RecordReader>,
     record: &Record,
     bytes: &[u8],
     shift: u32,
@@ -218,13 +218,13 @@ fn push_group<T: DeserializeOwned, X: Shape>(
     items.into_iter().try_for_each(push)
 }
 
-fn finish_leaf<T, X: Shape>(
+fn finish_leaf<T, X: BranchLayout>(
     mut leaf: OwnedLeaf<T>,
-    backing: &Arc<dyn Backing>,
+    backing: &Arc<dyn RecordReader>,
     address: Address,
     place: Place,
     shift: u32,
-    hops: u8,
+    chain_len: u8,
 ) -> Result<Node<T, X>> {
     let len = leaf.as_ref().len();
     if !X::leaf_fits(place, len) {
@@ -233,9 +233,9 @@ fn finish_leaf<T, X: Shape>(
             format!("a leaf of {len} items where the branch above expects another"),
         ));
     }
-    let hops = if shift == X::shift::<T>() { hops } else { NO_DELTA };
-    leaf.as_mut().header_mut().set_stamp(demote::now());
-    mark(leaf.as_ref().header(), backing, address, hops);
+    let chain_len = if shift == X::shift::<T>() { chain_len } else { NO_DELTA };
+    leaf.as_mut().header_mut().set_stamp(evict::now());
+    mark(leaf.as_ref().header(), backing, address, chain_len);
     if RECHECKED {
         backing.decoded(address, std::ptr::from_ref(leaf.as_ref().header()).addr());
     }
@@ -250,11 +250,11 @@ pub(crate) fn take_starts(bytes: &mut &[u8]) -> Option<(u16, u16)> {
         .then_some((starts, vacant))
 }
 
-fn load_branch<T, X: Shape<Key: DeserializeOwned>>(
-    backing: &Arc<dyn Backing>,
+fn load_branch<T, X: BranchLayout<Key: DeserializeOwned>>(
+    backing: &Arc<dyn RecordReader>,
     chain: &[Record],
     place: Place,
-    hops: u8,
+    chain_len: u8,
 ) -> Result<Node<T, X>> {
     let (Some(newest), Some(full)) = (chain.first(), chain.last()) else {
         unreachable!("a chain has a record")
@@ -309,10 +309,10 @@ fn load_branch<T, X: Shape<Key: DeserializeOwned>>(
         branch.put_address(start, end, address);
     }
     branch.set_count(occupied.count_ones() as usize);
-    mark(branch.header(), backing, newest.address, hops);
+    mark(branch.header(), backing, newest.address, chain_len);
     Ok(Node::from_branch(branch))
 }
 
-fn mark(header: &Header, backing: &Arc<dyn Backing>, address: Address, hops: u8) {
-    header.set_clean(backing.tag(), address, hops);
+fn mark(header: &Header, backing: &Arc<dyn RecordReader>, address: Address, chain_len: u8) {
+    header.set_clean(backing.tag(), address, chain_len);
 }

@@ -9,7 +9,7 @@ use std::collections::BinaryHeap;
 use std::sync::Arc;
 use std::thread;
 
-use super::super::Shape;
+use super::super::BranchLayout;
 use super::super::branch::{Branch, Child};
 use super::super::link::NodeRef;
 use super::super::root::Root;
@@ -20,10 +20,10 @@ use crate::record::Address;
 use crate::record::Place;
 
 /// Fewer nodes than this a thread are not worth starting one.
-const LEAST_NODES: usize = 256;
+const MIN_NODES: usize = 256;
 
 /// A child that is only in the log, and where it belongs.
-struct Missing<'a, T, X: Shape> {
+struct Missing<'a, T, X: BranchLayout> {
     address: Address,
     branch: &'a Branch<T, X>,
     start: usize,
@@ -34,7 +34,7 @@ struct Missing<'a, T, X: Shape> {
 ///
 /// # Errors
 /// The first that reading or decoding answered; what could be loaded is loaded.
-pub(crate) fn load_all<T: Send + Sync, X: Shape + Send + Sync>(
+pub(crate) fn load_all<T: Send + Sync, X: BranchLayout + Send + Sync>(
     root: &Root<T, X>,
     place: Place,
 ) -> Result<()> {
@@ -64,8 +64,8 @@ pub(crate) fn load_all<T: Send + Sync, X: Shape + Send + Sync>(
     Ok(())
 }
 
-fn load<T: Send + Sync, X: Shape + Send + Sync>(missing: &[Missing<'_, T, X>]) -> Result<()> {
-    let worthwhile = missing.len() / LEAST_NODES;
+fn load<T: Send + Sync, X: BranchLayout + Send + Sync>(missing: &[Missing<'_, T, X>]) -> Result<()> {
+    let worthwhile = missing.len() / MIN_NODES;
     // Asking for the number of cores takes longer than loading a small tree: it reads files of the system's.
     let cores = || thread::available_parallelism().map_or(1, usize::from);
     let threads = if worthwhile < 2 { 1 } else { cores().min(worthwhile) };
@@ -91,7 +91,7 @@ fn load<T: Send + Sync, X: Shape + Send + Sync>(missing: &[Missing<'_, T, X>]) -
 }
 
 /// Loads some nodes of ascending addresses, reading the log backwards.
-fn sweep<T, X: Shape>(missing: &[Missing<'_, T, X>]) -> Result<()> {
+fn sweep<T, X: BranchLayout>(missing: &[Missing<'_, T, X>]) -> Result<()> {
     let Some(first) = missing.first() else { return Ok(()) };
     let mut log = first.source.backing.sweep();
     let above = missing.last().map_or(0, |last| last.address.segment() as usize + 1);

@@ -57,7 +57,7 @@ pub(crate) fn needs_of(head: RecordHead, refs: &[Address], payload: &[u8], slots
     let base = refs.first().copied().filter(|_| head.delta);
     let own = &refs[usize::from(base.is_some())..];
     match head.kind {
-        RecordKind::Shape => Some(Needs::default()),
+        RecordKind::Schema => Some(Needs::default()),
         RecordKind::Leaf => Some(Needs { nodes: own.to_vec(), base: base.map(|base| (base, u16::MAX)) }),
         RecordKind::Branch => {
             let branch = BranchRecord::parse(head, payload)?;
@@ -83,7 +83,7 @@ pub(crate) fn merge(chain: &[Version]) -> Option<(RecordHead, Vec<Address>, Vec<
     match newest.head.kind {
         RecordKind::Leaf => merge_leaf(chain).map(|payload| (head, Vec::new(), payload)),
         RecordKind::Branch => merge_branch(chain).map(|(refs, payload)| (head, refs, payload)),
-        RecordKind::Shape => None,
+        RecordKind::Schema => None,
     }
 }
 

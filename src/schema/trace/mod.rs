@@ -33,7 +33,7 @@ use self::names::Names;
 use self::stop::{Stop, complaints_during};
 use self::tracer::{Items, OneName, OneVariant, Tracer};
 use super::NOT_SELF_DESCRIBING;
-use super::shape::{Origin, Shape, Type};
+use super::shape::{Origin, Schema, Type};
 use crate::error::{Error, Result};
 pub(super) use fields::{Added, without_default};
 
@@ -57,7 +57,7 @@ const NAMELESS: &str =
 ///
 /// `Error::Encode` where the type asks the format what comes next (untagged and tagged enums, flattened structs),
 /// which no binary record can answer, or where names do not tell its fields apart.
-pub(crate) fn shape_of<T: DeserializeOwned>() -> Result<Shape> {
+pub(crate) fn shape_of<T: DeserializeOwned>() -> Result<Schema> {
     shape_with::<T>(&[])
 }
 
@@ -66,7 +66,7 @@ pub(crate) fn shape_of<T: DeserializeOwned>() -> Result<Shape> {
 /// # Errors
 ///
 /// As [`shape_of`].
-pub(crate) fn shape_with<T: DeserializeOwned>(samples: &[Vec<u8>]) -> Result<Shape> {
+pub(crate) fn shape_with<T: DeserializeOwned>(samples: &[Vec<u8>]) -> Result<Schema> {
     let mut state = State { samples, ..State::default() };
     let root = trace::<T>(&mut state)?;
     let mut shape = traced::build(&root, &state)

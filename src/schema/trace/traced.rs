@@ -1,8 +1,8 @@
-//! Makes a [`Shape`] of what a trace saw.
+//! Makes a [`Schema`] of what a trace saw.
 
 use crate::random::HashMap;
 
-use super::super::shape::{Form, ROOT, Shape, Slot, Structure, Ty, Type};
+use super::super::shape::{Form, ROOT, Schema, Slot, Structure, Ty, Type};
 use super::super::text::type_name;
 use super::names::Names;
 use super::{Body, State};
@@ -14,7 +14,7 @@ use crate::schema::trace;
 /// # Errors
 ///
 /// Says which names do not tell fields or variants apart.
-pub(super) fn build(root: &Type, state: &State<'_>) -> Result<Shape, String> {
+pub(super) fn build(root: &Type, state: &State<'_>) -> Result<Schema, String> {
     let mut order = Vec::new();
     root.each_named(&mut |index| visit(index, state, &mut order));
     let places: HashMap<usize, usize> = order.iter().enumerate().map(|(at, &index)| (index, at)).collect();
@@ -37,7 +37,7 @@ pub(super) fn build(root: &Type, state: &State<'_>) -> Result<Shape, String> {
         }
         definitions.push((name, named.key, structure));
     }
-    let mut shape = Shape::build(&moved(root, &places), definitions);
+    let mut shape = Schema::build(&moved(root, &places), definitions);
     if shape.has_unknown() {
         let picky = state.picky.iter().filter_map(|path| slot_of(path, state, &shape, &places)).collect();
         shape.note_picky(picky);
@@ -112,7 +112,12 @@ fn repeated(structure: &Structure) -> Option<String> {
 }
 
 /// The slot of the place at a path.
-fn slot_of(path: &[usize], state: &State<'_>, shape: &Shape, places: &HashMap<usize, usize>) -> Option<Slot> {
+fn slot_of(
+    path: &[usize],
+    state: &State<'_>,
+    shape: &Schema,
+    places: &HashMap<usize, usize>,
+) -> Option<Slot> {
     enum At {
         Slot(Slot),
         Form(Form),

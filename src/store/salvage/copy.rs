@@ -13,17 +13,17 @@ use crate::error::{Error, Result};
 use crate::log::aging;
 use crate::log::block::RecordBlock;
 use crate::log::commit::{Draft, Root};
-use crate::log::copy::MAX_CHAIN;
+use crate::log::copy::MAX_CHAIN_RECORDS;
 use crate::log::index::BlockEntry;
 use crate::log::options::Durability;
-use crate::log::reader::{Opening, read_block};
+use crate::log::reader::{LogReader, read_block};
 use crate::log::segment::Segment;
 use crate::log::verify::{Wanted, Watched, no_beginning};
-use crate::log::{Log, Turn};
+use crate::log::{Log, WriterGuard};
 use crate::node::merge;
 use crate::node::{Version, needs_of};
 use crate::random::HashMap;
-use crate::record::{Address, Record, RecordHead, RecordKind, Sink};
+use crate::record::{Address, Record, RecordHead, RecordKind, RecordWriter};
 
 /// Branches are kept in memory, since later ones are deltas of them: in all at most so many times the bytes of the store.
 /// They are hardly ever compressed.
@@ -32,11 +32,11 @@ const KEPT_PER_BYTE: u64 = 16;
 /// one child changes at each checkpoint, takes 20.
 const MERGED_PER_BYTE: u64 = 256;
 /// And so much in any case.
-const LEAST_BYTES: u64 = 64 << 20;
+const MIN_BYTES: u64 = 64 << 20;
 
 /// The records of a damaged store, and those of them that are to be copied.
 pub(super) struct Copy<'a> {
-    from: &'a Arc<Opening>,
+    from: &'a Arc<LogReader>,
     /// By segment; of each in the order of their ordinals.
     records: BTreeMap<u32, Vec<Known>>,
     /// Blocks that cannot be read: segment, first ordinal, and the one behind the last; and why.
@@ -88,7 +88,7 @@ impl<'a> Copy<'a> {
     /// # Errors
     ///
     /// [`Error::Io`] if the system refuses.
-    pub(super) fn of(from: &'a Arc<Opening>, watched: &mut Watched<'_>) -> Result<Self> {
+    pub(super) fn of(from: &'a Arc<LogReader>, watched: &mut Watched<'_>) -> Result<Self> {
         let segments = from.segments();
         let bytes: u64 = segments.iter().map(|segment| u64::from(segment.entry.len_bytes)).sum();
         let mut copy = Self {
@@ -96,8 +96,8 @@ impl<'a> Copy<'a> {
             records: BTreeMap::new(),
             damage: BTreeMap::new(),
             branches: HashMap::default(),
-            kept_left: LEAST_BYTES + KEPT_PER_BYTE * bytes,
-            merged_left: LEAST_BYTES,
+            kept_left: MIN_BYTES + KEPT_PER_BYTE * bytes,
+            merged_left: MIN_BYTES,
             commits: BTreeMap::new(),
             copied: 0,
         };
@@ -176,8 +176,8 @@ impl<'a> Copy<'a> {
                     .checked_sub(bytes)
                     .ok_or("its deltas stand upon more bytes than a writer lets them")?;
                 chain.push(version.clone());
-                if chain.len() > MAX_CHAIN {
-                    return Err(format!("more than {MAX_CHAIN} records stand one upon the other"));
+                if chain.len() > MAX_CHAIN_RECORDS {
+                    return Err(format!("more than {MAX_CHAIN_RECORDS} records stand one upon the other"));
                 }
             }
             if let Some((head, refs, payload)) = merge(&chain) {
@@ -229,7 +229,7 @@ impl<'a> Copy<'a> {
         let commit = self.from.read_commit(address)?;
         let refs = |root: &Root| -> Vec<_> {
             let nodes = root.refs.iter().map(|&to| (to, Wanted::Node));
-            [(root.shape, Wanted::Shape)].into_iter().chain(nodes).collect()
+            [(root.shape, Wanted::Schema)].into_iter().chain(nodes).collect()
         };
         let refs: Vec<_> = commit.roots.iter().flat_map(refs).collect();
         for &(to, wanted) in &refs {
@@ -308,7 +308,7 @@ impl<'a> Copy<'a> {
     }
 
     /// Copies a record, if it is to be.
-    fn copy(&mut self, record: Record, turn: &mut Turn) -> Result<()> {
+    fn copy(&mut self, record: Record, turn: &mut WriterGuard) -> Result<()> {
         let address = record.address;
         if self.known(address).is_none_or(|known| !known.is_needed) {
             return Ok(());
@@ -332,7 +332,7 @@ impl<'a> Copy<'a> {
     }
 
     /// Copies a commit. All that it reaches was copied.
-    fn commit(&mut self, address: Address, turn: &mut Turn) -> Result<()> {
+    fn commit(&mut self, address: Address, turn: &mut WriterGuard) -> Result<()> {
         let commit = self.from.read_commit(address)?;
         let fields = aging::copied(&commit);
         let mut roots = Vec::with_capacity(commit.roots.len());

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use super::super::{CheckpointId, CheckpointOptions, Durability, Options, Store};
-use super::Salvaged;
+use super::SalvageReport;
 use crate::HashMap;
 use crate::error::Error;
 use crate::log::directory::MANIFEST;
@@ -22,11 +22,11 @@ fn open(options: &Options, disk: &SimStorage) -> Store {
     options.open_storage(Arc::new(disk.clone())).unwrap()
 }
 
-fn salvage_into(disk: &SimStorage, to: &SimStorage) -> Result<Salvaged, Error> {
+fn salvage_into(disk: &SimStorage, to: &SimStorage) -> Result<SalvageReport, Error> {
     Store::salvage_to(Arc::new(disk.clone()), Arc::new(to.clone()), Path::new("new"), |_| ())
 }
 
-fn salvage(disk: &SimStorage) -> (Salvaged, Store) {
+fn salvage(disk: &SimStorage) -> (SalvageReport, Store) {
     let to = SimStorage::new();
     let salvaged = salvage_into(disk, &to).unwrap();
     let new = open(&Options::new(), &to);
@@ -41,7 +41,7 @@ fn ids(ids: &[CheckpointId]) -> Vec<u64> {
     ids.iter().map(|id| id.0).collect()
 }
 
-fn lost(salvaged: &Salvaged) -> Vec<u64> {
+fn lost(salvaged: &SalvageReport) -> Vec<u64> {
     salvaged.lost.iter().map(|(id, _)| id.0).collect()
 }
 

@@ -23,12 +23,12 @@ use crate::log::slots::Slots;
 use crate::log::work::{self, Work};
 use crate::record::{Address, RecordHead, RecordKind};
 use crate::storage::{Fate, MemoryStorage, SimStorage, Storage};
-use crate::store::{Options, Salvaged, Store};
+use crate::store::{Options, SalvageReport, Store};
 
 const STORE: u64 = 77;
 const EPOCH: u64 = 0x0123_4567_89ab_cdef;
 const LEAF: RecordHead = RecordHead { kind: RecordKind::Leaf, delta: false };
-const SHAPE: RecordHead = RecordHead { kind: RecordKind::Shape, delta: false };
+const SHAPE: RecordHead = RecordHead { kind: RecordKind::Schema, delta: false };
 
 /// A store of one segment, made block by block.
 struct Forge {
@@ -159,7 +159,7 @@ fn open(storage: &MemoryStorage) -> Result<Store, Error> {
 }
 
 /// Salvages; what that took is compared with the length of the files.
-fn salvage(storage: &MemoryStorage) -> (Salvaged, Work) {
+fn salvage(storage: &MemoryStorage) -> (SalvageReport, Work) {
     work::take();
     let to = Arc::new(MemoryStorage::new());
     let salvaged =
@@ -308,7 +308,7 @@ fn a_block_that_is_read_record_by_record_is_unpacked_once_where_all_is_read() {
     let (storage, raw_bytes) = bombs(5 << 20);
     let store = open(&storage).unwrap();
     let opening = store.log.opening();
-    use crate::record::Backing;
+    use crate::record::RecordReader;
     let read = || (1..500).for_each(|ordinal| drop(opening.read(Address::new(0, ordinal)).unwrap()));
     work::take();
     let large = opening.keep_large();

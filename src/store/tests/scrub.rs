@@ -68,7 +68,7 @@ fn a_flipped_bit_is_found_once_in_every_pass_and_stops_nobody() {
     names.iter().for_each(|name| flip(&storage, name, 600));
     for round in 1..4 {
         pass(&store, 1000);
-        let Scrubbed { damage, damaged, .. } = store.stats().scrubbed;
+        let ScrubReport { damage, damaged, .. } = store.stats().scrubbed;
         assert_eq!((damage.len(), damaged), (3, 3 * round));
         let mut places: Vec<_> = damage.iter().map(|damage| (damage.segment, damage.offset)).collect();
         places.sort_unstable();
@@ -222,7 +222,7 @@ impl Store {
     }
 
     /// Holds what was found, as a thread that is about to change it does.
-    pub(crate) fn hold_scrubbed(&self) -> crate::sync::MutexGuard<'_, Scrubbed> {
+    pub(crate) fn hold_scrubbed(&self) -> crate::sync::MutexGuard<'_, ScrubReport> {
         self.scrub.found.lock()
     }
 }

@@ -26,7 +26,7 @@ pub enum Op {
         some: bool,
     },
     Compact,
-    Demote,
+    Evict,
     Reopen,
     Kill,
     /// Power fails after the last operation, or some before it.
@@ -139,7 +139,7 @@ pub fn run(ops: Vec<Op>) {
                 let _ = store.retain(&policy);
             }
             Op::Compact => _ = store.compact(),
-            Op::Demote => _ = store.demote(&mut state, 0),
+            Op::Evict => _ = store.evict(&mut state, 0),
             Op::Fault { ahead, kind } => {
                 let fault = [Fault::Refuse, Fault::Full, Fault::Short, Fault::Late][usize::from(kind % 4)];
                 disk.plant(disk.operations() + u64::from(ahead % 8), fault);

@@ -14,7 +14,7 @@ use crate::error::Result;
 use crate::log::commit::Root;
 use crate::log::{Commit, Draft, Log};
 use crate::node::MANY;
-use crate::record::{Address, Backing, RecordHead, RecordKind, Sink};
+use crate::record::{Address, RecordHead, RecordKind, RecordReader, RecordWriter};
 use crate::storage::{MemoryStorage, Storage, StorageFile};
 use crate::store::{Durability, Options};
 
@@ -81,14 +81,14 @@ impl Model {
     fn append(&mut self, log: &Log, noise: &mut Noise, count: u64, max_bytes: u64) -> Result<()> {
         for _ in 0..count {
             let kind = match noise.next(8) {
-                _ if self.recent.is_empty() => RecordKind::Shape,
-                0 => RecordKind::Shape,
+                _ if self.recent.is_empty() => RecordKind::Schema,
+                0 => RecordKind::Schema,
                 1..4 => RecordKind::Branch,
                 _ => RecordKind::Leaf,
             };
             // The first record stands for the shape of the state, others refer to nodes, a delta to one of its kind.
             let nodes = self.recent.get(1..).unwrap_or_default();
-            let wanted = if kind == RecordKind::Shape { 0 } else { noise.next(4).min(nodes.len() as u64) };
+            let wanted = if kind == RecordKind::Schema { 0 } else { noise.next(4).min(nodes.len() as u64) };
             let mut refs: Vec<_> =
                 (0..wanted).map(|_| nodes[noise.next(nodes.len() as u64) as usize]).collect();
             let base = nodes.iter().rev().find(|node| self.kinds.get(node) == Some(&kind));
@@ -104,7 +104,7 @@ impl Model {
             assert!(refs.iter().all(|&to| to < address));
             assert!(self.recent.last().is_none_or(|&last| last < address));
             self.kinds.insert(address, kind);
-            if kind != RecordKind::Shape || self.recent.is_empty() {
+            if kind != RecordKind::Schema || self.recent.is_empty() {
                 self.recent.push(address);
             }
             self.pending.push(Written { address, head, refs, payload });
@@ -159,7 +159,7 @@ impl Model {
         self.pending.clear();
         let records = self.commits.values().flat_map(|(_, records)| records);
         let (first, nodes) = (records.clone().next(), records.skip(1));
-        let nodes = nodes.filter(|record| record.head.kind != RecordKind::Shape);
+        let nodes = nodes.filter(|record| record.head.kind != RecordKind::Schema);
         self.recent = first.into_iter().chain(nodes).map(|record| record.address).collect();
     }
 

@@ -7,7 +7,7 @@ use crate::sync::{AtomicU64, Ordering};
 /// What an update is taken to change, in bytes, before any was seen.
 const FIRST_GUESS_BYTES: u64 = 256;
 /// Pauses shorter than this are saved up: the system cannot sleep for less.
-const SHORTEST_PAUSE: Duration = Duration::from_micros(100);
+const MIN_PAUSE: Duration = Duration::from_micros(100);
 
 /// Counts of versions published, and what of them was captured and became durable. Advisory: relaxed throughout.
 pub(super) struct Pressure {
@@ -21,7 +21,7 @@ pub(super) struct Pressure {
 
 /// How a writer is to be slowed down.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Brake {
+pub(super) enum Backpressure {
     /// Not at all.
     Free,
     /// By a pause this long.
@@ -83,24 +83,24 @@ impl Pressure {
     }
 
     /// How a writer is to be slowed down between these marks.
-    pub(super) fn brake(&self, soft_bytes: u64, hard_bytes: u64, max_pause: Duration) -> Brake {
+    pub(super) fn brake(&self, soft_bytes: u64, hard_bytes: u64, max_pause: Duration) -> Backpressure {
         let (_, unsaved_bytes) = self.unsaved();
         if unsaved_bytes >= hard_bytes {
-            return Brake::Wait(max_pause);
+            return Backpressure::Wait(max_pause);
         }
         let Some(over) = unsaved_bytes.checked_sub(soft_bytes).filter(|&over| over > 0) else {
-            return Brake::Free;
+            return Backpressure::Free;
         };
         let pause = max_pause.mul_f64(over as f64 / (hard_bytes - soft_bytes) as f64);
         let pause_ns = pause.as_nanos() as u64;
         let owed_ns = self.owed.fetch_add(pause_ns, Ordering::Relaxed) + pause_ns;
-        if u128::from(owed_ns) < SHORTEST_PAUSE.as_nanos() {
-            return Brake::Free;
+        if u128::from(owed_ns) < MIN_PAUSE.as_nanos() {
+            return Backpressure::Free;
         }
         // Another writer may have taken it meanwhile.
         match self.owed.swap(0, Ordering::Relaxed) {
-            0 => Brake::Free,
-            owed_ns => Brake::Pause(Duration::from_nanos(owed_ns)),
+            0 => Backpressure::Free,
+            owed_ns => Backpressure::Pause(Duration::from_nanos(owed_ns)),
         }
     }
 }
@@ -122,11 +122,11 @@ mod tests {
         let brake = |updates: u64| {
             published(updates).brake(100 * FIRST_GUESS_BYTES, 200 * FIRST_GUESS_BYTES, 10 * MS)
         };
-        assert_eq!(brake(0), Brake::Free);
-        assert_eq!(brake(100), Brake::Free);
-        assert_eq!(brake(110), Brake::Pause(MS));
-        assert_eq!(brake(150), Brake::Pause(5 * MS));
-        assert_eq!(brake(200), Brake::Wait(10 * MS));
+        assert_eq!(brake(0), Backpressure::Free);
+        assert_eq!(brake(100), Backpressure::Free);
+        assert_eq!(brake(110), Backpressure::Pause(MS));
+        assert_eq!(brake(150), Backpressure::Pause(5 * MS));
+        assert_eq!(brake(200), Backpressure::Wait(10 * MS));
     }
 
     #[test]
@@ -134,9 +134,9 @@ mod tests {
         let pressure = published(101);
         let brake = || pressure.brake(100 * FIRST_GUESS_BYTES, 200 * FIRST_GUESS_BYTES, 4 * MS);
         // A hundredth of 4 ms is 40 µs.
-        assert_eq!((brake(), brake()), (Brake::Free, Brake::Free));
-        assert_eq!(brake(), Brake::Pause(Duration::from_micros(120)));
-        assert_eq!(brake(), Brake::Free);
+        assert_eq!((brake(), brake()), (Backpressure::Free, Backpressure::Free));
+        assert_eq!(brake(), Backpressure::Pause(Duration::from_micros(120)));
+        assert_eq!(brake(), Backpressure::Free);
     }
 
     #[test]

@@ -3,10 +3,10 @@
 use super::checkpoint::Checkpoint;
 use super::{Persist, Store};
 use crate::error::Result;
-use crate::log::pin::Lease;
+use crate::log::pin::Pin;
 use crate::metrics;
-use crate::node::{Demote, Demoted, Demotion};
-use crate::record::{Address, Sink};
+use crate::node::{Evict, EvictReport, Eviction};
+use crate::record::{Address, RecordWriter};
 
 impl Store {
     /// Lets go of nodes of a state that can be loaded again, the least recently loaded or written first, until it holds
@@ -29,8 +29,8 @@ impl Store {
     /// let mut state: HashMap<u32, u32> = (0..10_000).map(|n| (n, n)).collect();
     /// store.checkpoint(&state)?;
     /// state.insert(77, 78);
-    /// let demoted = store.demote(&mut state, 20 << 10)?;
-    /// assert!(demoted.resident_bytes <= 20 << 10 && demoted.resident_bytes == resident_bytes(&state));
+    /// let evicted = store.evict(&mut state, 20 << 10)?;
+    /// assert!(evicted.resident_bytes <= 20 << 10 && evicted.resident_bytes == resident_bytes(&state));
     /// assert_eq!((state[&77], state[&78]), (78, 78));
     /// # Ok::<(), perennial::Error>(())
     /// ```
@@ -39,7 +39,7 @@ impl Store {
     ///
     /// [`Error::Poisoned`](crate::Error::Poisoned), or [`Error::Io`](crate::Error::Io) if the sync fails: what is in
     /// memory then stays there.
-    pub fn demote<T: Demote + ?Sized>(&self, state: &mut T, target_bytes: u64) -> Result<Demoted> {
+    pub fn evict<T: Evict + ?Sized>(&self, state: &mut T, target_bytes: u64) -> Result<EvictReport> {
         // While this has the writer, nothing new is said to be reachable, and no flush is half done.
         let mut turn = if self.options.read_only { None } else { Some(self.log.writer()?) };
         if let Some(turn) = &mut turn {
@@ -47,22 +47,22 @@ impl Store {
             turn.heed_damage();
         }
         let end = self.log.latest().map_or(Address::new(0, 0), |newest| newest.address);
-        let reach = turn.as_ref().and_then(|turn| turn.trust());
+        let reach = turn.as_ref().and_then(|turn| turn.live_set());
         // Durable is what lies before the commit that was just made so.
         let trusts = |node: Address| node < end && reach.as_ref().is_none_or(|reach| reach.suffices(node));
-        let lease = Lease::of_nodes(self.log.opening());
+        let pin = Pin::of_nodes(self.log.opening());
         let opening = self.log.opening();
-        let demoted = Demotion::run(state, target_bytes, lease, &trusts, opening.demoted());
-        if demoted.nodes > 0 {
-            opening.set_demoted(end);
+        let evicted = Eviction::run(state, target_bytes, pin, &trusts, opening.evicted());
+        if evicted.nodes > 0 {
+            opening.set_evicted(end);
             drop(turn);
-            metrics::demoted(demoted.bytes);
+            metrics::evicted(evicted.bytes);
         }
-        Ok(demoted)
+        Ok(evicted)
     }
 
     /// Writes a checkpoint as [`checkpoint`](Self::checkpoint) does, and then lets go of as much of the state as
-    /// it holds in memory beyond `budget_bytes`, as [`demote`](Self::demote) does. So a state can be several times
+    /// it holds in memory beyond `budget_bytes`, as [`evict`](Self::evict) does. So a state can be several times
     /// larger than the memory it may take.
     ///
     /// What is changed and loaded between two calls comes on top of the budget.
@@ -73,7 +73,7 @@ impl Store {
     /// # let dir = tempfile::tempdir().unwrap();
     /// let store = Store::open(dir.path().join("world"))?;
     /// let mut state: HashMap<u32, u32> = (0..10_000).map(|n| (n, n)).collect();
-    /// store.checkpoint_within(&mut state, 20 << 10)?;
+    /// store.checkpoint_and_evict(&mut state, 20 << 10)?;
     /// assert!(resident_bytes(&state) <= 20 << 10);
     /// assert_eq!(state[&77], 77);
     /// # Ok::<(), perennial::Error>(())
@@ -81,14 +81,14 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// As [`checkpoint`](Self::checkpoint), and as [`demote`](Self::demote).
-    pub fn checkpoint_within<T: Persist + Demote>(
+    /// As [`checkpoint`](Self::checkpoint), and as [`evict`](Self::evict).
+    pub fn checkpoint_and_evict<T: Persist + Evict>(
         &self,
         state: &mut T,
         budget_bytes: u64,
     ) -> Result<Checkpoint> {
         let checkpoint = self.checkpoint(state)?;
-        self.demote(state, budget_bytes)?;
+        self.evict(state, budget_bytes)?;
         Ok(checkpoint)
     }
 }

@@ -2,11 +2,11 @@
 //!
 //! A child whose record is durable and reachable is replaced by its address; what its parent's lazy links load from
 //! is replaced by a source that keeps exactly these addresses (and those that were lazy before), so that what an
-//! older source kept goes when nobody else needs it. Nothing is marked changed: a demoted tree is as clean, or as
+//! older source kept goes when nobody else needs it. Nothing is marked changed: an evicted tree is as clean, or as
 //! dirty, as it was.
 //!
 //! Two walks: the first weighs leaves by age, the second lets go of the oldest ones, and of branches below which
-//! nothing is in memory. A leaf's age is the number of demotions since it was loaded or written. It stands in a field
+//! nothing is in memory. A leaf's age is the number of evictions since it was loaded or written. It stands in a field
 //! that only branches use, is set where a leaf is decoded, and costs reads and changes nothing.
 #![expect(unsafe_code, reason = "replaces tagged pointers by addresses")]
 
@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 
-use super::super::Shape;
+use super::super::BranchLayout;
 use super::super::branch::Branch;
 use super::super::header::{Header, Identity};
 use super::super::link::{NodeMut, NodeRef, Word};
@@ -22,14 +22,14 @@ use super::super::root::Root;
 use super::super::source::{Decode, Source};
 use crate::random::PointerSet;
 use crate::record::Address;
-use crate::record::{Backing, Keeper};
+use crate::record::{PinRecords, RecordReader};
 
 /// Demotions of this process so far, of all stores; wraps, and a leaf that old then passes for a young one.
-static DEMOTIONS: AtomicU16 = AtomicU16::new(0);
+static EVICTIONS: AtomicU16 = AtomicU16::new(0);
 
 /// What a leaf decoded now is stamped with.
 pub(crate) fn now() -> u16 {
-    DEMOTIONS.load(Ordering::Relaxed)
+    EVICTIONS.load(Ordering::Relaxed)
 }
 
 /// Something whose nodes can be let go of: the collections of this crate, and whatever consists of them.
@@ -45,36 +45,36 @@ pub(crate) fn now() -> u16 {
 /// }
 ///
 /// impl Demote for World {
-///     fn demote(&mut self, demotion: &mut Demotion<'_>) {
-///         self.players.demote(demotion);
-///         self.log.demote(demotion);
+///     fn evict(&mut self, eviction: &mut Demotion<'_>) {
+///         self.players.evict(eviction);
+///         self.log.evict(eviction);
 ///     }
 /// }
 /// ```
-pub trait Demote {
+pub trait Evict {
     /// Shows everything in memory that this holds and could load again. Called twice: first to weigh it, then to let go.
     ///
     /// What is not shown stays in memory. What entries hold in turn (a collection in a value) goes with their nodes and
     /// need not be shown.
-    fn demote(&mut self, demotion: &mut Demotion<'_>);
+    fn evict(&mut self, eviction: &mut Eviction<'_>);
 }
 
-impl<T: Demote + ?Sized> Demote for &mut T {
-    fn demote(&mut self, demotion: &mut Demotion<'_>) {
-        (**self).demote(demotion);
+impl<T: Evict + ?Sized> Evict for &mut T {
+    fn evict(&mut self, eviction: &mut Eviction<'_>) {
+        (**self).evict(eviction);
     }
 }
 
-impl<T: Demote> Demote for Option<T> {
-    fn demote(&mut self, demotion: &mut Demotion<'_>) {
-        self.iter_mut().for_each(|some| some.demote(demotion));
+impl<T: Evict> Evict for Option<T> {
+    fn evict(&mut self, eviction: &mut Eviction<'_>) {
+        self.iter_mut().for_each(|some| some.evict(eviction));
     }
 }
 
-/// What a demotion did. See [`Store::demote`](crate::store::Store::demote).
+/// What an eviction did. See [`Store::evict`](crate::store::Store::evict).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[non_exhaustive]
-pub struct Demoted {
+pub struct EvictReport {
     /// Nodes that the state let go of.
     pub nodes: u64,
     /// Their bytes, of a node that stood in several places as often. They are free now, but for those that snapshots
@@ -84,18 +84,18 @@ pub struct Demoted {
     pub resident_bytes: u64,
 }
 
-/// One demotion, as the collections of a state are shown to it.
-pub struct Demotion<'a> {
-    keeper: Arc<dyn Keeper>,
+/// One eviction, as the collections of a state are shown to it.
+pub struct Eviction<'a> {
+    keeper: Arc<dyn PinRecords>,
     /// Which records are durable, and stay until the keeper is told.
     trusts: &'a dyn Fn(Address) -> bool,
-    /// Records from here on were written since the demotion before.
+    /// Records from here on were written since the eviction before.
     since: Address,
     now: u16,
     step: Step,
     /// Shared nodes that were weighed, so that what stands in several places counts once.
     seen: PointerSet<Header>,
-    demoted: Demoted,
+    evicted: EvictReport,
 }
 
 enum Step {
@@ -105,39 +105,39 @@ enum Step {
     LetGo { age: u16, quota_bytes: u64 },
 }
 
-impl<'a> Demotion<'a> {
+impl<'a> Eviction<'a> {
     /// Lets go of nodes of a state, the least recently loaded or written first, until no more than `target_bytes` are left
     /// or nothing else can go.
-    pub(crate) fn run<T: Demote + ?Sized>(
+    pub(crate) fn run<T: Evict + ?Sized>(
         state: &mut T,
         target_bytes: u64,
-        keeper: Arc<dyn Keeper>,
+        keeper: Arc<dyn PinRecords>,
         trusts: &'a dyn Fn(Address) -> bool,
         since: Address,
-    ) -> Demoted {
-        let mut demotion = Self {
+    ) -> EvictReport {
+        let mut eviction = Self {
             keeper,
             trusts,
             since,
             now: now(),
             step: Step::Weigh(BTreeMap::new()),
             seen: PointerSet::default(),
-            demoted: Demoted::default(),
+            evicted: EvictReport::default(),
         };
-        state.demote(&mut demotion);
-        let excess_bytes = demotion.demoted.resident_bytes.saturating_sub(target_bytes);
-        if let Step::Weigh(by_age) = &demotion.step
+        state.evict(&mut eviction);
+        let excess_bytes = eviction.evicted.resident_bytes.saturating_sub(target_bytes);
+        if let Step::Weigh(by_age) = &eviction.step
             && excess_bytes > 0
         {
-            demotion.step = choose(by_age, excess_bytes);
-            state.demote(&mut demotion);
-            DEMOTIONS.fetch_add(1, Ordering::Relaxed);
+            eviction.step = choose(by_age, excess_bytes);
+            state.evict(&mut eviction);
+            EVICTIONS.fetch_add(1, Ordering::Relaxed);
         }
-        demotion.demoted
+        eviction.evicted
     }
 
     /// Weighs one tree, or lets go of what is to go.
-    pub(crate) fn tree<T, X: Shape + Clone>(
+    pub(crate) fn tree<T, X: BranchLayout + Clone>(
         &mut self,
         root: &mut Root<T, X>,
         context: u64,
@@ -146,19 +146,19 @@ impl<'a> Demotion<'a> {
         if let Step::Weigh(_) = self.step {
             self.weigh(root);
         } else {
-            let backing = Arc::clone(&self.keeper) as Arc<dyn Backing>;
+            let backing = Arc::clone(&self.keeper) as Arc<dyn RecordReader>;
             self.let_go(root, &Arc::new(Source { backing, context, decode }));
         }
     }
 
-    fn weigh<T, X: Shape>(&mut self, root: &Root<T, X>) {
+    fn weigh<T, X: BranchLayout>(&mut self, root: &Root<T, X>) {
         let mut open: Vec<NodeRef<'_, T, X>> = root.resident().into_iter().collect();
         while let Some(node) = open.pop() {
             if !self.is_new(node.header()) {
                 continue;
             }
             let bytes = node.allocated_bytes() as u64;
-            self.demoted.resident_bytes += bytes;
+            self.evicted.resident_bytes += bytes;
             match node {
                 NodeRef::Leaf(leaf) => {
                     let age = self.address(leaf.header()).map(|address| self.age(leaf.header(), address));
@@ -192,7 +192,7 @@ impl<'a> Demotion<'a> {
         if address >= self.since { 0 } else { self.now.wrapping_sub(leaf.stamp()) }
     }
 
-    fn let_go<T, X: Shape + Clone>(&mut self, root: &mut Root<T, X>, source: &Arc<Source<T, X>>) {
+    fn let_go<T, X: BranchLayout + Clone>(&mut self, root: &mut Root<T, X>, source: &Arc<Source<T, X>>) {
         if let Some((address, old)) = root.unloaded() {
             if old.same_opening(source) {
                 self.keeper.keep(address);
@@ -214,7 +214,7 @@ impl<'a> Demotion<'a> {
     }
 
     /// Lets go of what is below a branch.
-    fn below<T, X: Shape + Clone>(&mut self, branch: &mut Branch<T, X>, source: &Arc<Source<T, X>>) {
+    fn below<T, X: BranchLayout + Clone>(&mut self, branch: &mut Branch<T, X>, source: &Arc<Source<T, X>>) {
         let mut links = branch.ranges().filter_map(|start| branch.word(start).address()).peekable();
         // Lazy links of another opening cannot stand beside those of this one.
         let has_links = links.peek().is_some();
@@ -245,7 +245,7 @@ impl<'a> Demotion<'a> {
     /// # Safety
     /// The word must be resident and own a reference to a node of these types, in a slot that the caller has to itself.
     /// `replace` must put what it is given there instead.
-    unsafe fn visit<T, X: Shape + Clone>(
+    unsafe fn visit<T, X: BranchLayout + Clone>(
         &mut self,
         word: Word,
         source: &Arc<Source<T, X>>,
@@ -300,12 +300,12 @@ impl<'a> Demotion<'a> {
     ///
     /// # Safety
     /// The word must own a reference to a node of these types, and stand nowhere any more.
-    unsafe fn drop_node<T, X: Shape>(&mut self, word: Word) {
+    unsafe fn drop_node<T, X: BranchLayout>(&mut self, word: Word) {
         // SAFETY: resident as long as the reference is owned.
         let bytes = unsafe { word.view::<T, X>() }.allocated_bytes() as u64;
-        self.demoted.nodes += 1;
-        self.demoted.bytes += bytes;
-        self.demoted.resident_bytes = self.demoted.resident_bytes.saturating_sub(bytes);
+        self.evicted.nodes += 1;
+        self.evicted.bytes += bytes;
+        self.evicted.resident_bytes = self.evicted.resident_bytes.saturating_sub(bytes);
         // SAFETY: passed on to the caller.
         unsafe { word.drop_owned::<T, X>() };
     }
