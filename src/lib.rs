@@ -61,9 +61,9 @@
 //!
 //! | module | what it holds |
 //! |---|---|
-//! | [`hash_map`], [`hash_set`] | [`HashMap`] and [`HashSet`], iterators, entries and hashers; [`diff`](HashMap::diff) of two versions, unions, merges |
-//! | [`ord_map`], [`ord_set`] | [`OrdMap`] and [`OrdSet`]: keys in order, ranges, ranks, splitting and joining in O(log n) |
-//! | [`vector`] | [`Vector`]: cheap at both ends, insertion, removal, splitting and joining anywhere in O(log n) |
+//! | [`hash_map`](mod@hash_map), [`hash_set`](mod@hash_set) | [`HashMap`] and [`HashSet`], iterators, entries and hashers; [`diff`](HashMap::diff) of two versions, unions, merges |
+//! | [`ord_map`](mod@ord_map), [`ord_set`](mod@ord_set) | [`OrdMap`] and [`OrdSet`]: keys in order, ranges, ranks, splitting and joining in O(log n) |
+//! | [`vector`](mod@vector) | [`Vector`]: cheap at both ends, insertion, removal, splitting and joining anywhere in O(log n) |
 //! | [`value`] | [`Value`]: any JSON document, which shares what versions of it have in common |
 //! | [`state`] | [`State`], [`Snapshot`], [`History`]: versions in memory, rollback, undo |
 //! | [`store`] | [`Store`](store::Store): checkpoints on disk; [`Options`](store::Options), [`Durability`](store::Durability), [`Compression`](store::Compression) |
@@ -121,6 +121,7 @@ pub mod hash_set;
 #[doc(hidden)]
 pub mod internals;
 mod log;
+mod macros;
 mod metrics;
 mod node;
 pub mod ord_map;

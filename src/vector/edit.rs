@@ -143,6 +143,22 @@ impl<T: Clone> Vector<T> {
         }
     }
 
+    /// Inserts an item as [`insert`](Self::insert) does and returns it, to be changed. **O(log n)**.
+    ///
+    /// # Panics
+    /// Panics if `index > len`; then nothing is copied.
+    ///
+    /// ```
+    /// let mut vector = perennial::Vector::from([1, 3]);
+    /// *vector.insert_mut(1, 2) += 10;
+    /// assert_eq!(vector, [1, 12, 3]);
+    /// ```
+    #[track_caller]
+    pub fn insert_mut(&mut self, index: usize, item: T) -> &mut T {
+        self.insert(index, item);
+        self.get_mut(index).expect("an item was just put there")
+    }
+
     /// Takes the item at `index` out. **O(log n)**.
     ///
     /// # Panics

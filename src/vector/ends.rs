@@ -181,6 +181,39 @@ impl<T: Clone> Vector<T> {
         self.pop_back()
     }
 
+    /// Appends an item and returns it, to be changed. **O(1)** amortised.
+    ///
+    /// ```
+    /// let mut vector = perennial::Vector::from([1]);
+    /// *vector.push_back_mut(2) += 10;
+    /// assert_eq!(vector, [1, 12]);
+    /// ```
+    pub fn push_back_mut(&mut self, item: T) -> &mut T {
+        self.push_back(item);
+        self.last_mut().expect("an item was just put there")
+    }
+
+    /// Prepends an item and returns it, to be changed. **O(1)** amortised.
+    ///
+    /// ```
+    /// let mut vector = perennial::Vector::from([1]);
+    /// *vector.push_front_mut(2) += 10;
+    /// assert_eq!(vector, [12, 1]);
+    /// ```
+    pub fn push_front_mut(&mut self, item: T) -> &mut T {
+        self.push_front(item);
+        self.first_mut().expect("an item was just put there")
+    }
+
+    /// Appends an item and returns it, as `Vec` names it. See [`push_back_mut`](Self::push_back_mut).
+    ///
+    /// ```
+    /// assert_eq!(perennial::Vector::new().push_mut(1), &mut 1);
+    /// ```
+    pub fn push_mut(&mut self, item: T) -> &mut T {
+        self.push_back_mut(item)
+    }
+
     /// Reverses the head's leaf, which turns it into a leaf of the tree and back.
     fn reverse_head(&mut self) {
         if let Some(leaf) = leaf_mut(&mut self.head, self.head_len) {

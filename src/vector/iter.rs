@@ -15,7 +15,8 @@ use crate::node::{Items, NodeRef};
 
 /// Iterates over the items of a [`Vector`] as slices; see [`Vector::chunks`].
 pub struct Chunks<'a, T> {
-    vector: &'a Vector<T>,
+    /// `None` in an iterator of no vector.
+    vector: Option<&'a Vector<T>>,
     left: Range<usize>,
     /// The branch above the leaf at the front, and the slot after it: the next leaf without a walk from the root.
     next: Option<(&'a Inner<T>, usize)>,
@@ -23,12 +24,12 @@ pub struct Chunks<'a, T> {
 
 impl<'a, T> Chunks<'a, T> {
     pub(super) fn new(vector: &'a Vector<T>, from: usize, to: usize) -> Self {
-        Self { vector, left: from..to, next: None }
+        Self { vector: Some(vector), left: from..to, next: None }
     }
 
     /// The slice around position `index`, and which position it starts at.
     fn around(&self, index: usize) -> Option<(&'a [T], usize)> {
-        let vector = self.vector;
+        let vector = self.vector?;
         let (items, inner) = match vector.locate(index)? {
             Part::Tree(inner) => vector.tree.leaf_at(inner)?,
             Part::Tail(inner) => (leaf_items(&vector.tail, vector.tail_len), inner),
@@ -56,8 +57,9 @@ impl<'a, T> Iterator for Chunks<'a, T> {
             self.left.start += chunk.len();
             return Some(chunk);
         }
-        if let Some(Part::Tree(index)) = self.vector.locate(self.left.start) {
-            self.next = self.vector.tree.parent_at(index).map(|(branch, slot)| (branch, slot + 1));
+        let vector = self.vector?;
+        if let Some(Part::Tree(index)) = vector.locate(self.left.start) {
+            self.next = vector.tree.parent_at(index).map(|(branch, slot)| (branch, slot + 1));
         }
         let (items, start) = self.around(self.left.start)?;
         let chunk = &items[self.left.start - start..items.len().min(self.left.end - start)];
@@ -83,6 +85,13 @@ impl<T> DoubleEndedIterator for Chunks<'_, T> {
 }
 
 impl<T> FusedIterator for Chunks<'_, T> {}
+
+impl<T> Default for Chunks<'_, T> {
+    /// Makes an iterator over nothing.
+    fn default() -> Self {
+        Self { vector: None, left: 0..0, next: None }
+    }
+}
 
 impl<T> Clone for Chunks<'_, T> {
     fn clone(&self) -> Self {
@@ -197,6 +206,13 @@ impl<'a, T> DoubleEndedIterator for Iter<'a, T> {
 impl<T> ExactSizeIterator for Iter<'_, T> {}
 impl<T> FusedIterator for Iter<'_, T> {}
 
+impl<T> Default for Iter<'_, T> {
+    /// Makes an iterator over nothing.
+    fn default() -> Self {
+        Self { front: [].iter(), chunks: Chunks::default(), back: [].iter() }
+    }
+}
+
 impl<T> Clone for Iter<'_, T> {
     fn clone(&self) -> Self {
         Self { front: self.front.clone(), chunks: self.chunks.clone(), back: self.back.clone() }
@@ -293,6 +309,13 @@ impl<T: Clone> DoubleEndedIterator for IntoIter<T> {
 
 impl<T: Clone> ExactSizeIterator for IntoIter<T> {}
 impl<T: Clone> FusedIterator for IntoIter<T> {}
+
+impl<T> Default for IntoIter<T> {
+    /// Makes an iterator over nothing.
+    fn default() -> Self {
+        Self(Vector::new())
+    }
+}
 
 impl<T: fmt::Debug> fmt::Debug for IntoIter<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -256,6 +256,15 @@ impl<'a, T: Clone> DoubleEndedIterator for IterMut<'a, T> {
 impl<T: Clone> ExactSizeIterator for IterMut<'_, T> {}
 impl<T: Clone> FusedIterator for IterMut<'_, T> {}
 
+impl<T> Default for IterMut<'_, T> {
+    /// Makes an iterator over nothing.
+    fn default() -> Self {
+        let none = || Lazily::Open([].iter_mut());
+        let (front, back) = ([].iter_mut(), [].iter_mut());
+        Self { head: none(), front, tree: Lazily::Open(None), back, tail: none(), len: 0 }
+    }
+}
+
 impl<T> fmt::Debug for IterMut<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("IterMut").field("len", &self.len).finish_non_exhaustive()

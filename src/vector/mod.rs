@@ -1,12 +1,16 @@
 //! A vector with O(1) snapshots, O(log n) edits anywhere, and indexing by shifts where appends built it.
 
 mod build;
+mod capacity;
 #[cfg(test)]
 mod check;
+mod compare;
+mod convert;
 mod cursor;
 mod diff;
 mod edit;
 mod ends;
+mod focus;
 mod foreign;
 mod gap;
 mod iter;
@@ -16,6 +20,7 @@ mod order;
 mod persist;
 mod ranges;
 mod seam;
+mod slices;
 mod text;
 mod traits;
 pub(crate) mod tree;
@@ -23,10 +28,12 @@ pub(crate) mod tree;
 use std::ops::RangeBounds;
 
 pub use diff::{Diff, Edit};
+pub use focus::Focus;
 pub use gap::CursorMut;
 pub use iter::{Chunks, IntoIter, Iter, TryIter};
 pub use iter_mut::{IterMut, RangeMut};
 pub use ranges::ExtractIf;
+pub use slices::{ChunkBy, ChunksOf, Windows};
 
 use crate::error::Result;
 use crate::node::load_all;

@@ -7,7 +7,7 @@ use super::Vector;
 
 impl<T> Vector<T> {
     /// Finds an item in a vector that is sorted; its position, or the one to insert it at. **O(log² n)**: about as many
-    /// comparisons as in a slice, each after a walk from the root.
+    /// comparisons as in a slice, each after a walk from the root until they come down to one leaf.
     ///
     /// Of several equal items any may be found, as in std.
     ///
@@ -70,10 +70,10 @@ impl<T> Vector<T> {
     /// assert_eq!(vector.partition_point(|&n| n < 300), 300);
     /// ```
     pub fn partition_point(&self, mut is_low: impl FnMut(&T) -> bool) -> usize {
-        let (mut low, mut high) = (0, self.len());
+        let (mut low, mut high, mut focus) = (0, self.len(), self.focus());
         while low < high {
             let middle = low + (high - low) / 2;
-            if self.get(middle).is_some_and(&mut is_low) {
+            if focus.get(middle).is_some_and(&mut is_low) {
                 low = middle + 1;
             } else {
                 high = middle;
@@ -92,6 +92,24 @@ impl<T> Vector<T> {
         T: PartialOrd,
     {
         self.iter().is_sorted()
+    }
+
+    /// Tells whether `ordered` returns true for each item and the next. **O(n)**.
+    ///
+    /// ```
+    /// assert!(perennial::Vector::from([3, 2, 1]).is_sorted_by(|one, two| one > two));
+    /// ```
+    pub fn is_sorted_by<'a>(&'a self, mut ordered: impl FnMut(&'a T, &'a T) -> bool) -> bool {
+        self.iter().is_sorted_by(|one, two| ordered(one, two))
+    }
+
+    /// Tells whether the keys of the items ascend. **O(n)**.
+    ///
+    /// ```
+    /// assert!(perennial::Vector::from(["a", "bb", "ccc"]).is_sorted_by_key(|text| text.len()));
+    /// ```
+    pub fn is_sorted_by_key<'a, B: PartialOrd>(&'a self, key_of: impl FnMut(&'a T) -> B) -> bool {
+        self.iter().map(key_of).is_sorted()
     }
 
     /// Tells whether the vector begins with these items. **O(k)** for k of them.
@@ -206,6 +224,47 @@ impl<T: Clone> Vector<T> {
     /// Sorts the items by a key, equal ones in any order. See [`sort`](Self::sort).
     pub fn sort_unstable_by_key<B: Ord>(&mut self, mut key_of: impl FnMut(&T) -> B) {
         self.sort_unstable_by(|one, two| key_of(one).cmp(&key_of(two)));
+    }
+
+    /// Inserts an item into a vector that is sorted, behind those that equal it; its position. **O(log² n)** to find the
+    /// place, as [`binary_search`](Self::binary_search), and **O(log n)** to insert.
+    ///
+    /// ```
+    /// let mut vector = perennial::Vector::from([1, 3]);
+    /// assert_eq!((vector.insert_sorted(2), vector.insert_sorted(9)), (1, 3));
+    /// assert_eq!(vector, [1, 2, 3, 9]);
+    /// ```
+    pub fn insert_sorted(&mut self, item: T) -> usize
+    where
+        T: Ord,
+    {
+        self.insert_sorted_by(item, T::cmp)
+    }
+
+    /// Inserts an item into a vector that is sorted by a comparison. See [`insert_sorted`](Self::insert_sorted).
+    ///
+    /// ```
+    /// let mut vector = perennial::Vector::from([9, 4, 1]);
+    /// assert_eq!(vector.insert_sorted_by(5, |one, two| two.cmp(one)), 1);
+    /// assert_eq!(vector, [9, 5, 4, 1]);
+    /// ```
+    pub fn insert_sorted_by(&mut self, item: T, mut order: impl FnMut(&T, &T) -> Ordering) -> usize {
+        let at = self.partition_point(|other| order(other, &item).is_le());
+        self.insert(at, item);
+        at
+    }
+
+    /// Inserts an item into a vector that is sorted by a key. See [`insert_sorted`](Self::insert_sorted).
+    ///
+    /// ```
+    /// let mut vector = perennial::Vector::from(["a", "ccc"]);
+    /// assert_eq!(vector.insert_sorted_by_key("bb", |text| text.len()), 1);
+    /// ```
+    pub fn insert_sorted_by_key<B: Ord>(&mut self, item: T, mut key_of: impl FnMut(&T) -> B) -> usize {
+        let key = key_of(&item);
+        let at = self.partition_point(|other| key_of(other) <= key);
+        self.insert(at, item);
+        at
     }
 
     fn sort_with<F: FnMut(&T, &T) -> Ordering>(&mut self, mut order: F, sort: impl FnOnce(&mut [T], F)) {

@@ -137,6 +137,54 @@ impl<T: Clone> Vector<T> {
         self.pop_back().expect("the vector is not empty")
     }
 
+    /// Takes the item at `index` out and puts the last one in its place, as `VecDeque` names it; `None` past the end, and
+    /// then nothing is copied. **O(log n)**.
+    ///
+    /// ```
+    /// let mut vector = perennial::Vector::from([1, 2, 3]);
+    /// assert_eq!((vector.swap_remove_back(0), vector.swap_remove_back(5)), (Some(1), None));
+    /// assert_eq!(vector, [3, 2]);
+    /// ```
+    pub fn swap_remove_back(&mut self, index: usize) -> Option<T> {
+        (index < self.len()).then(|| self.swap_remove(index))
+    }
+
+    /// Takes the item at `index` out and puts the first one in its place; `None` past the end, and then nothing is copied.
+    /// **O(log n)**.
+    ///
+    /// ```
+    /// let mut vector = perennial::Vector::from([1, 2, 3]);
+    /// assert_eq!(vector.swap_remove_front(2), Some(3));
+    /// assert_eq!(vector, [2, 1]);
+    /// ```
+    pub fn swap_remove_front(&mut self, index: usize) -> Option<T> {
+        if index >= self.len() {
+            return None;
+        }
+        self.swap(0, index);
+        self.pop_front()
+    }
+
+    /// Takes the last item out if `goes` answers true for it, as `VecDeque` names it. See [`pop_if`](Self::pop_if).
+    ///
+    /// ```
+    /// let mut vector = perennial::Vector::from([1, 2]);
+    /// assert_eq!((vector.pop_back_if(|last| *last > 1), vector.len()), (Some(2), 1));
+    /// ```
+    pub fn pop_back_if(&mut self, goes: impl FnOnce(&T) -> bool) -> Option<T> {
+        self.pop_if(goes)
+    }
+
+    /// Takes the first item out if `goes` returns true for it. **O(1)** amortised. If not, nothing is copied.
+    ///
+    /// ```
+    /// let mut vector = perennial::Vector::from([1, 2]);
+    /// assert_eq!((vector.pop_front_if(|first| *first == 1), vector.pop_front_if(|_| false)), (Some(1), None));
+    /// ```
+    pub fn pop_front_if(&mut self, goes: impl FnOnce(&T) -> bool) -> Option<T> {
+        if goes(self.first()?) { self.pop_front() } else { None }
+    }
+
     /// Takes the last item out if `goes` answers true for it. **O(1)** amortised.
     ///
     /// ```
@@ -285,5 +333,14 @@ impl<T: Clone> Add for Vector<T> {
     fn add(mut self, mut other: Self) -> Self {
         self.append(&mut other);
         self
+    }
+}
+
+impl<T: Clone> Add for &Vector<T> {
+    type Output = Vector<T>;
+
+    /// The items of both, those of `other` behind, in nodes that they share. **O(log n)**.
+    fn add(self, other: Self) -> Vector<T> {
+        self.clone() + other.clone()
     }
 }

@@ -1,7 +1,6 @@
-//! Comparison, hashing, indexing and conversion, as std's vectors have them.
+//! Comparison of versions, hashing and indexing, as std's vectors have them.
 
 use std::cmp::Ordering;
-use std::collections::VecDeque;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::ops::{Index, IndexMut};
@@ -88,96 +87,6 @@ impl<T: Clone> IndexMut<usize> for Vector<T> {
             Some(item) => item,
             None => panic!("index {index} is past the end of a vector of {len} items"),
         }
-    }
-}
-
-fn eq_slice<T: PartialEq<U>, U>(vector: &Vector<T>, mut slice: &[U]) -> bool {
-    vector.len() == slice.len()
-        && vector.chunks().all(|chunk| {
-            let (now, later) = slice.split_at(chunk.len());
-            slice = later;
-            chunk == now
-        })
-}
-
-impl<T: PartialEq<U>, U> PartialEq<[U]> for Vector<T> {
-    fn eq(&self, other: &[U]) -> bool {
-        eq_slice(self, other)
-    }
-}
-
-impl<T: PartialEq<U>, U> PartialEq<&[U]> for Vector<T> {
-    fn eq(&self, other: &&[U]) -> bool {
-        eq_slice(self, other)
-    }
-}
-
-impl<T: PartialEq<U>, U, const N: usize> PartialEq<[U; N]> for Vector<T> {
-    fn eq(&self, other: &[U; N]) -> bool {
-        eq_slice(self, other)
-    }
-}
-
-impl<T: PartialEq<U>, U, const N: usize> PartialEq<&[U; N]> for Vector<T> {
-    fn eq(&self, other: &&[U; N]) -> bool {
-        eq_slice(self, *other)
-    }
-}
-
-impl<T: PartialEq<U>, U> PartialEq<Vec<U>> for Vector<T> {
-    fn eq(&self, other: &Vec<U>) -> bool {
-        eq_slice(self, other)
-    }
-}
-
-impl<T: PartialEq<U>, U> PartialEq<Vector<U>> for Vec<T>
-where
-    U: PartialEq<T>,
-{
-    fn eq(&self, other: &Vector<U>) -> bool {
-        eq_slice(other, self)
-    }
-}
-
-impl<T> From<Vec<T>> for Vector<T> {
-    /// Moves the items over. **O(n)**.
-    fn from(items: Vec<T>) -> Self {
-        items.into_iter().collect()
-    }
-}
-
-impl<T: Clone> From<&[T]> for Vector<T> {
-    /// Clones the items. **O(n)**.
-    fn from(items: &[T]) -> Self {
-        items.iter().cloned().collect()
-    }
-}
-
-impl<T, const N: usize> From<[T; N]> for Vector<T> {
-    /// Moves the items over. **O(n)**.
-    fn from(items: [T; N]) -> Self {
-        items.into_iter().collect()
-    }
-}
-
-impl<T: Clone> From<Vector<T>> for Vec<T> {
-    /// Moves the items over, or clones those that other versions share. **O(n)**.
-    fn from(vector: Vector<T>) -> Self {
-        vector.into_iter().collect()
-    }
-}
-
-impl<T> From<VecDeque<T>> for Vector<T> {
-    /// Moves the items over. **O(n)**.
-    fn from(items: VecDeque<T>) -> Self {
-        items.into_iter().collect()
-    }
-}
-
-impl<T: Clone> From<Vector<T>> for VecDeque<T> {
-    /// Moves the items over, or clones those that other versions share. **O(n)**.
-    fn from(vector: Vector<T>) -> Self {
-        vector.into_iter().collect()
     }
 }
 
