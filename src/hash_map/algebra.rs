@@ -39,6 +39,21 @@ where
         union
     }
 
+    /// Makes the map of all entries of several; of keys that more than one has, the entry of the first. The cost is that of
+    /// one [`union`](Self::union) for each.
+    ///
+    /// ```
+    /// use perennial::HashMap;
+    /// let maps = [HashMap::from([(1, 'a')]), HashMap::from([(1, 'b'), (2, 'b')]), HashMap::from([(3, 'c')])];
+    /// assert_eq!(HashMap::unions(maps), [(1, 'a'), (2, 'b'), (3, 'c')].into());
+    /// ```
+    pub fn unions(maps: impl IntoIterator<Item = Self>) -> Self
+    where
+        S: Default,
+    {
+        maps.into_iter().reduce(|all, map| all.union(&map)).unwrap_or_default()
+    }
+
     /// A clone of the larger map, and which entries of the other one matter.
     fn and_the_smaller(&self, other: &Self, theirs: Sides, mine: Sides) -> (Self, Sides) {
         if self.len() >= other.len() { (self.clone(), theirs) } else { (other.clone(), mine) }

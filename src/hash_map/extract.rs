@@ -41,16 +41,22 @@ where
     /// assert_eq!(map.len(), 6);
     /// ```
     pub fn extract_if<F: FnMut(&K, &V) -> bool>(&mut self, goes: F) -> ExtractIf<'_, K, V, S, F> {
-        ExtractIf { map: self, from: Some(0), place: 0, pending: Vec::new(), goes }
+        ExtractIf { extract: Extract::new(self), goes }
     }
 }
 
 /// Takes entries out of a [`HashMap`]. See [`HashMap::extract_if`].
+pub struct ExtractIf<'a, K, V, S, F> {
+    extract: Extract<'a, K, V, S>,
+    goes: F,
+}
+
+/// A walk through a map that takes entries out; whoever holds it decides which.
 ///
 /// Leaves are found by the lowest hash that was not looked at. Removing an entry may merge its leaf with ones before or
 /// behind it. The leaf's own entries then stay together, behind those of lower hashes (see `remove::extract`), and what
 /// was merged from before them is not looked at again.
-pub struct ExtractIf<'a, K, V, S, F> {
+pub(crate) struct Extract<'a, K, V, S> {
     map: &'a mut HashMap<K, V, S>,
     /// Start of the next leaf; `None` when there is none.
     from: Option<u64>,
@@ -58,7 +64,6 @@ pub struct ExtractIf<'a, K, V, S, F> {
     place: u64,
     /// Hashes and positions of its entries that were not looked at, the next one last.
     pending: Vec<(u64, usize)>,
-    goes: F,
 }
 
 /// The first leaf that ends behind `from`.
@@ -92,7 +97,18 @@ fn end_of(place: Place) -> Option<u64> {
     if place.depth == 0 { None } else { place.what.checked_add(1 << (64 - place.depth)) }
 }
 
-impl<K, V, S, F> ExtractIf<'_, K, V, S, F>
+impl<'a, K, V, S> Extract<'a, K, V, S> {
+    pub(crate) fn new(map: &'a mut HashMap<K, V, S>) -> Self {
+        Self { map, from: Some(0), place: 0, pending: Vec::new() }
+    }
+
+    /// Bounds of how many entries are to come.
+    pub(crate) fn size_hint(&self) -> (usize, Option<usize>) {
+        (0, Some(self.map.len()))
+    }
+}
+
+impl<K, V, S> Extract<'_, K, V, S>
 where
     K: Hash + Eq + Clone,
     V: Clone,
@@ -135,6 +151,25 @@ where
             self.pending.clear(); // hashes lie
         }
     }
+
+    /// Goes on to the next entry for which `goes` returns true, and takes it out.
+    pub(crate) fn next_if(&mut self, mut goes: impl FnMut(&K, &V) -> bool) -> Option<(K, V)> {
+        loop {
+            let Some((hash, index)) = self.pending.pop() else {
+                if self.enter() {
+                    continue;
+                }
+                return None;
+            };
+            let leaf = leaf_of_hash(&self.map.tree, hash)?;
+            let (len, (key, value)) = (leaf.len(), leaf.items(true).get(index)?);
+            if goes(key, value) {
+                let entry = self.map.remove_at(hash, index);
+                self.settle(index, len);
+                return Some(entry);
+            }
+        }
+    }
 }
 
 /// A hash, or the first one of the place if it does not lie there.
@@ -152,25 +187,11 @@ where
     type Item = (K, V);
 
     fn next(&mut self) -> Option<(K, V)> {
-        loop {
-            let Some((hash, index)) = self.pending.pop() else {
-                if self.enter() {
-                    continue;
-                }
-                return None;
-            };
-            let leaf = leaf_of_hash(&self.map.tree, hash)?;
-            let (len, (key, value)) = (leaf.len(), leaf.items(true).get(index)?);
-            if (self.goes)(key, value) {
-                let entry = self.map.remove_at(hash, index);
-                self.settle(index, len);
-                return Some(entry);
-            }
-        }
+        self.extract.next_if(&mut self.goes)
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        (0, Some(self.map.len()))
+        self.extract.size_hint()
     }
 }
 

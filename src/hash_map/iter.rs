@@ -315,6 +315,45 @@ projection!(['a] ValuesMut, &'a mut V, |(_, value)| value, Clone);
 projection!([] IntoKeys, K, |(key, _)| key, Clone);
 projection!([] IntoValues, V, |(_, value)| value, Clone);
 
+impl<K, V> Default for Iter<'_, K, V> {
+    /// Makes an iterator over nothing.
+    fn default() -> Self {
+        Self::new(Entries::new(None, None), 0)
+    }
+}
+
+impl<K: Clone, V: Clone> Default for IterMut<'_, K, V> {
+    /// Makes an iterator over nothing.
+    fn default() -> Self {
+        Self::new(LeavesMut::new(None), None, 0)
+    }
+}
+
+impl<K, V> Default for IntoIter<K, V> {
+    /// Makes an iterator over nothing.
+    fn default() -> Self {
+        Self::new(IntoLeaves::new(None), None, 0)
+    }
+}
+
+/// An iterator over one side of nothing.
+macro_rules! default {
+    ([$($life:lifetime)?] $name:ident $(, $bound:ident)?) => {
+        impl<K $(: $bound)?, V $(: $bound)?> Default for $name<$($life,)? K, V> {
+            /// Makes an iterator over nothing.
+            fn default() -> Self {
+                Self(Default::default())
+            }
+        }
+    };
+}
+
+default!(['_] Keys);
+default!(['_] Values);
+default!(['_] ValuesMut, Clone);
+default!([] IntoKeys);
+default!([] IntoValues);
+
 impl<K, V> Clone for Keys<'_, K, V> {
     fn clone(&self) -> Self {
         Self(self.0.clone())

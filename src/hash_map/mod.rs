@@ -1,6 +1,7 @@
 //! A persistent hash map: a canonical bucket trie with inline entries.
 
 mod algebra;
+mod convert;
 mod diff;
 mod entry;
 mod extract;
@@ -11,6 +12,7 @@ mod node;
 mod order;
 pub(crate) mod persist;
 mod remove;
+mod submap;
 mod traits;
 
 use std::borrow::Borrow;
@@ -22,6 +24,7 @@ pub use extract::ExtractIf;
 pub use hasher::{SeedAccess, SeededHasher, SeededState, StableBuildHasher};
 pub use iter::{IntoIter, IntoKeys, IntoValues, Iter, IterMut, Keys, TryIter, Values, ValuesMut};
 
+pub(crate) use extract::Extract;
 pub(crate) use iter::Entries;
 pub(crate) use node::Prefix;
 

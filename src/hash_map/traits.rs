@@ -1,7 +1,6 @@
 //! std's traits for the hash map.
 
 use std::borrow::Borrow;
-use std::collections;
 use std::fmt;
 use std::hash::{BuildHasher, Hash};
 use std::ops::Index;
@@ -82,42 +81,6 @@ where
 {
     fn from_iter<I: IntoIterator<Item = (K, V)>>(entries: I) -> Self {
         Self::build(S::default(), entries)
-    }
-}
-
-impl<K: Hash + Eq + Clone, V: Clone, const N: usize> From<[(K, V); N]> for HashMap<K, V> {
-    fn from(entries: [(K, V); N]) -> Self {
-        entries.into_iter().collect()
-    }
-}
-
-impl<K: Hash + Eq + Clone, V: Clone> From<Vec<(K, V)>> for HashMap<K, V> {
-    /// Moves the entries over; of equal keys the last value stays. **O(n)**.
-    fn from(entries: Vec<(K, V)>) -> Self {
-        entries.into_iter().collect()
-    }
-}
-
-impl<K, V, S> From<collections::HashMap<K, V, S>> for HashMap<K, V>
-where
-    K: Hash + Eq + Clone,
-    V: Clone,
-{
-    /// Moves the entries over. **O(n)**.
-    fn from(map: collections::HashMap<K, V, S>) -> Self {
-        map.into_iter().collect()
-    }
-}
-
-impl<K, V, S, R> From<HashMap<K, V, S>> for collections::HashMap<K, V, R>
-where
-    K: Hash + Eq + Clone,
-    V: Clone,
-    R: BuildHasher + Default,
-{
-    /// Moves the entries over, or clones those that other versions share. **O(n)**.
-    fn from(map: HashMap<K, V, S>) -> Self {
-        map.into_iter().collect()
     }
 }
 

@@ -1,20 +1,23 @@
 //! A hash set with O(1) snapshots: a [`HashMap`] whose values are `()`.
 
+mod convert;
+mod iter;
 mod persist;
+mod traits;
 
 use std::borrow::Borrow;
-use std::collections;
-use std::fmt;
 use std::hash::{BuildHasher, Hash};
 use std::ops::{BitAnd, BitOr, BitXor, Sub};
 
+pub use iter::{ExtractIf, IntoIter, Iter, TryIter};
+
 use crate::error::Result;
-use crate::hash_map::{self, DiffItem, HashMap, SeededState};
+use crate::hash_map::{self, HashMap, SeededState};
 use crate::sync::const_fn;
 
 /// A hash set whose clones share what they have in common.
 ///
-/// It reads as [`HashSet`](collections::HashSet) of std does and costs what a [`HashMap`] costs. Where std returns an
+/// It reads as [`HashSet`](std::collections::HashSet) of std does and costs what a [`HashMap`] costs. Where std returns an
 /// iterator of what two sets have in common, this returns a set, which shares nodes with them.
 ///
 /// # In a generic type
@@ -58,6 +61,15 @@ impl<T> HashSet<T> {
         Self::default()
     }
 
+    /// Makes an empty set; the capacity is ignored: nodes are allocated when items come. **O(1)**, allocates nothing.
+    ///
+    /// ```
+    /// assert!(perennial::HashSet::<u8>::with_capacity(1000).is_empty());
+    /// ```
+    pub fn with_capacity(_capacity: usize) -> Self {
+        Self::new()
+    }
+
     /// Makes an empty set with a seed of your choice. See [`HashMap::with_seed`].
     pub fn with_seed(seed: u64) -> Self {
         Self { map: HashMap::with_seed(seed) }
@@ -71,6 +83,17 @@ impl<T, S> HashSet<T, S> {
             Self { map: HashMap::with_hasher(hash_builder) }
         }
     }
+
+    /// Makes an empty set with this hasher; the capacity is ignored. **O(1)**, allocates nothing.
+    pub fn with_capacity_and_hasher(_capacity: usize, hash_builder: S) -> Self {
+        Self::with_hasher(hash_builder)
+    }
+
+    /// Does nothing: nodes are allocated when items come. **O(1)**.
+    pub fn reserve(&mut self, _additional: usize) {}
+
+    /// Does nothing: leaves grow by steps, and have little spare room. **O(1)**.
+    pub fn shrink_to_fit(&mut self) {}
 
     /// The hasher.
     pub fn hasher(&self) -> &S {
@@ -123,8 +146,8 @@ impl<T, S> HashSet<T, S> {
     ///
     /// # Errors
     /// The first item says why the root could not be loaded; later ones, why some leaf could not.
-    pub fn try_iter(&self) -> Result<impl Iterator<Item = Result<&T>>> {
-        Ok(self.map.try_iter()?.map(|item| item.map(|(item, ())| item)))
+    pub fn try_iter(&self) -> Result<TryIter<'_, T>> {
+        Ok(TryIter(self.map.try_iter()?))
     }
 
     /// Takes all items out and leaves the set empty, at once. See [`HashMap::drain`].
@@ -193,14 +216,25 @@ impl<T: Hash + Eq, S: BuildHasher> HashSet<T, S> {
         self.map.diff(&newer.map)
     }
 
-    /// Whether `other` has all items of this set. **O(d log n)** for d differences between versions of one set.
+    /// Whether `other` has all items of this set. See [`HashMap::is_submap`] for the cost.
     ///
     /// ```
     /// use perennial::HashSet;
     /// assert!(HashSet::from([2]).is_subset(&HashSet::from([1, 2])));
     /// ```
     pub fn is_subset(&self, other: &Self) -> bool {
-        self.len() <= other.len() && !self.diff(other).any(|item| matches!(item, DiffItem::Removed(..)))
+        self.map.is_submap(&other.map)
+    }
+
+    /// Tells whether `other` has all items of this set, and others. See [`HashMap::is_submap`] for the cost.
+    ///
+    /// ```
+    /// use perennial::HashSet;
+    /// let set = HashSet::from([1, 2]);
+    /// assert!(HashSet::from([2]).is_proper_subset(&set) && !set.is_proper_subset(&set));
+    /// ```
+    pub fn is_proper_subset(&self, other: &Self) -> bool {
+        self.map.is_proper_submap(&other.map)
     }
 
     /// Whether this set has all items of `other`. See [`is_subset`](Self::is_subset).
@@ -288,8 +322,8 @@ impl<T: Hash + Eq + Clone, S: BuildHasher> HashSet<T, S> {
     /// assert_eq!(set.extract_if(|item| item % 3 == 0).count(), 4);
     /// assert_eq!(set.len(), 6);
     /// ```
-    pub fn extract_if(&mut self, mut goes: impl FnMut(&T) -> bool) -> impl Iterator<Item = T> {
-        self.map.extract_if(move |item, ()| goes(item)).map(|(item, ())| item)
+    pub fn extract_if<F: FnMut(&T) -> bool>(&mut self, goes: F) -> ExtractIf<'_, T, S, F> {
+        ExtractIf::new(&mut self.map, goes)
     }
 }
 
@@ -302,6 +336,19 @@ impl<T: Hash + Eq + Clone, S: BuildHasher + Clone> HashSet<T, S> {
     /// ```
     pub fn union(&self, other: &Self) -> Self {
         Self { map: self.map.union(&other.map) }
+    }
+
+    /// Makes the set of all items of several. See [`HashMap::unions`].
+    ///
+    /// ```
+    /// use perennial::HashSet;
+    /// assert_eq!(HashSet::unions([[1, 2].into(), [2, 3].into(), [4].into()]), [1, 2, 3, 4].into());
+    /// ```
+    pub fn unions(sets: impl IntoIterator<Item = Self>) -> Self
+    where
+        S: Default,
+    {
+        Self { map: HashMap::unions(sets.into_iter().map(|set| set.map)) }
     }
 
     /// The set of the items that are in both. See [`HashMap::union`] for the cost.
@@ -370,111 +417,3 @@ operator!(
     "The items of one only. See [`HashSet::symmetric_difference`]."
 );
 operator!(Sub, sub, difference, "The items that are not in the other. See [`HashSet::difference`].");
-
-impl<T, S: Clone> Clone for HashSet<T, S> {
-    /// Makes another version that shares everything. **O(1)**: one reference count.
-    #[inline]
-    fn clone(&self) -> Self {
-        Self { map: self.map.clone() }
-    }
-}
-
-impl<T, S: Default> Default for HashSet<T, S> {
-    /// Makes an empty set.
-    fn default() -> Self {
-        Self { map: HashMap::default() }
-    }
-}
-
-impl<T: Hash + Eq, S: BuildHasher> PartialEq for HashSet<T, S> {
-    /// Compares contents. **O(d log n)** for d differences between versions of one set.
-    fn eq(&self, other: &Self) -> bool {
-        self.map == other.map
-    }
-}
-
-impl<T: Hash + Eq, S: BuildHasher> Eq for HashSet<T, S> {}
-
-impl<T: fmt::Debug, S> fmt::Debug for HashSet<T, S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self).finish()
-    }
-}
-
-impl<T: Hash + Eq + Clone, S: BuildHasher + Default> FromIterator<T> for HashSet<T, S> {
-    /// Collects the items. **O(n)**.
-    fn from_iter<I: IntoIterator<Item = T>>(items: I) -> Self {
-        Self { map: items.into_iter().map(|item| (item, ())).collect() }
-    }
-}
-
-impl<T: Hash + Eq + Clone, S: BuildHasher> Extend<T> for HashSet<T, S> {
-    /// Inserts the items.
-    fn extend<I: IntoIterator<Item = T>>(&mut self, items: I) {
-        self.map.extend(items.into_iter().map(|item| (item, ())));
-    }
-}
-
-impl<'a, T: Hash + Eq + Copy + 'a, S: BuildHasher> Extend<&'a T> for HashSet<T, S> {
-    /// Inserts copies of the items.
-    fn extend<I: IntoIterator<Item = &'a T>>(&mut self, items: I) {
-        self.extend(items.into_iter().copied());
-    }
-}
-
-impl<T: Hash + Eq + Clone, const N: usize> From<[T; N]> for HashSet<T> {
-    /// Moves the items over.
-    fn from(items: [T; N]) -> Self {
-        items.into_iter().collect()
-    }
-}
-
-impl<T: Hash + Eq + Clone> From<Vec<T>> for HashSet<T> {
-    /// Moves the items over. **O(n)**.
-    fn from(items: Vec<T>) -> Self {
-        items.into_iter().collect()
-    }
-}
-
-impl<T: Hash + Eq + Clone, S> From<collections::HashSet<T, S>> for HashSet<T> {
-    /// Moves the items over. **O(n)**.
-    fn from(set: collections::HashSet<T, S>) -> Self {
-        set.into_iter().collect()
-    }
-}
-
-impl<T, S, R> From<HashSet<T, S>> for collections::HashSet<T, R>
-where
-    T: Hash + Eq + Clone,
-    R: BuildHasher + Default,
-{
-    /// Moves the items over, or clones those that other versions share. **O(n)**.
-    fn from(set: HashSet<T, S>) -> Self {
-        set.into_iter().collect()
-    }
-}
-
-/// Items of a [`HashSet`]. See [`HashSet::iter`].
-pub type Iter<'a, T> = hash_map::Keys<'a, T, ()>;
-
-/// Owned items of a [`HashSet`].
-pub type IntoIter<T> = hash_map::IntoKeys<T, ()>;
-
-impl<T: Clone, S> IntoIterator for HashSet<T, S> {
-    type Item = T;
-    type IntoIter = IntoIter<T>;
-
-    /// Takes the items out; those that a clone still holds are cloned one by one as they come. **O(n)** for all.
-    fn into_iter(self) -> IntoIter<T> {
-        self.map.into_keys()
-    }
-}
-
-impl<'a, T, S> IntoIterator for &'a HashSet<T, S> {
-    type Item = &'a T;
-    type IntoIter = Iter<'a, T>;
-
-    fn into_iter(self) -> Iter<'a, T> {
-        self.iter()
-    }
-}

@@ -119,6 +119,18 @@ impl<K: Ord + Clone, V: Clone> OrdMap<K, V> {
         self.combined(other, Pick::UNION, |mine, _| Some(mine.clone()))
     }
 
+    /// Makes the map of all entries of several; of keys that more than one has, the entry of the first. The cost is that of
+    /// one [`union`](Self::union) for each.
+    ///
+    /// ```
+    /// use perennial::OrdMap;
+    /// let maps = [OrdMap::from([(1, 'a')]), OrdMap::from([(1, 'b'), (2, 'b')]), OrdMap::from([(3, 'c')])];
+    /// assert_eq!(OrdMap::unions(maps), [(1, 'a'), (2, 'b'), (3, 'c')].into());
+    /// ```
+    pub fn unions(maps: impl IntoIterator<Item = Self>) -> Self {
+        maps.into_iter().reduce(|all, map| all.union(&map)).unwrap_or_default()
+    }
+
     /// The map of the entries of this one whose keys `other` has too. See [`union`](Self::union) for the cost.
     ///
     /// ```

@@ -378,7 +378,9 @@ impl<K: Clone, V: Clone> OrdMap<K, V> {
     /// assert!(map.keys().eq(&[0, 2, 4, 6, 8]));
     /// ```
     pub fn retain(&mut self, mut keep: impl FnMut(&K, &V) -> bool) {
-        self.extract(0, self.len(), |key, value| !keep(key, value)).for_each(drop);
+        let to = self.len();
+        let mut extract = Extract { map: self, from: 0, to };
+        while extract.next_if(|key, value| !keep(key, value)).is_some() {}
     }
 
     /// Takes out, as it is iterated, the entries whose keys are in `range` and for which `goes` answers true. **O(n)**,
@@ -399,17 +401,18 @@ impl<K: Clone, V: Clone> OrdMap<K, V> {
         R: RangeBounds<Q>,
         F: FnMut(&K, &V) -> bool,
     {
-        let (from, to, _) = bounds(&self.tree, &range);
-        self.extract(from, to, goes)
+        ExtractIf { extract: self.extract(range), goes }
     }
 
-    fn extract<F: FnMut(&K, &V) -> bool>(
-        &mut self,
-        from: usize,
-        to: usize,
-        goes: F,
-    ) -> ExtractIf<'_, K, V, F> {
-        ExtractIf { map: self, from, to, goes }
+    /// Begins to take out entries whose keys are in `range`.
+    pub(crate) fn extract<Q, R>(&mut self, range: R) -> Extract<'_, K, V>
+    where
+        K: Borrow<Q>,
+        Q: Ord + ?Sized,
+        R: RangeBounds<Q>,
+    {
+        let (from, to, _) = bounds(&self.tree, &range);
+        Extract { map: self, from, to }
     }
 }
 
@@ -443,22 +446,30 @@ fn share_nodes<K: Ord, V>(one: &Tree<K, V>, two: &Tree<K, V>) -> bool {
     Walk::new(one, two).take(1000).any(|step| matches!(step, Step::Shared(_)))
 }
 
-/// Takes entries out of an [`OrdMap`]. See [`OrdMap::extract_if`].
-pub struct ExtractIf<'a, K, V, F> {
+/// A walk through a part of a map that takes entries out; whoever holds it decides which.
+pub(crate) struct Extract<'a, K, V> {
     map: &'a mut OrdMap<K, V>,
     from: usize,
     to: usize,
-    goes: F,
 }
 
-impl<K: Clone, V: Clone, F: FnMut(&K, &V) -> bool> Iterator for ExtractIf<'_, K, V, F> {
-    type Item = (K, V);
+impl<K, V> Extract<'_, K, V> {
+    /// Bounds of how many entries are to come.
+    pub(crate) fn size_hint(&self) -> (usize, Option<usize>) {
+        (0, Some(self.to - self.from))
+    }
 
-    fn next(&mut self) -> Option<(K, V)> {
-        let stay = Iter::new(&self.map.tree, self.from, self.to)
-            .take_while(|(key, value)| !(self.goes)(key, value))
-            .count();
-        self.from += stay;
+    /// Looks at the next entry, which may stay.
+    pub(crate) fn peek(&self) -> Option<(&K, &V)> {
+        if self.from < self.to { self.map.get_index(self.from) } else { None }
+    }
+}
+
+impl<K: Clone, V: Clone> Extract<'_, K, V> {
+    /// Goes on to the next entry for which `goes` returns true, and takes it out.
+    pub(crate) fn next_if(&mut self, mut goes: impl FnMut(&K, &V) -> bool) -> Option<(K, V)> {
+        let rest = Iter::new(&self.map.tree, self.from, self.to);
+        self.from += rest.take_while(|(key, value)| !goes(key, value)).count();
         if self.from == self.to {
             return None;
         }
@@ -466,9 +477,23 @@ impl<K: Clone, V: Clone, F: FnMut(&K, &V) -> bool> Iterator for ExtractIf<'_, K,
         self.to -= 1;
         Some(entry)
     }
+}
+
+/// Takes entries out of an [`OrdMap`]. See [`OrdMap::extract_if`].
+pub struct ExtractIf<'a, K, V, F> {
+    extract: Extract<'a, K, V>,
+    goes: F,
+}
+
+impl<K: Clone, V: Clone, F: FnMut(&K, &V) -> bool> Iterator for ExtractIf<'_, K, V, F> {
+    type Item = (K, V);
+
+    fn next(&mut self) -> Option<(K, V)> {
+        self.extract.next_if(&mut self.goes)
+    }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        (0, Some(self.to - self.from))
+        self.extract.size_hint()
     }
 }
 
@@ -476,7 +501,6 @@ impl<K: Clone, V: Clone, F: FnMut(&K, &V) -> bool> FusedIterator for ExtractIf<'
 
 impl<K: fmt::Debug, V: fmt::Debug, F> fmt::Debug for ExtractIf<'_, K, V, F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let peek = if self.from < self.to { self.map.get_index(self.from) } else { None };
-        f.debug_struct("ExtractIf").field("peek", &peek).finish_non_exhaustive()
+        f.debug_struct("ExtractIf").field("peek", &self.extract.peek()).finish_non_exhaustive()
     }
 }

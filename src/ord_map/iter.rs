@@ -1,20 +1,19 @@
-//! Shared and owned iteration: positions at either end, and what is left of the leaves that lie there.
+//! Shared iteration: positions at either end, and what is left of the leaves that lie there.
 //!
 //! A leaf is found by its position, or beside the one before it while both have one parent. So an iterator is small,
 //! allocates nothing, starts anywhere and jumps in O(log n).
 
 use std::borrow::Borrow;
-use std::collections::VecDeque;
 use std::fmt;
 use std::iter::FusedIterator;
 use std::ops::{Bound, RangeBounds};
 use std::slice;
 
 use super::OrdMap;
-use super::node::{Inner, Link, Order};
+use super::node::{Inner, Order};
 use super::tree::{Spot, Tree};
 use crate::error::Result;
-use crate::node::{Items, NodeOwned, NodeRef, OwnedLeaf};
+use crate::node::Items;
 
 /// The lowest and the highest of what comes in order of the keys.
 macro_rules! extremes {
@@ -40,7 +39,8 @@ pub(super) use extremes;
 
 /// Entries of an [`OrdMap`] in order. See [`OrdMap::iter`].
 pub struct Iter<'a, K, V> {
-    tree: &'a Tree<K, V>,
+    /// `None` in an iterator of no map.
+    tree: Option<&'a Tree<K, V>>,
     front: slice::Iter<'a, (K, V)>,
     /// Positions of the entries between front and back.
     left: std::ops::Range<usize>,
@@ -54,7 +54,7 @@ pub type Range<'a, K, V> = Iter<'a, K, V>;
 
 impl<'a, K, V> Iter<'a, K, V> {
     pub(super) fn new(tree: &'a Tree<K, V>, from: usize, to: usize) -> Self {
-        Self { tree, front: [].iter(), left: from..to, back: [].iter(), next: None }
+        Self { tree: Some(tree), front: [].iter(), left: from..to, back: [].iter(), next: None }
     }
 
     pub(super) fn between<Q, R>(tree: &'a Tree<K, V>, of: &str, range: &R) -> Self
@@ -92,17 +92,21 @@ impl<'a, K, V> Iter<'a, K, V> {
             && let Some(leaf) = branch.child_leaf(slot)
         {
             self.take_front(leaf.items(false), self.next);
-        } else if let Some(Spot { entries, index, above }) = self.tree.spot(self.left.start) {
+        } else if let Some(Spot { entries, index, above }) = self.spot(self.left.start) {
             self.take_front(&entries[index..], above);
         }
         true
+    }
+
+    fn spot(&self, index: usize) -> Option<Spot<'a, K, V>> {
+        self.tree?.spot(index)
     }
 
     fn advance_back(&mut self) -> bool {
         if self.left.is_empty() {
             return false;
         }
-        if let Some(spot) = self.tree.spot(self.left.end - 1) {
+        if let Some(spot) = self.spot(self.left.end - 1) {
             let entries = &spot.entries[(spot.index + 1).saturating_sub(self.left.len())..=spot.index];
             self.left.end -= entries.len();
             self.back = entries.iter();
@@ -257,9 +261,22 @@ impl<K, V> DoubleEndedIterator for Iter<'_, K, V> {
 impl<K, V> ExactSizeIterator for Iter<'_, K, V> {}
 impl<K, V> FusedIterator for Iter<'_, K, V> {}
 
+impl<K, V> Default for Iter<'_, K, V> {
+    /// Makes an iterator over nothing.
+    fn default() -> Self {
+        Self { tree: None, front: [].iter(), left: 0..0, back: [].iter(), next: None }
+    }
+}
+
 impl<K, V> Clone for Iter<'_, K, V> {
     fn clone(&self) -> Self {
         Self { front: self.front.clone(), left: self.left.clone(), back: self.back.clone(), ..*self }
+    }
+}
+
+impl<K, V> fmt::Debug for TryIter<'_, K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TryIter").finish_non_exhaustive()
     }
 }
 
@@ -287,185 +304,6 @@ pub struct Keys<'a, K, V>(pub(crate) Iter<'a, K, V>);
 
 /// Values of an [`OrdMap`] in order of their keys. See [`OrdMap::values`].
 pub struct Values<'a, K, V>(pub(super) Iter<'a, K, V>);
-
-/// Owned entries of an [`OrdMap`] in order, cloned where another version still holds them.
-pub struct IntoIter<K, V> {
-    front: Option<Stock<K, V>>,
-    /// Nodes between the two, in order.
-    nodes: VecDeque<Link<K, V>>,
-    back: Option<Stock<K, V>>,
-    left: usize,
-}
-
-/// What is left of a leaf.
-enum Stock<K, V> {
-    /// A leaf that nobody else holds; in reverse order if the flag is set, so that the end to take from is its last.
-    Owned(OwnedLeaf<(K, V)>, bool),
-    /// A leaf that others hold too, and the entries to come.
-    Shared(Link<K, V>, std::ops::Range<usize>),
-}
-
-impl<K: Clone, V: Clone> Stock<K, V> {
-    /// The next entry from one end.
-    fn next(&mut self, from_back: bool) -> Option<(K, V)> {
-        match self {
-            Self::Owned(leaf, reversed) => {
-                if *reversed == from_back {
-                    leaf.as_mut().into_items_mut(false).reverse();
-                    *reversed = !from_back;
-                }
-                leaf.pop()
-            }
-            Self::Shared(node, left) => {
-                // Counted down first: a clone that panics is not asked for again.
-                let index = if from_back { left.next_back()? } else { left.next()? };
-                match node.as_ref() {
-                    NodeRef::Leaf(leaf) => leaf.items(false).get(index).cloned(),
-                    NodeRef::Branch(_) => None,
-                }
-            }
-        }
-    }
-}
-
-impl<K: Clone, V: Clone> IntoIter<K, V> {
-    fn next_entry(&mut self, from_back: bool) -> Option<(K, V)> {
-        loop {
-            let [near, far] = match from_back {
-                true => [&mut self.back, &mut self.front],
-                false => [&mut self.front, &mut self.back],
-            };
-            if let Some(entry) = near.as_mut().and_then(|stock| stock.next(from_back)) {
-                self.left -= 1;
-                return Some(entry);
-            }
-            let node = if from_back { self.nodes.pop_back() } else { self.nodes.pop_front() };
-            *near = match node.map(Link::into_owned) {
-                Some(NodeOwned::Leaf(leaf)) => Some(Stock::Owned(leaf, false)),
-                Some(NodeOwned::SharedLeaf(node)) => {
-                    let len = super::node::entries_of(node.as_ref());
-                    Some(Stock::Shared(node, 0..len))
-                }
-                Some(NodeOwned::Branch(node)) => {
-                    let children = node.into_children();
-                    match from_back {
-                        true => self.nodes.extend(children),
-                        false => children.into_iter().rev().for_each(|child| self.nodes.push_front(child)),
-                    }
-                    None
-                }
-                // What is left is at the other end.
-                None => Some(far.take()?),
-            };
-        }
-    }
-}
-
-impl<K: Clone, V: Clone> Iterator for IntoIter<K, V> {
-    type Item = (K, V);
-
-    #[inline]
-    fn next(&mut self) -> Option<Self::Item> {
-        self.next_entry(false)
-    }
-
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        (self.left, Some(self.left))
-    }
-
-    fn last(mut self) -> Option<Self::Item> {
-        self.next_back()
-    }
-
-    extremes!(ascend);
-}
-
-impl<K: Clone, V: Clone> DoubleEndedIterator for IntoIter<K, V> {
-    #[inline]
-    fn next_back(&mut self) -> Option<Self::Item> {
-        self.next_entry(true)
-    }
-}
-
-impl<K: Clone, V: Clone> ExactSizeIterator for IntoIter<K, V> {}
-impl<K: Clone, V: Clone> FusedIterator for IntoIter<K, V> {}
-
-impl<K, V> Stock<K, V> {
-    /// The entries to come.
-    fn rest(&self) -> Vec<&(K, V)> {
-        match self {
-            Self::Owned(leaf, false) => leaf.as_ref().items(false).iter().collect(),
-            Self::Owned(leaf, true) => leaf.as_ref().items(false).iter().rev().collect(),
-            Self::Shared(node, left) => match node.as_ref() {
-                NodeRef::Leaf(leaf) => leaf.items(false)[left.clone()].iter().collect(),
-                NodeRef::Branch(_) => Vec::new(),
-            },
-        }
-    }
-}
-
-impl<K, V> IntoIter<K, V> {
-    /// The entries to come.
-    fn rest(&self) -> impl Iterator<Item = &(K, V)> {
-        let [front, back] = [&self.front, &self.back].map(|stock| stock.iter().flat_map(Stock::rest));
-        front.chain(self.nodes.iter().flat_map(|node| Items::new(Some(node.as_ref())))).chain(back)
-    }
-}
-
-impl<K: fmt::Debug, V: fmt::Debug> fmt::Debug for IntoIter<K, V> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.rest()).finish()
-    }
-}
-
-/// Owned keys of an [`OrdMap`] in order. See [`OrdMap::into_keys`].
-pub struct IntoKeys<K, V>(IntoIter<K, V>);
-
-impl<K: fmt::Debug, V> fmt::Debug for IntoKeys<K, V> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.0.rest().map(|(key, _)| key)).finish()
-    }
-}
-
-/// Owned values of an [`OrdMap`] in order of their keys. See [`OrdMap::into_values`].
-pub struct IntoValues<K, V>(IntoIter<K, V>);
-
-impl<K, V: fmt::Debug> fmt::Debug for IntoValues<K, V> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.0.rest().map(|(_, value)| value)).finish()
-    }
-}
-
-impl<K: Clone, V: Clone> OrdMap<K, V> {
-    /// Takes the keys out, in order. **O(n)** for all.
-    ///
-    /// ```
-    /// assert!(perennial::OrdMap::from([(2, 'b'), (1, 'a')]).into_keys().eq([1, 2]));
-    /// ```
-    pub fn into_keys(self) -> IntoKeys<K, V> {
-        IntoKeys(self.into_iter())
-    }
-
-    /// Takes the values out, in order of their keys. **O(n)** for all.
-    ///
-    /// ```
-    /// assert!(perennial::OrdMap::from([(2, 'b'), (1, 'a')]).into_values().eq(['a', 'b']));
-    /// ```
-    pub fn into_values(self) -> IntoValues<K, V> {
-        IntoValues(self.into_iter())
-    }
-}
-
-impl<K: Clone, V: Clone> IntoIterator for OrdMap<K, V> {
-    type Item = (K, V);
-    type IntoIter = IntoIter<K, V>;
-
-    /// Takes the entries out, in order. **O(n)** for all.
-    fn into_iter(mut self) -> IntoIter<K, V> {
-        let left = self.len();
-        IntoIter { front: None, nodes: self.tree.take().into_iter().collect(), back: None, left }
-    }
-}
 
 impl<'a, K, V> IntoIterator for &'a OrdMap<K, V> {
     type Item = (&'a K, &'a V);
@@ -527,8 +365,20 @@ pub(super) use projection;
 
 projection!(keys ascend ['a] Keys, &'a K, |(key, _)| key);
 projection!(['a] Values, &'a V, |(_, value)| value);
-projection!(keys ascend [] IntoKeys, K, |(key, _)| key, Clone);
-projection!([] IntoValues, V, |(_, value)| value, Clone);
+
+impl<K, V> Default for Keys<'_, K, V> {
+    /// Makes an iterator over nothing.
+    fn default() -> Self {
+        Self(Iter::default())
+    }
+}
+
+impl<K, V> Default for Values<'_, K, V> {
+    /// Makes an iterator over nothing.
+    fn default() -> Self {
+        Self(Iter::default())
+    }
+}
 
 impl<K, V> Clone for Keys<'_, K, V> {
     fn clone(&self) -> Self {

@@ -160,6 +160,20 @@ impl<K: Clone, V: Clone> DoubleEndedIterator for IterMut<'_, K, V> {
 impl<K: Clone, V: Clone> ExactSizeIterator for IterMut<'_, K, V> {}
 impl<K: Clone, V: Clone> FusedIterator for IterMut<'_, K, V> {}
 
+impl<K, V> Default for IterMut<'_, K, V> {
+    /// Makes an iterator over nothing.
+    fn default() -> Self {
+        Self { front: [].iter_mut(), walk: None, back: [].iter_mut(), left: 0 }
+    }
+}
+
+impl<K, V> Default for ValuesMut<'_, K, V> {
+    /// Makes an iterator over nothing.
+    fn default() -> Self {
+        Self(IterMut::default())
+    }
+}
+
 projection!(['a] ValuesMut, &'a mut V, |(_, value)| value, Clone);
 
 impl<K, V> fmt::Debug for IterMut<'_, K, V> {

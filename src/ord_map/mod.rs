@@ -4,14 +4,18 @@ mod algebra;
 mod build;
 #[cfg(test)]
 mod check;
+mod convert;
 mod diff;
 mod edit;
 mod entry;
+mod into_iter;
 mod iter;
 mod iter_mut;
 mod join;
+mod neighbours;
 pub(crate) mod node;
 pub(crate) mod persist;
+mod submap;
 mod traits;
 pub(crate) mod tree;
 mod walk;
@@ -23,8 +27,11 @@ pub use crate::hash_map::DiffItem;
 pub use diff::Diff;
 pub use edit::ExtractIf;
 pub use entry::{Entry, OccupiedEntry, VacantEntry};
-pub use iter::{IntoIter, IntoKeys, IntoValues, Iter, Keys, Range, TryIter, Values};
+pub use into_iter::{IntoIter, IntoKeys, IntoValues};
+pub use iter::{Iter, Keys, Range, TryIter, Values};
 pub use iter_mut::{IterMut, RangeMut, ValuesMut};
+
+pub(crate) use edit::Extract;
 
 use crate::error::Result;
 use crate::node::Items;

@@ -1,8 +1,7 @@
-//! Comparison, hashing, indexing and conversion, as std's ordered maps have them.
+//! Comparison, hashing and indexing, as std's ordered maps have them.
 
 use std::borrow::Borrow;
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::ops::Index;
@@ -71,34 +70,6 @@ impl<K: Ord + Borrow<Q>, Q: Ord + ?Sized, V> Index<&Q> for OrdMap<K, V> {
     #[track_caller]
     fn index(&self, key: &Q) -> &V {
         self.get(key).expect("no entry found for key")
-    }
-}
-
-impl<K: Ord + Clone, V, const N: usize> From<[(K, V); N]> for OrdMap<K, V> {
-    /// Moves the entries over; of equal keys the last one stays.
-    fn from(entries: [(K, V); N]) -> Self {
-        entries.into_iter().collect()
-    }
-}
-
-impl<K: Ord + Clone, V> From<Vec<(K, V)>> for OrdMap<K, V> {
-    /// Moves the entries over; of equal keys the last one stays. **O(n)** if the keys ascend.
-    fn from(entries: Vec<(K, V)>) -> Self {
-        entries.into_iter().collect()
-    }
-}
-
-impl<K: Ord + Clone, V> From<BTreeMap<K, V>> for OrdMap<K, V> {
-    /// Moves the entries over. **O(n)**.
-    fn from(map: BTreeMap<K, V>) -> Self {
-        map.into_iter().collect()
-    }
-}
-
-impl<K: Ord + Clone, V: Clone> From<OrdMap<K, V>> for BTreeMap<K, V> {
-    /// Moves the entries over, or clones those that other versions share. **O(n)**.
-    fn from(map: OrdMap<K, V>) -> Self {
-        map.into_iter().collect()
     }
 }
 

@@ -1,13 +1,17 @@
 //! An ordered set with O(1) snapshots: an [`OrdMap`] whose values are `()`.
 
+mod convert;
+mod iter;
 mod persist;
 mod traits;
 
 use std::borrow::Borrow;
 use std::ops::{BitAnd, BitOr, BitXor, RangeBounds, Sub};
 
+pub use iter::{ExtractIf, IntoIter, Iter, Range, TryIter};
+
 use crate::error::Result;
-use crate::ord_map::{self, DiffItem, OrdMap};
+use crate::ord_map::{self, OrdMap};
 use crate::sync::const_fn;
 
 /// An ordered set whose clones share what they have in common.
@@ -100,8 +104,8 @@ impl<T> OrdSet<T> {
     ///
     /// # Errors
     /// The first item says why the root could not be loaded; later ones, why some leaf could not.
-    pub fn try_iter(&self) -> Result<impl Iterator<Item = Result<&T>>> {
-        Ok(self.map.try_iter()?.map(|item| item.map(|(item, ())| item)))
+    pub fn try_iter(&self) -> Result<TryIter<'_, T>> {
+        Ok(TryIter(self.map.try_iter()?))
     }
 
     /// The lowest item. **O(log n)**.
@@ -220,14 +224,25 @@ impl<T: Ord> OrdSet<T> {
         self.map.diff(&newer.map)
     }
 
-    /// Whether `other` has all items of this set. **O(d log n)** for d differences between versions of one set.
+    /// Whether `other` has all items of this set. See [`OrdMap::is_submap`] for the cost.
     ///
     /// ```
     /// use perennial::OrdSet;
     /// assert!(OrdSet::from([2]).is_subset(&OrdSet::from([1, 2])));
     /// ```
     pub fn is_subset(&self, other: &Self) -> bool {
-        self.len() <= other.len() && !self.diff(other).any(|item| matches!(item, DiffItem::Removed(..)))
+        self.map.is_submap(&other.map)
+    }
+
+    /// Tells whether `other` has all items of this set, and others. See [`OrdMap::is_submap`] for the cost.
+    ///
+    /// ```
+    /// use perennial::OrdSet;
+    /// let set = OrdSet::from([1, 2]);
+    /// assert!(OrdSet::from([2]).is_proper_subset(&set) && !set.is_proper_subset(&set));
+    /// ```
+    pub fn is_proper_subset(&self, other: &Self) -> bool {
+        self.map.is_proper_submap(&other.map)
     }
 
     /// Whether this set has all items of `other`. See [`is_subset`](Self::is_subset).
@@ -360,13 +375,20 @@ impl<T: Ord + Clone> OrdSet<T> {
     ///
     /// # Panics
     /// As [`range`](Self::range).
-    pub fn extract_if<Q, R>(&mut self, range: R, mut goes: impl FnMut(&T) -> bool) -> impl Iterator<Item = T>
+    ///
+    /// ```
+    /// let mut set: perennial::OrdSet<u32> = (0..10).collect();
+    /// assert!(set.extract_if(4.., |item| item % 3 == 0).eq([6, 9]));
+    /// assert_eq!(set.len(), 8);
+    /// ```
+    pub fn extract_if<Q, R, F>(&mut self, range: R, goes: F) -> ExtractIf<'_, T, F>
     where
         T: Borrow<Q>,
         Q: Ord + ?Sized,
         R: RangeBounds<Q>,
+        F: FnMut(&T) -> bool,
     {
-        self.map.extract_if(range, move |item, ()| goes(item)).map(|(item, ())| item)
+        ExtractIf { extract: self.map.extract(range), goes }
     }
 
     /// The set of all items of both. See [`OrdMap::union`] for the cost.
@@ -377,6 +399,16 @@ impl<T: Ord + Clone> OrdSet<T> {
     /// ```
     pub fn union(&self, other: &Self) -> Self {
         Self { map: self.map.union(&other.map) }
+    }
+
+    /// Makes the set of all items of several. See [`OrdMap::unions`].
+    ///
+    /// ```
+    /// use perennial::OrdSet;
+    /// assert_eq!(OrdSet::unions([[1, 2].into(), [2, 3].into(), [4].into()]), [1, 2, 3, 4].into());
+    /// ```
+    pub fn unions(sets: impl IntoIterator<Item = Self>) -> Self {
+        Self { map: OrdMap::unions(sets.into_iter().map(|set| set.map)) }
     }
 
     /// The set of the items that are in both. See [`OrdMap::union`] for the cost.
@@ -445,15 +477,6 @@ operator!(
     "The items of one only. See [`OrdSet::symmetric_difference`]."
 );
 operator!(Sub, sub, difference, "The items that are not in the other. See [`OrdSet::difference`].");
-
-/// Items of an [`OrdSet`] in order. See [`OrdSet::iter`].
-pub type Iter<'a, T> = ord_map::Keys<'a, T, ()>;
-
-/// Items of an [`OrdSet`] that lie in a range, in order. See [`OrdSet::range`].
-pub type Range<'a, T> = Iter<'a, T>;
-
-/// Owned items of an [`OrdSet`] in order.
-pub type IntoIter<T> = ord_map::IntoKeys<T, ()>;
 
 impl<T: Clone> IntoIterator for OrdSet<T> {
     type Item = T;

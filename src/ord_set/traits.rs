@@ -1,11 +1,12 @@
-//! Comparison, hashing and conversion, as std's ordered sets have them.
+//! Comparison, hashing, collecting and sums, as std's ordered sets have them.
 
 use std::cmp::Ordering;
-use std::collections::BTreeSet;
 use std::fmt;
 use std::hash::{Hash, Hasher};
+use std::iter::Sum;
 
 use super::OrdSet;
+
 impl<T> Clone for OrdSet<T> {
     /// Makes another version that shares everything. **O(1)**: one reference count.
     #[inline]
@@ -77,30 +78,16 @@ impl<'a, T: Ord + Clone + 'a> Extend<&'a T> for OrdSet<T> {
     }
 }
 
-impl<T: Ord + Clone, const N: usize> From<[T; N]> for OrdSet<T> {
-    /// Moves the items over.
-    fn from(items: [T; N]) -> Self {
-        items.into_iter().collect()
+impl<T: Ord + Clone> Sum for OrdSet<T> {
+    /// Makes the set of all items of several. See [`OrdSet::unions`].
+    fn sum<I: Iterator<Item = Self>>(sets: I) -> Self {
+        Self::unions(sets)
     }
 }
 
-impl<T: Ord + Clone> From<Vec<T>> for OrdSet<T> {
-    /// Moves the items over. **O(n)** if they ascend.
-    fn from(items: Vec<T>) -> Self {
-        items.into_iter().collect()
-    }
-}
-
-impl<T: Ord + Clone> From<BTreeSet<T>> for OrdSet<T> {
-    /// Moves the items over. **O(n)**.
-    fn from(set: BTreeSet<T>) -> Self {
-        set.into_iter().collect()
-    }
-}
-
-impl<T: Ord + Clone> From<OrdSet<T>> for BTreeSet<T> {
-    /// Moves the items over, or clones those that other versions share. **O(n)**.
-    fn from(set: OrdSet<T>) -> Self {
-        set.into_iter().collect()
+impl<'a, T: Ord + Clone> Sum<&'a Self> for OrdSet<T> {
+    /// Makes the set of all items of several. See [`OrdSet::unions`].
+    fn sum<I: Iterator<Item = &'a Self>>(sets: I) -> Self {
+        Self::unions(sets.cloned())
     }
 }

@@ -78,6 +78,8 @@ as_std!(
     hash_map::SeedAccess => u64,
     hash_set::Iter<'_, K> => std::collections::hash_set::Iter<'_, K>,
     hash_set::IntoIter<K> => std::collections::hash_set::IntoIter<K>,
+    hash_set::TryIter<'_, K> => std::collections::hash_set::Iter<'_, K>,
+    hash_set::ExtractIf<'_, u8, S, fn(&u8) -> bool> => std::collections::hash_set::ExtractIf<'_, u8, fn(&u8) -> bool>,
     ord_map::Iter<'_, K, V> => btree_map::Iter<'_, K, V>,
     ord_map::IterMut<'_, K, V> => btree_map::IterMut<'_, K, V>,
     ord_map::IntoIter<K, V> => btree_map::IntoIter<K, V>,
@@ -97,11 +99,17 @@ as_std!(
     ord_set::Iter<'_, K> => btree_set::Iter<'_, K>,
     ord_set::Range<'_, K> => btree_set::Range<'_, K>,
     ord_set::IntoIter<K> => btree_set::IntoIter<K>,
+    ord_set::TryIter<'_, K> => btree_set::Iter<'_, K>,
+    ord_set::ExtractIf<'_, u8, fn(&u8) -> bool> => std::collections::hash_set::ExtractIf<'_, u8, fn(&u8) -> bool>,
     vector::Iter<'_, K> => std::slice::Iter<'_, K>,
     vector::IterMut<'_, K> => std::slice::IterMut<'_, K>,
     vector::RangeMut<'_, K> => std::slice::IterMut<'_, K>,
     vector::IntoIter<K> => std::vec::IntoIter<K>,
     vector::Chunks<'_, K> => std::slice::Chunks<'_, K>,
+    vector::ChunksOf<'_, K> => std::slice::Chunks<'_, K>,
+    vector::Windows<'_, K> => std::slice::Windows<'_, K>,
+    vector::ChunkBy<'_, u8, Refused> => std::slice::ChunkBy<'_, u8, Refused>,
+    vector::Focus<'_, K> => &[K],
     vector::TryIter<'_, K> => std::slice::Iter<'_, K>,
     vector::Diff<'_, K> => std::slice::Iter<'_, K>,
     vector::Edit<'_, K> => (usize, &K),
@@ -248,6 +256,7 @@ covariant! {
     map_iter ord_map::Iter; map_iter ord_map::Keys; map_iter ord_map::Values; map_iter ord_map::TryIter;
     map_iter ord_map::Range; map_iter ord_map::Diff;
     iter hash_set::Iter; iter ord_set::Iter; iter ord_set::Range;
+    iter hash_set::TryIter; iter ord_set::TryIter; iter vector::Focus; iter vector::Windows; iter vector::ChunksOf;
     iter vector::Iter; iter vector::Chunks; iter vector::TryIter; iter vector::Diff; iter vector::Edit;
 }
 

@@ -20,6 +20,8 @@ mod vector;
 
 // Narrow nodes are built under a sanitizer, which takes long, and run none of these; `golden` has another geometry.
 #[cfg(not(small_nodes))]
+mod additions;
+#[cfg(not(small_nodes))]
 mod as_std;
 #[cfg(not(small_nodes))]
 mod auto_traits;

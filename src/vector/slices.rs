@@ -6,9 +6,9 @@ use std::fmt;
 use std::iter::FusedIterator;
 use std::ops::Range;
 
+use super::Vector;
 use super::iter::Iter;
 use super::node::assert_room;
-use super::Vector;
 
 impl<T> Vector<T> {
     /// Clones the items into a `Vec`, slice by slice. **O(n)**.
