@@ -73,7 +73,7 @@
 //! | [`storage`] | what a store writes to: a directory, memory, or a simulated disk that loses power, for tests |
 //! | [`features`] | parallel iterators of rayon, strategies of proptest, input for fuzzing: each behind a feature |
 //! | [`Error`] | everything that can go wrong between the two, with what to do about it |
-//! | [`docs`] | how it works: design, [collections](docs::collections), format, [how types may change](docs::schema), durability, [how far back at what price](docs::depth), background checkpoints; checking your own code with [`loom`](docs::loom) |
+//! | [`docs`] | how it works: design, [collections](docs::collections), [names and traps for users of std, im, imbl and rpds](docs::coming_from), format, [how types may change](docs::schema), durability, [how far back at what price](docs::depth), background checkpoints; checking your own code with [`loom`](docs::loom) |
 //!
 //! # What it costs
 //!
@@ -149,6 +149,8 @@ pub mod docs {
     pub mod collections {}
     #[doc = include_str!("docs/comparison.md")]
     pub mod comparison {}
+    #[doc = include_str!("docs/coming_from.md")]
+    pub mod coming_from {}
     #[doc = include_str!("docs/format.md")]
     pub mod format {}
     #[doc = include_str!("docs/schema.md")]

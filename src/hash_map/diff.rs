@@ -15,9 +15,19 @@ use crate::node::{LeafRef, MapValues, NodeRef, SLOTS};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum DiffItem<'a, K, V> {
     /// The key is only in the newer map.
-    Added(&'a K, &'a V),
+    Added {
+        /// The key.
+        key: &'a K,
+        /// The newer map's value.
+        new: &'a V,
+    },
     /// The key is only in the older map.
-    Removed(&'a K, &'a V),
+    Removed {
+        /// The key.
+        key: &'a K,
+        /// The older map's value.
+        old: &'a V,
+    },
     /// The key is in both, with different values.
     Changed {
         /// The key, as the newer map holds it.
@@ -39,15 +49,15 @@ impl<'a, K, V> DiffItem<'a, K, V> {
     /// ```
     pub fn key(&self) -> &'a K {
         match *self {
-            Self::Added(key, _) | Self::Removed(key, _) | Self::Changed { key, .. } => key,
+            Self::Added { key, .. } | Self::Removed { key, .. } | Self::Changed { key, .. } => key,
         }
     }
 
     /// The older map's value, if it has the key.
     pub fn old(&self) -> Option<&'a V> {
         match *self {
-            Self::Added(..) => None,
-            Self::Removed(_, old) | Self::Changed { old, .. } => Some(old),
+            Self::Added { .. } => None,
+            Self::Removed { old, .. } | Self::Changed { old, .. } => Some(old),
         }
     }
 
@@ -55,8 +65,8 @@ impl<'a, K, V> DiffItem<'a, K, V> {
     #[expect(clippy::new_ret_no_self, reason = "the opposite of `old`")]
     pub fn new(&self) -> Option<&'a V> {
         match *self {
-            Self::Removed(..) => None,
-            Self::Added(_, new) | Self::Changed { new, .. } => Some(new),
+            Self::Removed { .. } => None,
+            Self::Added { new, .. } | Self::Changed { new, .. } => Some(new),
         }
     }
 
@@ -260,8 +270,8 @@ impl<'a, K: Hash + Eq, V: PartialEq, S: BuildHasher> Iterator for Diff<'a, K, V,
     fn next(&mut self) -> Option<Self::Item> {
         loop {
             match self.0.next()? {
-                Step::Old((key, value)) => return Some(DiffItem::Removed(key, value)),
-                Step::New((key, value)) => return Some(DiffItem::Added(key, value)),
+                Step::Old((key, old)) => return Some(DiffItem::Removed { key, old }),
+                Step::New((key, new)) => return Some(DiffItem::Added { key, new }),
                 Step::Both((_, old), (key, new)) if old != new => {
                     return Some(DiffItem::Changed { key, old, new });
                 }

@@ -27,7 +27,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> HashMap<K, V, S> {
         if self.len() < other.len() / MUCH_SMALLER {
             return self.is_submap_by(other, V::eq);
         }
-        let is_mine = |change| !matches!(change, DiffItem::Added(..));
+        let is_mine = |change| !matches!(change, DiffItem::Added { .. });
         self.len() <= other.len() && (self.ptr_eq(other) || !self.diff(other).any(is_mine))
     }
 

@@ -195,8 +195,10 @@ fn run<S: BuildHasher + Default + Clone>(preload: u16, ops: &[Op]) {
             let mut patched = two_model.clone();
             for change in two.diff(one) {
                 match change {
-                    DiffItem::Added(&key, &value) => assert_eq!(patched.insert(key, value), None),
-                    DiffItem::Removed(key, value) => assert_eq!(patched.remove(key), Some(*value)),
+                    DiffItem::Added { key: &key, new: &value } => {
+                        assert_eq!(patched.insert(key, value), None)
+                    }
+                    DiffItem::Removed { key, old } => assert_eq!(patched.remove(key), Some(*old)),
                     DiffItem::Changed { key, old, new } => {
                         assert_ne!(old, new);
                         assert_eq!(patched.insert(*key, *new), Some(*old));

@@ -210,7 +210,7 @@ impl<T: Hash + Eq, S: BuildHasher> HashSet<T, S> {
     /// ```
     /// use perennial::{HashSet, hash_map::DiffItem};
     /// let (old, new) = (HashSet::from([1, 2]), HashSet::from([2]));
-    /// assert!(old.diff(&new).eq([DiffItem::Removed(&1, &())]));
+    /// assert!(old.diff(&new).eq([DiffItem::Removed { key: &1, old: &() }]));
     /// ```
     pub fn diff<'a>(&'a self, newer: &'a Self) -> hash_map::Diff<'a, T, (), S> {
         self.map.diff(&newer.map)

@@ -30,16 +30,16 @@ impl<'a, K: Ord, V: PartialEq> Iterator for Diff<'a, K, V> {
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
-            if let Some((key, value)) = self.removed.next() {
-                return Some(DiffItem::Removed(key, value));
+            if let Some((key, old)) = self.removed.next() {
+                return Some(DiffItem::Removed { key, old });
             }
-            if let Some((key, value)) = self.added.next() {
-                return Some(DiffItem::Added(key, value));
+            if let Some((key, new)) = self.added.next() {
+                return Some(DiffItem::Added { key, new });
             }
             self.walk.pass_equal();
             match self.walk.next()? {
-                Step::Old(Part::Entry((key, value))) => return Some(DiffItem::Removed(key, value)),
-                Step::New(Part::Entry((key, value))) => return Some(DiffItem::Added(key, value)),
+                Step::Old(Part::Entry((key, old))) => return Some(DiffItem::Removed { key, old }),
+                Step::New(Part::Entry((key, new))) => return Some(DiffItem::Added { key, new }),
                 Step::Both((_, old), (key, new)) if old != new => {
                     return Some(DiffItem::Changed { key, old, new });
                 }

@@ -218,7 +218,8 @@ impl<T: Ord> OrdSet<T> {
     /// ```
     /// use perennial::{OrdSet, ord_map::DiffItem};
     /// let (old, new) = (OrdSet::from([1, 2]), OrdSet::from([2, 3]));
-    /// assert!(old.diff(&new).eq([DiffItem::Removed(&1, &()), DiffItem::Added(&3, &())]));
+    /// let changes = [DiffItem::Removed { key: &1, old: &() }, DiffItem::Added { key: &3, new: &() }];
+    /// assert!(old.diff(&new).eq(changes));
     /// ```
     pub fn diff<'a>(&'a self, newer: &'a Self) -> ord_map::Diff<'a, T, ()> {
         self.map.diff(&newer.map)

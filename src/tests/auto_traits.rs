@@ -112,7 +112,7 @@ as_std!(
     vector::Focus<'_, K> => &[K],
     vector::TryIter<'_, K> => std::slice::Iter<'_, K>,
     vector::Diff<'_, K> => std::slice::Iter<'_, K>,
-    vector::Edit<'_, K> => (usize, &K),
+    vector::DiffItem<'_, K> => (usize, &K),
     vector::CursorMut<'_, K> => std::slice::IterMut<'_, K>,
     vector::ExtractIf<'_, u8, fn(&u8) -> bool> => std::slice::IterMut<'_, u8>,
 );
@@ -257,7 +257,7 @@ covariant! {
     map_iter ord_map::Range; map_iter ord_map::Diff;
     iter hash_set::Iter; iter ord_set::Iter; iter ord_set::Range;
     iter hash_set::TryIter; iter ord_set::TryIter; iter vector::Focus; iter vector::Windows; iter vector::ChunksOf;
-    iter vector::Iter; iter vector::Chunks; iter vector::TryIter; iter vector::Diff; iter vector::Edit;
+    iter vector::Iter; iter vector::Chunks; iter vector::TryIter; iter vector::Diff; iter vector::DiffItem;
 }
 
 /// Values that live longer go where shorter ones are asked for.

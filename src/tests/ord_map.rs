@@ -314,11 +314,11 @@ fn check_diff<K: Key>(old: &Ours<K>, new: &Ours<K>) {
     let mut last: Option<K> = None;
     for change in old.diff(new) {
         let key = match change {
-            DiffItem::Added(key, value) => {
+            DiffItem::Added { key, new: value } => {
                 assert_eq!(patched.insert(key.clone(), *value), None);
                 key
             }
-            DiffItem::Removed(key, value) => {
+            DiffItem::Removed { key, old: value } => {
                 assert_eq!(patched.remove(key), Some(*value));
                 key
             }
@@ -656,7 +656,7 @@ mod persistence {
         assert_eq!(newest.try_get(&77).unwrap(), Some(&0));
         assert_eq!(
             older.diff(&newest).collect::<Vec<_>>(),
-            [DiffItem::Changed { key: &77, old: &77, new: &0 }, DiffItem::Added(&100_000, &1),]
+            [DiffItem::Changed { key: &77, old: &77, new: &0 }, DiffItem::Added { key: &100_000, new: &1 },]
         );
         assert!(resident(&newest) < 100, "{} nodes loaded by a diff", resident(&newest));
         // A restored map knows its records.

@@ -146,7 +146,7 @@ fn what_differs_is_told_in_one_order() {
     (0..500).for_each(|key| _ = grown.remove(&key));
     (1000..1500).for_each(|key| _ = grown.insert(key, u64::from(key)));
     let told = |new: &Map| {
-        old.diff(new).map(|item| (*item.key(), matches!(item, DiffItem::Added(..)))).collect::<Vec<_>>()
+        old.diff(new).map(|item| (*item.key(), matches!(item, DiffItem::Added { .. }))).collect::<Vec<_>>()
     };
     assert_eq!(told(&new).len(), 1000);
     assert_eq!(told(&new), told(&grown));

@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use crate::Vector;
 use crate::node::{Child, Header, Identity, NodeRef};
 use crate::record::{Address, Tag};
-use crate::vector::Edit;
+use crate::vector::DiffItem;
 use crate::vector::node::{Counts, Leaf, MIN_CHILDREN};
 
 #[derive(Clone, Debug)]
@@ -391,16 +391,16 @@ fn check_diff<T: Item>(old: &Vector<T>, new: &Vector<T>) {
     let (mut removed, mut added) = (Vec::new(), Vec::new());
     for edit in old.diff(new) {
         match edit {
-            Edit::Changed { index, old: before, new: after } => {
+            DiffItem::Changed { index, old: before, new: after } => {
                 assert_eq!(Some(before), old.get(index));
                 assert_ne!(before, after);
                 patched[index] = after.clone();
             }
-            Edit::Removed { index, old: before } => {
+            DiffItem::Removed { index, old: before } => {
                 assert_eq!(Some(before), old.get(index));
                 removed.push(index);
             }
-            Edit::Added { index, new: after } => added.push((index, after.clone())),
+            DiffItem::Added { index, new: after } => added.push((index, after.clone())),
         }
     }
     for index in removed.into_iter().rev() {
@@ -753,13 +753,13 @@ fn an_inserted_run_shows_as_added_and_a_removed_one_as_removed() {
     assert_eq!(
         edits,
         [
-            Edit::Added { index: 5000, new: &100_002 },
-            Edit::Added { index: 5001, new: &100_001 },
-            Edit::Added { index: 5002, new: &100_000 }
+            DiffItem::Added { index: 5000, new: &100_002 },
+            DiffItem::Added { index: 5001, new: &100_001 },
+            DiffItem::Added { index: 5002, new: &100_000 }
         ]
     );
     let back: Vec<_> =
-        new.diff(&old).map(|edit| matches!(edit, Edit::Removed { index: 5000..5003, .. })).collect();
+        new.diff(&old).map(|edit| matches!(edit, DiffItem::Removed { index: 5000..5003, .. })).collect();
     assert_eq!(back, [true; 3]);
 }
 

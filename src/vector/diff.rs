@@ -11,7 +11,7 @@ use crate::node::MapValues;
 
 /// One difference between two vectors, the old and the new.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum Edit<'a, T> {
+pub enum DiffItem<'a, T> {
     /// The items at this position, the same in both vectors, differ.
     Changed {
         /// Position in both.
@@ -37,6 +37,38 @@ pub enum Edit<'a, T> {
     },
 }
 
+impl<'a, T> DiffItem<'a, T> {
+    /// Returns the position: in the old vector of what was removed, in the new one of what was added, in both of what changed.
+    ///
+    /// ```
+    /// use perennial::vector::DiffItem;
+    /// let change = DiffItem::Changed { index: 3, old: &'a', new: &'b' };
+    /// assert_eq!((change.index(), change.old(), change.new()), (3, Some(&'a'), Some(&'b')));
+    /// ```
+    pub fn index(&self) -> usize {
+        match *self {
+            Self::Added { index, .. } | Self::Removed { index, .. } | Self::Changed { index, .. } => index,
+        }
+    }
+
+    /// Returns the item of the old vector, unless it was added.
+    pub fn old(&self) -> Option<&'a T> {
+        match *self {
+            Self::Added { .. } => None,
+            Self::Removed { old, .. } | Self::Changed { old, .. } => Some(old),
+        }
+    }
+
+    /// Returns the item of the new vector, unless it was removed.
+    #[expect(clippy::new_ret_no_self, reason = "the opposite of `old`")]
+    pub fn new(&self) -> Option<&'a T> {
+        match *self {
+            Self::Removed { .. } => None,
+            Self::Added { new, .. } | Self::Changed { new, .. } => Some(new),
+        }
+    }
+}
+
 /// Walks over the differences of two vectors; see [`Vector::diff`].
 pub struct Diff<'a, T> {
     pair: Pair<'a, T, false>,
@@ -60,9 +92,9 @@ impl<'a, T: PartialEq> Diff<'a, T> {
 }
 
 impl<'a, T: PartialEq> Iterator for Diff<'a, T> {
-    type Item = Edit<'a, T>;
+    type Item = DiffItem<'a, T>;
 
-    fn next(&mut self) -> Option<Edit<'a, T>> {
+    fn next(&mut self) -> Option<DiffItem<'a, T>> {
         let equal = self.pair.skip_equal(self.both);
         self.both -= equal;
         self.index += equal;
@@ -70,14 +102,14 @@ impl<'a, T: PartialEq> Iterator for Diff<'a, T> {
         self.index += 1;
         if self.both > 0 {
             self.both -= 1;
-            return self.pair.next_items().map(|(old, new)| Edit::Changed { index, old, new });
+            return self.pair.next_items().map(|(old, new)| DiffItem::Changed { index, old, new });
         }
         if self.removed > 0 {
             self.removed -= 1;
-            return self.pair.next_old().map(|old| Edit::Removed { index, old });
+            return self.pair.next_old().map(|old| DiffItem::Removed { index, old });
         }
         self.added = self.added.checked_sub(1)?;
-        self.pair.next_new().map(|new| Edit::Added { index, new })
+        self.pair.next_new().map(|new| DiffItem::Added { index, new })
     }
 }
 
@@ -119,9 +151,9 @@ impl<T: PartialEq + Clone + 'static> MapValues for Vector<T> {
         let mut gone = None;
         for edit in earlier.diff(self) {
             match edit {
-                Edit::Changed { index, new, .. } => drop(mapped.set(index, map(new)?)),
-                Edit::Added { index, new } => mapped.insert(index, map(new)?),
-                Edit::Removed { index, .. } => {
+                DiffItem::Changed { index, new, .. } => drop(mapped.set(index, map(new)?)),
+                DiffItem::Added { index, new } => mapped.insert(index, map(new)?),
+                DiffItem::Removed { index, .. } => {
                     gone = Some(gone.map_or(index..index + 1, |gone: Range<_>| gone.start..index + 1))
                 }
             }

@@ -27,7 +27,7 @@ pub(crate) mod tree;
 
 use std::ops::RangeBounds;
 
-pub use diff::{Diff, Edit};
+pub use diff::{Diff, DiffItem};
 pub use focus::Focus;
 pub use gap::CursorMut;
 pub use iter::{Chunks, IntoIter, Iter, TryIter};
@@ -365,11 +365,11 @@ impl<T> Vector<T> {
     /// first and the last of them.
     ///
     /// ```
-    /// use perennial::vector::Edit;
+    /// use perennial::vector::DiffItem;
     /// let old: perennial::Vector<u32> = (0..1000).collect();
     /// let mut new = old.clone();
     /// new.insert(500, 7);
-    /// assert_eq!(old.diff(&new).collect::<Vec<_>>(), [Edit::Added { index: 500, new: &7 }]);
+    /// assert_eq!(old.diff(&new).collect::<Vec<_>>(), [DiffItem::Added { index: 500, new: &7 }]);
     /// ```
     pub fn diff<'a>(&'a self, newer: &'a Self) -> Diff<'a, T>
     where
