@@ -185,15 +185,17 @@ proptest! {
         let vector = two_ended(&std, front);
         let deque = VecDeque::from(std.clone());
         let mut copy = std.clone();
-        prop_assert!(vector == deque && deque == vector && vector == std && std == vector);
-        prop_assert!(vector == std[..] && std[..] == vector && vector == &std[..] && &std[..] == vector);
-        prop_assert!(vector == &mut copy[..] && &mut copy[..] == vector);
+        let (slice, changing) = (&std[..], &mut copy[..]);
+        prop_assert_eq!([vector == deque, deque == vector, vector == std, std == vector], [true; 4]);
+        prop_assert_eq!([vector == *slice, *slice == vector, vector == slice, slice == vector], [true; 4]);
+        prop_assert_eq!([vector == changing, changing == vector], [true; 2]);
         for other in [&other, &std] {
             let theirs = Vector::from(other);
             prop_assert_eq!(vector == *other, std == *other);
             prop_assert_eq!(*other == vector, std == *other);
             prop_assert_eq!(deque == theirs, deque == *other);
-            prop_assert_eq!(vector == VecDeque::from(other.clone()), std == *other);
+            let theirs = VecDeque::from(other.clone());
+            prop_assert_eq!(vector == theirs, std == *other);
         }
         prop_assert_eq!(Vec::from(vector.clone()), std.clone());
         prop_assert_eq!(Vec::from(&vector), std.clone());
@@ -368,7 +370,7 @@ proptest! {
 
     #[test]
     fn sets_give_out_what_std_gives(std in vec(0..500u32, 0..400), odd in 1..5u32, low in 0..500u32) {
-        let goes = |item: &u32| item % odd == 0;
+        let goes = |item: &u32| item.is_multiple_of(odd);
         let (mut hash, mut ord): (HashSet<u32>, OrdSet<u32>) = (std.clone().into(), std.clone().into());
         let (hash_held, ord_held) = (hash.clone(), ord.clone());
         let mut theirs: BTreeSet<u32> = std.iter().copied().collect();
@@ -388,8 +390,10 @@ proptest! {
 #[test]
 fn a_heap_and_an_array_are_converted_whole() {
     assert_eq!(Vector::from(&[1, 2, 3]), [1, 2, 3]);
-    assert!([1, 2] == Vector::from([1, 2]) && &[1, 2] == Vector::from([1, 2]));
-    assert!([1, 2] != Vector::from([1, 2, 3]) && &[2, 1] != Vector::from([1, 2]));
+    let (pair, turned) = (&[1, 2], &[2, 1]);
+    let (two, three) = (Vector::from(pair), Vector::from([1, 2, 3]));
+    assert_eq!([*pair == two, pair == two, two == *pair, two == pair], [true; 4]);
+    assert_eq!([*pair == three, turned == two, two == *turned, three == pair], [false; 4]);
     let long: Vector<String> = (0..300).map(|n| n.to_string()).collect();
     let array = <[String; 300]>::try_from(long.clone()).unwrap();
     assert_eq!(array, long);
@@ -426,11 +430,11 @@ fn capacity_is_ignored_and_changes_nothing() {
     map.insert(1, 2);
     map.shrink_to_fit();
     assert_eq!(map, [(1, 2)].into());
-    let mut set = HashSet::with_capacity_and_hasher(5, map.hasher().clone());
+    let mut set = HashSet::with_capacity_and_hasher(5, *map.hasher());
     set.reserve(usize::MAX);
     set.shrink_to_fit();
     assert!(set.insert(1) && HashSet::<u8>::with_capacity(9).is_empty());
-    let with_hasher: HashMap<u8, u8> = HashMap::with_capacity_and_hasher(9, map.hasher().clone());
+    let with_hasher: HashMap<u8, u8> = HashMap::with_capacity_and_hasher(9, *map.hasher());
     assert!(with_hasher.is_empty());
 }
 
