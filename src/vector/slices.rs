@@ -45,8 +45,7 @@ impl<T> Vector<T> {
     ///
     /// ```
     /// let vector = perennial::Vector::from([1, 5, 2, 8]);
-    /// let steps = vector.windows(2).map(|mut pair| pair.next().unwrap().abs_diff(*pair.next().unwrap()));
-    /// assert_eq!(steps.collect::<Vec<u32>>(), [4, 3, 6]);
+    /// assert_eq!(vector.windows(2).map(|pair| pair.sum()).collect::<Vec<i32>>(), [6, 7, 10]);
     /// ```
     #[track_caller]
     pub fn windows(&self, size: usize) -> Windows<'_, T> {
