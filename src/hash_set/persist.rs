@@ -8,8 +8,9 @@ use serde::de::{DeserializeOwned, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::HashSet;
+use crate::codec;
 use crate::hash_map::{StableBuildHasher, persist};
-use crate::node::codec::{self, Collection};
+use crate::schema::Collection;
 
 impl<T: Serialize, S: StableBuildHasher> Serialize for HashSet<T, S> {
     fn serialize<Z: Serializer>(&self, serializer: Z) -> Result<Z::Ok, Z::Error> {
@@ -94,8 +95,8 @@ impl<T, S> crate::node::Footprint for HashSet<T, S> {
     }
 }
 
-impl<T: DeserializeOwned + Hash, S: StableBuildHasher> crate::node::Demote for HashSet<T, S> {
-    fn demote(&mut self, demotion: &mut crate::node::Demotion<'_>) {
-        self.map.demote(demotion);
+impl<T: DeserializeOwned + Hash, S: StableBuildHasher> crate::node::Evict for HashSet<T, S> {
+    fn evict(&mut self, eviction: &mut crate::node::Eviction<'_>) {
+        self.map.evict(eviction);
     }
 }
