@@ -1,14 +1,15 @@
 //! The one error type of the crate: what happened, where, and what to do about it.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use crate::record::Address;
+use crate::record::{Address, CheckpointId};
 
 /// Everything that can go wrong between a state and the disk.
 ///
 /// Every message says what was expected, what was found, and what to do. Match on the variant; the set grows
 /// with the crate.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// The operating system refused an operation on a file of the store.
@@ -19,7 +20,7 @@ pub enum Error {
         /// The file or directory.
         path: PathBuf,
         /// The system's own error.
-        source: std::io::Error,
+        source: Arc<std::io::Error>,
     },
 
     /// The path exists but does not hold a store, or holds part of one.
@@ -161,9 +162,9 @@ pub enum Error {
     },
 
     /// A key lies where its hash would not put it: the `Hash` implementation of the key, or the map's hasher,
-    /// is not the one that wrote the checkpoint. [`Store::rebuild`](crate::store::Store::rebuild) is the way out.
+    /// is not the one that wrote the checkpoint. [`RestoreOptions::rebuild`](crate::store::RestoreOptions::rebuild) is the way out.
     #[error(
-        "the hash of a key of {type_name} changed since the record at {address} was written; `Store::rebuild` restores it and builds its maps anew"
+        "the hash of a key of {type_name} changed since the record at {address} was written; restore it with `RestoreOptions::rebuild(true)`, which builds its maps anew"
     )]
     HashChanged {
         /// The map's key type.
@@ -188,14 +189,14 @@ pub enum Error {
     #[error("no checkpoint {id} in this store; `checkpoints()` lists those it has")]
     UnknownCheckpoint {
         /// The identifier asked for.
-        id: u64,
+        id: CheckpointId,
     },
 
     /// The checkpoint has no root of this name.
     #[error("checkpoint {id} has no root named {name:?}; it has: {found}")]
     UnknownRoot {
         /// The checkpoint.
-        id: u64,
+        id: CheckpointId,
         /// The name asked for.
         name: String,
         /// The names it has.
@@ -212,8 +213,33 @@ pub enum Error {
         cause: String,
     },
 
-    /// A checkpoint that was asked for was not begun.
-    #[error("no checkpoint was made: {what}")]
+    /// The store was opened to be read only.
+    #[error(
+        "{path} was opened read-only, and takes no checkpoints and no other changes; open it without `Options::read_only`, where nobody else writes it"
+    )]
+    ReadOnly {
+        /// The store's directory.
+        path: PathBuf,
+    },
+
+    /// The store, or the checkpointer, was closed. What was restored can still be read.
+    #[error("the {what} was closed; open or start another one to go on writing")]
+    Closed {
+        /// "store" or "checkpointer".
+        what: &'static str,
+    },
+
+    /// The checkpointer's queue is full of requests, and its [`Overflow`](crate::checkpointer::Overflow) is to refuse.
+    #[error(
+        "no checkpoint was made: {limit} requests are waiting, as many as the queue holds; wait for one of their tickets, or raise `Options::queue`"
+    )]
+    QueueFull {
+        /// Number of requests that the queue holds.
+        limit: usize,
+    },
+
+    /// The call was refused before anything was begun; nothing was changed.
+    #[error("{what}")]
     Refused {
         /// Why, and what to do.
         what: String,

@@ -53,7 +53,7 @@ fn checkpoints(entries: u64) {
             for _ in 0..updates {
                 world.insert(random.bits() % entries, [random.bits(); 12]);
             }
-            store.checkpoint_with(&[("state", &world)], &options).unwrap()
+            store.commit().roots(&[("state", &world)]).options(&options).write().unwrap()
         });
         row(&format!("{updates} updates and a checkpoint, {durability:?}"), entries, taken);
     }

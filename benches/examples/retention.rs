@@ -72,7 +72,7 @@ fn main() {
         }
         let label = CheckpointOptions::new().label(hour.to_string());
         let started = Instant::now();
-        store.checkpoint_with(&[("state", &world)], &label).unwrap();
+        store.commit().roots(&[("state", &world)]).options(&label).write().unwrap();
         let latency_ms = started.elapsed().as_secs_f64() * 1e3;
         let mut kept = Vec::new();
         if hour % 24 == 23 {

@@ -43,7 +43,7 @@ fn store(disk: &Disk) -> Store {
 
 fn checkpoint(store: &Store, number: u32, durability: Durability) -> Result<CheckpointId, Error> {
     let how = CheckpointOptions::new().durability(durability);
-    store.checkpoint_with(&[("state", &number)], &how).map(|checkpoint| checkpoint.id)
+    store.commit().roots(&[("state", &number)]).options(&how).write().map(|checkpoint| checkpoint.id)
 }
 
 /// Opens what a power cut left, and expects a checkpoint in it.

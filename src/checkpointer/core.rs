@@ -168,12 +168,12 @@ impl Core {
     /// Asks for a checkpoint; `how` makes it one that is not joined with others.
     pub(super) fn request(&self, how: Option<CheckpointOptions>) -> Ticket {
         if let Err(error) = self.store.expect_owner() {
-            return Ticket::answered(Err(Arc::new(error)));
+            return Ticket::answered(Err(error));
         }
         let mut inner = self.inner.lock();
         let ticket = loop {
             if inner.closing.is_some() {
-                break refuse(&mut inner, "the checkpointer is closed; start another one");
+                break refuse(&mut inner, Error::Closed { what: "checkpointer" });
             }
             if self.options.overflow == Overflow::Coalesce && how.is_none() {
                 if let Some(job) = inner.queue.back().filter(|job| job.is_open()) {
@@ -189,16 +189,16 @@ impl Core {
                 break self.push(&mut inner, how, version);
             }
             if self.options.overflow != Overflow::Block {
-                let what = "as many requests wait as the queue takes; wait for a ticket, or allow for more";
-                break refuse(&mut inner, what);
+                break refuse(&mut inner, Error::QueueFull { limit: self.options.queue });
             }
             if self.is_manual {
-                break refuse(&mut inner, "the queue is full and nobody else runs the steps; run them first");
+                let what = "the queue is full and nobody else runs the steps; run them first";
+                break refuse(&mut inner, Error::Refused { what: what.to_owned() });
             }
             if AtWork::of(self).is_here() {
                 let what = "the queue is full, and code that the checkpointer runs itself cannot wait for room in it; ask on \
                             another thread, or allow for more";
-                break refuse(&mut inner, what);
+                break refuse(&mut inner, Error::Refused { what: what.to_owned() });
             }
             inner = self.for_application.wait(inner);
         };
@@ -235,17 +235,17 @@ impl Core {
         inner.last = Instant::now();
         inner.stats.failed += 1;
         drop(inner);
-        let error = Arc::new(error);
+        let error = error;
         self.report(&error);
         promise.give(Err(error));
         self.notify();
     }
 
     /// Remembers an error and tells the hook.
-    pub(super) fn report(&self, error: &Arc<Error>) {
+    pub(super) fn report(&self, error: &Error) {
         self.is_failing.store(true, Ordering::Relaxed);
         // What is in an error may be of a storage of the user's: the one before is dropped without the lock.
-        let _before = self.inner.lock().stats.last_error.replace(Arc::clone(error));
+        let _before = self.inner.lock().stats.last_error.replace(error.clone());
         if let Some(hook) = &self.options.on_error {
             // If it panics, the checkpointer goes on.
             let _ = caught(|| hook(error));
@@ -274,7 +274,7 @@ impl Core {
         let left =
             (std::mem::take(&mut inner.queue), std::mem::take(&mut inner.written), inner.gathering.take());
         drop(inner);
-        self.report(&Arc::new(Error::Panicked { message }));
+        self.report(&Error::Panicked { message });
         drop(left);
         self.notify();
     }
@@ -297,9 +297,9 @@ impl Core {
     }
 }
 
-fn refuse(inner: &mut Inner, what: &str) -> Ticket {
+fn refuse(inner: &mut Inner, error: Error) -> Ticket {
     inner.stats.refused += 1;
-    Ticket::answered(Err(Arc::new(Error::Refused { what: what.to_owned() })))
+    Ticket::answered(Err(error))
 }
 
 /// Calls what may run user code; its panic becomes an error.

@@ -198,13 +198,13 @@ impl Checkpointer {
     ///
     /// The last error since the last checkpoint that went well; [`Error::Forked`] in a fork of the process that opened the
     /// store, where nothing is finished.
-    pub fn close(mut self) -> Result<Option<Saved>, Arc<Error>> {
-        self.core.store.expect_owner().map_err(Arc::new)?;
+    pub fn close(mut self) -> Result<Option<Saved>> {
+        self.core.store.expect_owner()?;
         self.finish();
         let is_failing = self.core.is_failing();
         let inner = self.core.inner.lock();
         match &inner.stats.last_error {
-            Some(error) if is_failing => Err(Arc::clone(error)),
+            Some(error) if is_failing => Err(error.clone()),
             _ => Ok(inner.newest.clone()),
         }
     }
@@ -217,8 +217,11 @@ impl Checkpointer {
                 core.abandon(message);
             }
         });
-        let failed =
-            |source| Error::Io { action: "start the thread", path: Path::new(name).to_owned(), source };
+        let failed = |source| Error::Io {
+            action: "start the thread",
+            path: Path::new(name).to_owned(),
+            source: Arc::new(source),
+        };
         self.threads.push(started.map_err(failed)?);
         Ok(())
     }

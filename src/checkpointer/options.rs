@@ -23,7 +23,7 @@ pub enum Overflow {
     /// its caller until there is room.
     Block,
     /// Each request keeps the version at which it was made; when [`Options::queue`] of them wait, the next one is
-    /// answered with [`Error::Refused`].
+    /// answered with [`Error::QueueFull`].
     Refuse,
 }
 

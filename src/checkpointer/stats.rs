@@ -1,6 +1,5 @@
 //! What a checkpointer did, does and chose.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::policy::Trigger;
@@ -42,5 +41,5 @@ pub struct Stats {
     /// Why the last checkpoint was made.
     pub last_trigger: Option<Trigger>,
     /// The last error.
-    pub last_error: Option<Arc<Error>>,
+    pub last_error: Option<Error>,
 }

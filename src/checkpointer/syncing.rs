@@ -1,6 +1,5 @@
 //! The sync step: one sync for everything written, and the answers.
 
-use std::sync::Arc;
 use std::time::Instant;
 
 use super::Step;
@@ -85,10 +84,9 @@ impl Core {
                 inner.is_poisoned = true;
                 inner.stats.failed += synced.len() as u64;
                 drop(inner);
-                let error = Arc::new(error);
                 self.report(&error);
                 for written in synced {
-                    written.promise.give(Err(Arc::clone(&error)));
+                    written.promise.give(Err(error.clone()));
                 }
             }
         }

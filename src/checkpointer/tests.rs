@@ -49,7 +49,7 @@ impl Disk {
     fn begun_store(&self) -> Arc<Store> {
         let store = self.store();
         let how = CheckpointOptions::new().durability(crate::store::Durability::Buffered);
-        store.checkpoint_with(&[("state", &Map::new())], &how).unwrap();
+        store.commit().roots(&[("state", &Map::new())]).options(&how).write().unwrap();
         store.sync().unwrap();
         store
     }
@@ -157,7 +157,7 @@ fn a_labelled_request_keeps_its_version_and_takes_along_who_waits() {
     run(&checkpointer, Instant::now());
     let version = |ticket: &Ticket| ticket.wait().unwrap().version();
     assert_eq!([&plain, &first, &second, &newest].map(version), [1, 1, 2, 3]);
-    assert!(matches!(*refused.wait().unwrap_err(), Error::Refused { .. }));
+    assert!(matches!(refused.wait().unwrap_err(), Error::Refused { .. }));
     let labels: Vec<_> = store.checkpoints().map(|c| c.unwrap().label).collect();
     assert_eq!(labels, [None, Some("second".into()), Some("first".into())]);
 }
@@ -211,7 +211,7 @@ fn a_request_that_nobody_could_make_room_for_is_refused() {
     let (state, store) = (state(), memory());
     let checkpointer = Checkpointer::options().overflow(Overflow::Block).queue(1).manual(&state, &store);
     let first = checkpointer.request();
-    assert!(matches!(*checkpointer.request().wait().unwrap_err(), Error::Refused { .. }));
+    assert!(matches!(checkpointer.request().wait().unwrap_err(), Error::Refused { .. }));
     drop(checkpointer);
     first.wait().unwrap();
 }
@@ -402,7 +402,7 @@ fn panics_and_errors_of_user_code_reach_ticket_hook_and_stats() {
 
     state.replace(Fragile(1));
     let error = checkpointer.request().wait().unwrap_err();
-    assert!(matches!(&*error, Error::Panicked { message } if message == "a panic on purpose"), "{error}");
+    assert!(matches!(&error, Error::Panicked { message } if message == "a panic on purpose"), "{error}");
     assert!(told.recv_timeout(LONG).unwrap().contains("a panic on purpose"));
 
     state.replace(Fragile(2));
@@ -456,9 +456,9 @@ fn a_failed_sync_answers_everybody_and_ends_automatic_checkpoints() {
     disk.hooks.failing.store(true, Ordering::SeqCst);
     put(&state, 1);
     let error = checkpointer.request().wait().unwrap_err();
-    assert!(matches!(*error, Error::Io { .. } | Error::Poisoned { .. }), "{error}");
+    assert!(matches!(error, Error::Io { .. } | Error::Poisoned { .. }), "{error}");
     let error = checkpointer.request().wait().unwrap_err();
-    assert!(matches!(*error, Error::Poisoned { .. }), "{error}");
+    assert!(matches!(error, Error::Poisoned { .. }), "{error}");
     soon(|| checkpointer.stats().in_flight == 0);
     let failed = failures.load(Ordering::SeqCst);
     for key in 0..20 {
@@ -594,8 +594,8 @@ fn a_barrier_commits_the_versions_at_which_workers_passed() {
     let saved = ticket.wait().unwrap();
     assert_eq!((saved.version_of("left"), saved.version_of("right")), (Some(1), Some(1)));
     let id = saved.checkpoint.id;
-    assert_eq!(two.store.restore_named::<Map>(id, "left").unwrap().len(), 1);
-    assert_eq!(two.store.restore_named::<u64>(id, "right").unwrap(), 7);
+    assert_eq!(two.store.get(id).unwrap().restore_root::<Map>("left").unwrap().len(), 1);
+    assert_eq!(two.store.get(id).unwrap().restore_root::<u64>("right").unwrap(), 7);
     assert_eq!(checkpointer.stats().unsaved_updates, 4, "counted from when the barrier was opened");
 }
 
@@ -604,7 +604,7 @@ fn a_barrier_fails_as_a_whole_and_the_next_one_goes_on() {
     let two = Two::new();
     let (workers, mut left, mut right) = two.workers();
     let checkpointer = Checkpointer::options().barrier_timeout(LONG).manual(workers, &two.store);
-    let failure = |ticket: &Ticket| match &*ticket.wait().unwrap_err() {
+    let failure = |ticket: &Ticket| match &ticket.wait().unwrap_err() {
         Error::BarrierFailed { number, reason } => (*number, reason.clone()),
         other => panic!("{other}"),
     };
@@ -654,7 +654,7 @@ fn a_retired_worker_stays_in_and_a_lost_one_fails_every_barrier() {
     left.pass();
     run(&checkpointer, now);
     let id = second.wait().unwrap().checkpoint.id;
-    assert_eq!(two.store.restore_named::<u64>(id, "right").unwrap(), 5);
+    assert_eq!(two.store.get(id).unwrap().restore_root::<u64>("right").unwrap(), 5);
     let third = request();
     left.pass();
     drop(left);
@@ -696,9 +696,9 @@ fn workers_pass_barriers_from_their_own_threads() {
     checkpointer.close().unwrap();
     for checkpoint in two.store.checkpoints() {
         let id = checkpoint.unwrap().id;
-        let left: Map = two.store.restore_named(id, "left").unwrap();
+        let left: Map = two.store.get(id).unwrap().restore_root("left").unwrap();
         assert_eq!(left.get(&0), left.get(&1), "a barrier caught a worker in the middle");
-        assert_eq!(two.store.restore_named::<u64>(id, "right").unwrap() % 2, 0);
+        assert_eq!(two.store.get(id).unwrap().restore_root::<u64>("right").unwrap() % 2, 0);
     }
 }
 

@@ -39,7 +39,7 @@ impl Saved {
 }
 
 /// How a request ended. The error is shared by all tickets that it answers.
-pub type Outcome = Result<Saved, Arc<Error>>;
+pub type Outcome = Result<Saved, Error>;
 
 /// The answer to [`Checkpointer::request`](super::Checkpointer::request): wait for it, look at it now and then, or
 /// `.await` it.
@@ -104,7 +104,7 @@ impl Answer {
         }
         match std::process::id() {
             called_in if called_in == self.asked_by => None,
-            called_in => Some(Err(Arc::new(Error::Forked { opened_by: self.asked_by, called_in }))),
+            called_in => Some(Err(Error::Forked { opened_by: self.asked_by, called_in })),
         }
     }
 
@@ -150,8 +150,7 @@ impl Promise {
 impl Drop for Promise {
     fn drop(&mut self) {
         if self.0.progress.lock().outcome.is_none() {
-            let what = "the checkpointer ended before it came to this request; start another one";
-            self.0.give(Err(Arc::new(Error::Refused { what: what.to_owned() })));
+            self.0.give(Err(Error::Closed { what: "checkpointer" }));
         }
     }
 }
@@ -170,7 +169,7 @@ impl Ticket {
     /// # Errors
     ///
     /// Why it was not made: what [`Store::checkpoint`](crate::store::Store::checkpoint) answered,
-    /// [`Error::Panicked`] if user code panicked, [`Error::Refused`] if the queue was full or the checkpointer closed,
+    /// [`Error::Panicked`] if user code panicked, [`Error::QueueFull`] if as many were waiting as the queue holds, [`Error::Closed`] if the checkpointer ended before it,
     /// [`Error::BarrierFailed`] if not every worker passed; [`Error::Forked`] in a fork of the process that asked;
     /// [`Error::Reentrant`] if there is no answer yet and it is code that the checkpointer runs itself that waits for it
     /// (`Serialize`, the hook, a waker).
@@ -184,7 +183,7 @@ impl Ticket {
                 let what = "a ticket was waited for within code that its own checkpointer runs (Serialize, Drop, the hook \
                             for errors, a waker), which would wait for itself for ever; look at it with `try_wait`, or \
                             wait on another thread";
-                return Err(Arc::new(Error::Reentrant { what: what.to_owned() }));
+                return Err(Error::Reentrant { what: what.to_owned() });
             }
             progress = self.answer.arrived.wait(progress);
         }
@@ -294,7 +293,7 @@ mod tests {
     use super::*;
 
     fn refused() -> Outcome {
-        Err(Arc::new(Error::Refused { what: "on purpose".to_owned() }))
+        Err(Error::Refused { what: "on purpose".to_owned() })
     }
 
     struct Count(AtomicUsize);

@@ -1,6 +1,5 @@
 //! The write step: what to write next, capturing it, encoding it.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::Step;
@@ -208,7 +207,7 @@ impl Core {
                     None => CheckpointOptions::new(),
                 },
             };
-            let made = self.store.checkpoint_with(&roots, &how.durability(store::Durability::Buffered))?;
+            let made = self.store.write_checkpoint(&roots, &how.durability(store::Durability::Buffered))?;
             Ok((made, true))
         });
         // Nobody waits for this thread, so it frees what it alone holds itself.
@@ -218,7 +217,7 @@ impl Core {
                 Ok(())
             });
             if let Err(error) = dropped {
-                self.report(&Arc::new(error));
+                self.report(&error);
             }
         }
         match result {

@@ -111,7 +111,7 @@ impl SeedAccess {
 /// keeps the one that it was stored with.
 ///
 /// A map that was stored with the former algorithm keeps it. Collecting its entries into a new map gives them the
-/// present algorithm and this process's seed; [`Store::rebuild`](crate::store::Store::rebuild) gives them the present algorithm and
+/// present algorithm and this process's seed; [`RestoreOptions::rebuild`](crate::store::RestoreOptions::rebuild) gives them the present algorithm and
 /// keeps the seed.
 ///
 /// ```

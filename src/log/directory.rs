@@ -59,7 +59,7 @@ impl Directory {
 
     /// Says which operation on which file failed.
     pub(crate) fn io_error(&self, action: &'static str, name: &str, source: io::Error) -> Error {
-        Error::Io { action, path: self.path.join(name), source }
+        Error::Io { action, path: self.path.join(name), source: Arc::new(source) }
     }
 
     /// Says that the directory does not hold a whole store.

@@ -249,7 +249,7 @@ mod tests {
         let mut kept_commits = KeptCommits::default();
         kept_commits.recover(Some(&commit(4)), &found[2..], read);
         assert!(kept_commits.is_trivial());
-        kept_commits.recover(Some(&commit(4)), &found, |_| Err(Error::UnknownCheckpoint { id: 3 }));
+        kept_commits.recover(Some(&commit(4)), &found, |_| Err(Error::UnknownCheckpoint { id: 3.into() }));
         assert_eq!(kept_commits, KeptCommits::default());
     }
 }

@@ -104,11 +104,12 @@ impl Log {
     ///
     /// # Errors
     ///
-    /// [`Error::Poisoned`] if the log was opened read-only; [`Error::Reentrant`] if this thread has the writer.
+    /// [`Error::ReadOnly`] if the log was opened so; [`Error::Reentrant`] if this thread has the writer.
     pub(crate) fn writer(&self) -> Result<WriterGuard> {
         self.opening.directory.expect_owner()?;
         let Some(writer) = &self.writer else {
-            return Err(Error::Poisoned { cause: "it was opened read-only".into() });
+            let path = self.opening.directory.path.clone();
+            return Err(Error::ReadOnly { path });
         };
         self.expect_not_writing()?;
         let guard = writer.lock();
@@ -173,7 +174,7 @@ impl Log {
         let listed = self.opening.pin_table().kept_commits.look(id);
         match listed {
             Listed::Kept(kept) => return read_kept(&self.opening, kept).map(Arc::new),
-            Listed::Not => return Err(Error::UnknownCheckpoint { id }),
+            Listed::Not => return Err(Error::UnknownCheckpoint { id: id.into() }),
             Listed::Above => {}
         }
         let mut here = self.latest();
@@ -193,7 +194,7 @@ impl Log {
             }
             here = found.transpose()?.map(Arc::new);
         }
-        Err(Error::UnknownCheckpoint { id })
+        Err(Error::UnknownCheckpoint { id: id.into() })
     }
 
     /// Makes sure that there is a commit of this id, for one that says that it was derived from it. Where commits on the
@@ -306,12 +307,12 @@ impl Log {
     ///
     /// # Errors
     ///
-    /// [`Error::Poisoned`] if the log was closed.
+    /// [`Error::Closed`] if the log was closed.
     pub(crate) fn closed_manifest(&self) -> Result<Manifest> {
         match (&self.found, &self.writer) {
             (Some(found), _) => Ok(Manifest { clean: true, buffered: false, ..found.clone() }),
             (None, Some(_)) => Ok(self.writer()?.closed_manifest()),
-            (None, None) => Err(Error::Poisoned { cause: "it was closed".into() }),
+            (None, None) => Err(Error::Closed { what: "store" }),
         }
     }
 

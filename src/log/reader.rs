@@ -252,7 +252,7 @@ impl LogReader {
     }
 
     /// Says which checkpoints are kept.
-    pub(crate) fn set_catalogue(&self, kept_commits: KeptCommits) {
+    pub(crate) fn set_kept_commits(&self, kept_commits: KeptCommits) {
         let mut pin_table = self.pin_table();
         pin_table.kept_commits = kept_commits;
         pin_table.changes += 1;

@@ -31,7 +31,7 @@ use crate::weaken;
 
 /// Gives the opening its segments, all but the last one sealed, and its checkpoints. Returns the active segment.
 pub(crate) fn add_segments(opening: &LogReader, manifest: &mut Manifest) -> Option<Arc<Segment>> {
-    opening.set_catalogue(manifest.kept_commits.clone());
+    opening.set_kept_commits(manifest.kept_commits.clone());
     let mut active = None;
     for &entry in &manifest.segments {
         let index = (entry.index_offset == 0).then(|| std::mem::take(&mut manifest.index));

@@ -115,7 +115,7 @@ impl Syncer {
                 synced = file.sync_data();
             }
             if let Err(source) = synced {
-                let error = Error::Io { action: "sync", path: path.clone(), source };
+                let error = Error::Io { action: "sync", path: path.clone(), source: Arc::new(source) };
                 let is_first = self.remember(&error);
                 drop(active);
                 if is_first {

@@ -56,9 +56,9 @@ pub struct VerifyReport {
     pub blocks: u64,
     /// Records in these.
     pub records: u64,
-    /// States that were decoded to the last item ([`verify_as`](crate::store::Store::verify_as) alone).
+    /// States that were decoded to the last item (of the type of [`VerifyOptions::states`](crate::store::VerifyOptions::states)).
     pub states: u64,
-    /// States that were passed over, since they are of another type (`verify_as` alone).
+    /// States that were passed over, since they are of another type than that of [`VerifyOptions::states`](crate::store::VerifyOptions::states).
     pub other_types: u64,
     /// What is wrong, each with its place; the first [`MAX_REPORTED`](Self::MAX_REPORTED) of them.
     pub damage: Vec<Error>,

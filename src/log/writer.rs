@@ -227,7 +227,7 @@ impl Writer {
     ///
     /// [`Error::Io`] if the system refuses, which poisons the writer, unless only room was missing: which commits are kept shows
     /// at the next opening. [`Error::Poisoned`].
-    pub(crate) fn set_catalogue(&mut self, kept_commits: KeptCommits) -> Result<()> {
+    pub(crate) fn set_kept_commits(&mut self, kept_commits: KeptCommits) -> Result<()> {
         self.syncer.sync()?;
         self.replace_manifest(Manifest {
             kept_commits: kept_commits.for_manifest(),
@@ -236,7 +236,7 @@ impl Writer {
         if let Some(thinning) = &mut self.thinning {
             thinning.forget(|id| kept_commits.look(id) != Listed::Not);
         }
-        self.opening.set_catalogue(kept_commits);
+        self.opening.set_kept_commits(kept_commits);
         Ok(())
     }
 
@@ -244,7 +244,7 @@ impl Writer {
     ///
     /// # Errors
     ///
-    /// As [`set_catalogue`](Self::set_catalogue).
+    /// As [`set_kept_commits`](Self::set_kept_commits).
     pub(crate) fn replace_segment(&mut self, number: u32, new: Option<Arc<Segment>>) -> Result<()> {
         self.syncer.sync()?;
         let Ok(i) = self.manifest.segments.binary_search_by_key(&number, |entry| entry.number) else {

@@ -4,6 +4,7 @@
 //! that it can be walked without knowing any type); the payload belongs to [`codec`](crate::codec).
 
 mod address;
+mod checkpoint_id;
 pub(crate) mod recheck;
 pub(crate) mod varint;
 
@@ -14,6 +15,7 @@ pub use self::address::Address;
 pub(crate) use self::address::Tag;
 #[cfg(test)]
 pub(crate) use self::address::after_many_openings;
+pub use self::checkpoint_id::CheckpointId;
 use self::recheck::Rechecks;
 use crate::codec::ResolvingReader;
 use crate::error::Result;

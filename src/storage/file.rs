@@ -65,11 +65,11 @@ impl FileStorage {
             Err(e) if e.kind() == io::ErrorKind::NotADirectory && path.exists() => {
                 return Err(target::not_a_directory(&path));
             }
-            Err(source) => return Err(Error::Io { action: "open", path, source }),
+            Err(source) => return Err(Error::Io { action: "open", path, source: Arc::new(source) }),
         };
         if advice.is_none() {
             // Whoever made the empty directory may have died before its name was durable.
-            let io_error = |action| move |source| Error::Io { action, path, source };
+            let io_error = |action| move |source| Error::Io { action, path, source: Arc::new(source) };
             if opened.directory.list().map_err(io_error.clone()("list"))?.is_empty() {
                 opened.directory.sync_parent().map_err(io_error("sync the parent directory of"))?;
             }

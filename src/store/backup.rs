@@ -6,6 +6,8 @@
 
 use std::sync::Arc;
 
+use super::{Location, Store};
+
 use crate::error::Result;
 use crate::log::Log;
 use crate::log::block::{self, Block, corrupt};
@@ -14,7 +16,7 @@ use crate::log::manifest::{Manifest, SegmentEntry};
 use crate::log::segment::Segment;
 use crate::log::slots::Slots;
 use crate::log::verify::{Progress, Watched};
-use crate::storage::StorageFile;
+use crate::storage::{FileStorage, StorageFile};
 
 /// What was copied by [`Store::backup`](super::Store::backup).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -28,6 +30,44 @@ pub struct Backup {
     pub bytes: u64,
 }
 
+impl Store {
+    /// Copies the store as it is now, with all its checkpoints, into a directory that is empty or does not exist yet
+    /// (its parent must), or a storage that is empty ([`Location::storage`]). Everything that is copied is checked. **O(bytes)**; others may checkpoint meanwhile.
+    ///
+    /// The copy is a store of its own; it has the same identity and the same ids of checkpoints. Until it is complete
+    /// it has no MANIFEST, and cannot be opened.
+    ///
+    /// ```
+    /// # use perennial::{HashMap, store::Store};
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// let store = Store::open(dir.path().join("world"))?;
+    /// let state = HashMap::from([(1u32, 2u32)]);
+    /// store.checkpoint(&state)?;
+    /// store.backup(dir.path().join("copy"))?;
+    /// let copy = Store::open(dir.path().join("copy"))?;
+    /// assert_eq!(copy.latest::<HashMap<u32, u32>>()?, Some(state));
+    /// # Ok::<(), perennial::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Corrupt`](crate::Error::Corrupt) if something is damaged ([`salvage`](Self::salvage) copies the rest);
+    /// [`Error::SameDirectory`](crate::Error::SameDirectory) if it is the store's own, [`Error::NotAStore`](crate::Error::NotAStore) if it holds something;
+    /// [`Error::Io`](crate::Error::Io) if the system refuses.
+    pub fn backup<'p>(&self, to: impl Into<Location<'p>>) -> Result<Backup> {
+        let mut to = to.into();
+        self.expect_owner()?;
+        let storage = match to.storage.take() {
+            Some(storage) => storage,
+            None => Arc::new(FileStorage::open(&to.path, true)?),
+        };
+        let directory = Directory::new(storage, &to.path);
+        self.log.opening().directory.expect_other(&directory)?;
+        let _still = self.log.hold_compaction()?;
+        backup(&self.log, &directory, &mut |now| to.tell(now))
+    }
+}
+
 /// Copies a log into an empty directory.
 ///
 /// # Errors
@@ -35,7 +75,7 @@ pub struct Backup {
 /// [`Error::Corrupt`](crate::Error::Corrupt) if something that is copied is damaged,
 /// [`Error::NotAStore`](crate::Error::NotAStore) if the directory is not empty,
 /// [`Error::Io`](crate::Error::Io) if the system refuses.
-pub(crate) fn backup(log: &Log, to: &Directory, tell: &mut dyn FnMut(Progress)) -> Result<Backup> {
+fn backup(log: &Log, to: &Directory, tell: &mut dyn FnMut(Progress)) -> Result<Backup> {
     to.expect_empty()?;
     let manifest = log.closed_manifest()?;
     // Taken now: compaction may replace one while others are copied.

@@ -1,28 +1,10 @@
 //! What is known of a checkpoint.
 
-use std::fmt;
 use std::time::{Duration, SystemTime};
-
-use serde::{Deserialize, Serialize};
 
 use crate::log::commit::Commit;
 use crate::log::options::Durability;
-
-/// Names a checkpoint of one store: ascending, never reused.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
-pub struct CheckpointId(pub u64);
-
-impl fmt::Display for CheckpointId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl From<u64> for CheckpointId {
-    fn from(id: u64) -> Self {
-        Self(id)
-    }
-}
+pub use crate::record::CheckpointId;
 
 /// A durable, atomic version of one or several states.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -61,7 +43,8 @@ impl From<&Commit> for Checkpoint {
     }
 }
 
-/// How a checkpoint is to be written. See [`Store::checkpoint_with`](super::Store::checkpoint_with).
+/// Label, parent and durability of a checkpoint, where a [`CommitBuilder`](super::CommitBuilder) or a
+/// [`Checkpointer`](crate::Checkpointer) is told of them.
 #[derive(Clone, Debug, Default)]
 pub struct CheckpointOptions {
     pub(super) label: Option<String>,

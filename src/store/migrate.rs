@@ -8,7 +8,7 @@
 use std::any::{Any, TypeId};
 use std::cell::RefCell;
 use std::collections::hash_map::Entry;
-use std::panic::Location;
+use std::panic::Location as Caller;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{CheckpointId, Persist, Store};
+use super::{CheckpointId, Location, Persist, Progress, Store, VerifyOptions};
 use crate::codec::{Check, FlushContext, Seen, decode};
 use crate::error::{Error, Result};
 use crate::log::aging;
@@ -44,7 +44,7 @@ pub struct MigrationReport {
 }
 
 /// The call of [`Migrator::map`] that made a pair: where it stands in the code, and how many came from there before it.
-type Call = (&'static Location<'static>, usize);
+type Call = (&'static Caller<'static>, usize);
 
 /// For each call, the collection and what it was mapped to.
 type Pairs = HashMap<Call, Rc<dyn Any>>;
@@ -59,7 +59,7 @@ pub struct Migrator {
     earlier: Rc<Pairs>,
     /// Of this checkpoint.
     pairs: Pairs,
-    calls: HashMap<&'static Location<'static>, usize>,
+    calls: HashMap<&'static Caller<'static>, usize>,
     /// Whether the values of a collection are being mapped.
     is_inside: bool,
     /// Of the types of parts that are kept.
@@ -92,7 +92,7 @@ impl Migrator {
         if self.is_inside {
             return values.map_since(None, |item| map(self, item));
         }
-        let place = Location::caller();
+        let place = Caller::caller();
         let number = self.calls.entry(place).or_default();
         let call = (place, *number);
         *number += 1;
@@ -138,7 +138,7 @@ impl Store {
     ///
     /// What checkpoints share is mapped once and stays shared where `f` maps collections through the [`Migrator`]. The new
     /// store takes the room that it would have taken had all been made in the new type from the beginning. The old one is
-    /// read twice, the first time to [verify](Self::verify_as) it, and is not changed.
+    /// read twice, the first time to [verify](super::VerifyOptions::states) it, and is not changed.
     ///
     /// The new store is made beside the directory, under its name with `.part` added, and is moved there when it is complete
     /// and durable. What a migration that was interrupted leaves there cannot be opened and can be removed; the next one to
@@ -177,18 +177,23 @@ impl Store {
     /// [`Error::ShapeMismatch`] if there are states and none of them is an `Old`; [`Error::SameDirectory`] if the new
     /// directory is the store's own, [`Error::NotAStore`] if it, or the one beside it, holds something;
     /// [`Error::Corrupt`] and its like if this store is damaged; what `f` answers; [`Error::Io`].
-    pub fn migrate<Old, New>(
+    pub fn migrate<'p, Old, New>(
         &self,
-        to: impl AsRef<Path>,
+        to: impl Into<Location<'p>>,
         f: impl FnMut(&mut Migrator, Old) -> Result<New>,
     ) -> Result<MigrationReport>
     where
         Old: Serialize + DeserializeOwned + 'static,
         New: Persist,
     {
+        let mut to = to.into();
         self.expect_owner()?;
+        if let Some(storage) = to.storage.take() {
+            let path = to.path.clone();
+            return self.migrate_into(storage, &path, &mut to, f);
+        }
         // Without a separator at its end, which would put the part into the directory.
-        let target = Target::of(&to.as_ref().components().collect::<PathBuf>())?;
+        let target = Target::of(&to.path.components().collect::<PathBuf>())?;
         if let Some(found) = target.find()? {
             let found = Directory::new(Arc::new(found), target.path());
             self.log.opening().directory.expect_other(&found)?;
@@ -197,32 +202,34 @@ impl Store {
         }
         let part = target.beside(".part")?;
         let made = Arc::new(part.make()?);
-        let migrated = self.migrate_to(Arc::clone(&made) as Arc<dyn Storage>, part.path(), f)?;
+        let storage = Arc::clone(&made) as Arc<dyn Storage>;
+        let migrated = self.migrate_into(storage, part.path(), &mut to, f)?;
         target.replace_by(&part, &made)?;
         Ok(migrated)
     }
 
-    /// As [`migrate`](Self::migrate), into a storage of your choice (which messages call `path`). What an interruption leaves
-    /// there cannot be opened; the next migration into it removes it.
-    ///
-    /// # Errors
-    ///
-    /// As [`migrate`](Self::migrate).
-    pub fn migrate_to<Old, New>(
+    /// Migrates into a storage. What an interruption leaves there cannot be opened; the next migration into it removes it.
+    fn migrate_into<Old, New>(
         &self,
         to: Arc<dyn Storage>,
         path: &Path,
+        told: &mut Location<'_>,
         mut f: impl FnMut(&mut Migrator, Old) -> Result<New>,
     ) -> Result<MigrationReport>
     where
         Old: Serialize + DeserializeOwned + 'static,
         New: Persist,
     {
-        self.expect_owner()?;
         let directory = Directory::new(to, path);
         self.log.opening().directory.expect_other(&directory)?;
         let unfinished = Unfinished::prepare(&directory)?;
-        self.verify_as::<Old>()?.into_result()?;
+        // The first half of the way; the checkpoints are the other.
+        let mut total_bytes = 0;
+        let options = VerifyOptions::new().states::<Old>().progress(|now| {
+            total_bytes = now.total_bytes;
+            told.tell(Progress { done_bytes: now.done_bytes, total_bytes: 2 * total_bytes });
+        });
+        self.verify_with(options)?.into_result()?;
         let _large = self.log.opening().keep_large();
         let mut commits = self.log.commits().collect::<Result<Vec<_>>>()?;
         commits.reverse();
@@ -232,12 +239,14 @@ impl Store {
         let mut migrated = MigrationReport::default();
         let (mut copied, mut done) = (Copied::default(), HashMap::<u64, Rc<Pairs>>::default());
         let (mut last, mut shapes) = (Rc::default(), HashMap::default());
-        for commit in commits.into_iter().map(Arc::new) {
-            let from = match self.hold(&commit) {
+        let count = commits.len().max(1) as u64;
+        for (number, commit) in (1..).zip(commits.into_iter().map(Arc::new)) {
+            let view = match self.view(Arc::clone(&commit)) {
                 // Retention dropped it just now.
                 Err(Error::UnknownCheckpoint { .. }) => continue,
                 held => held?,
             };
+            let from = view.reader();
             let turn = Rc::new(RefCell::new(new.log.writer()?));
             let earlier = commit.parent.and_then(|parent| done.get(&parent)).unwrap_or(&last);
             let mut migrator = Migrator {
@@ -253,7 +262,7 @@ impl Store {
             };
             let mut roots = Vec::with_capacity(commit.roots.len());
             for root in &commit.roots {
-                let old = match self.decode::<Old>(&commit, &root.name) {
+                let old = match view.restore_root::<Old>(&root.name) {
                     Err(Error::ShapeMismatch { .. }) => {
                         let Migrator { from, copied, .. } = &mut migrator;
                         roots.push(copied.root(&**from, root, &mut *turn.borrow_mut())?);
@@ -279,6 +288,8 @@ impl Store {
             last = Rc::new(migrator.pairs);
             (copied, shapes) = (migrator.copied, migrator.shapes);
             done.insert(commit.id, Rc::clone(&last));
+            let done_bytes = total_bytes + total_bytes / count * number;
+            told.tell(Progress { done_bytes, total_bytes: 2 * total_bytes });
         }
         new.log.writer()?.skip_ids(self.log.closed_manifest()?.next_commit_id);
         new.sync()?;

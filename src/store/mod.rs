@@ -2,19 +2,24 @@
 
 mod backup;
 mod checkpoint;
+mod checkpoints;
+mod commit;
 mod eviction;
 mod footprint;
+mod location;
 mod migrate;
 mod persist;
 mod rebuild;
+mod refresh;
 mod retain;
 mod salvage;
 mod saved;
 mod stats;
 #[cfg(test)]
 mod tests;
-mod tools;
 mod types;
+mod verify;
+mod view;
 
 use std::any::TypeId;
 use std::cell::RefCell;
@@ -33,7 +38,6 @@ pub use crate::log::gc::compaction::CompactionReport;
 use crate::log::gc::thread::Compactor;
 pub use crate::log::options::{Compression, Durability, Options};
 use crate::log::pin::Pin;
-use crate::log::reader::next_tag;
 use crate::log::scrub::Scrub;
 pub use crate::log::scrub::{Damage, ScrubReport};
 pub use crate::log::verify::{Progress, VerifyReport};
@@ -47,16 +51,20 @@ use crate::storage::{FileStorage, Storage};
 use crate::sync::Mutex;
 pub use backup::Backup;
 pub use checkpoint::{Checkpoint, CheckpointId, CheckpointOptions};
+pub use checkpoints::Checkpoints;
+pub use commit::CommitBuilder;
 pub use footprint::{DiskFootprint, Usage};
+pub use location::Location;
 pub use migrate::{MigrationReport, Migrator};
 pub use persist::Persist;
 use persist::unreadable;
-use rebuild::Rebuilding;
 pub use retain::RetentionReport;
 pub use salvage::SalvageReport;
 pub use stats::{Stats, WriteStats};
 pub use types::RestoreOptions;
 use types::TypeInfo;
+pub use verify::VerifyOptions;
+pub use view::CheckpointView;
 
 /// The name of the root that [`Store::checkpoint`] writes.
 const STATE: &str = "state";
@@ -168,30 +176,14 @@ impl Store {
     ///
     /// Panics if the value's own `Serialize` panics: nothing is committed, and the store goes on.
     pub fn checkpoint<T: Persist>(&self, state: &T) -> Result<Checkpoint> {
-        self.checkpoint_with(&[(STATE, state)], &CheckpointOptions::new())
+        self.write_checkpoint(&[(STATE, state)], &CheckpointOptions::new())
     }
 
-    /// Writes several states, each under a name, in one atomic checkpoint. Otherwise as [`checkpoint`](Self::checkpoint).
-    ///
-    /// ```
-    /// # use perennial::{HashMap, store::Store};
-    /// # let dir = tempfile::tempdir().unwrap();
-    /// # let store = Store::open(dir.path().join("world"))?;
-    /// let (players, scores) = (HashMap::from([(1u32, 2u32)]), HashMap::from([(1u32, 9.5f32)]));
-    /// let both = store.checkpoint_many(&[("players", &players), ("scores", &scores)])?;
-    /// assert_eq!(store.restore_named::<HashMap<u32, f32>>(both.id, "scores")?, scores);
-    /// # Ok::<(), perennial::Error>(())
-    /// ```
-    pub fn checkpoint_many(&self, states: &[(&str, &dyn Persist)]) -> Result<Checkpoint> {
-        self.checkpoint_with(states, &CheckpointOptions::new())
-    }
-
-    /// Writes several states with a label, a parent or a durability of its own.
-    /// Otherwise as [`checkpoint`](Self::checkpoint).
-    pub fn checkpoint_with(
+    /// Writes some states under their names. As [`checkpoint`](Self::checkpoint).
+    pub(crate) fn write_checkpoint(
         &self,
         states: &[(&str, &dyn Persist)],
-        how: &CheckpointOptions,
+        options: &CheckpointOptions,
     ) -> Result<Checkpoint> {
         let watch = Stopwatch::start();
         for (index, (name, state)) in states.iter().enumerate() {
@@ -202,7 +194,7 @@ impl Store {
             }
         }
         self.expect_owner()?;
-        let parent = match how.parent {
+        let parent = match options.parent {
             Some(id) => Some(self.log.expect(id.0)?),
             None => self.log.latest().map(|commit| commit.id),
         };
@@ -215,8 +207,9 @@ impl Store {
         turn.borrow_mut().heed_damage();
         let root = |&(name, state): &(&str, &dyn Persist)| self.write_root(name, state, &turn);
         let roots = states.iter().map(root).collect::<Result<_>>()?;
-        let draft = Draft { parent, label: how.label.clone(), roots, ..Draft::default() };
-        let commit = turn.borrow_mut().commit(draft, how.durability.unwrap_or(self.options.durability))?;
+        let draft = Draft { parent, label: options.label.clone(), roots, ..Draft::default() };
+        let commit =
+            turn.borrow_mut().commit(draft, options.durability.unwrap_or(self.options.durability))?;
         // Others go on; and what is told of the checkpoint runs code of the user's.
         drop(turn);
         if let Some(compactor) = &self.compactor {
@@ -326,99 +319,46 @@ impl Store {
         Schema::from_text(text).map_err(bad)
     }
 
-    /// Restores the newest checkpoint's state; `None` if there is no checkpoint yet. **O(1)**: nodes load on first touch.
+    /// Restores the newest checkpoint's state, where it has one; `None` if there is no checkpoint yet. **O(1)**: nodes load on
+    /// first touch.
     ///
     /// # Errors
     ///
-    /// [`Error::ShapeMismatch`] if it holds another type, with the difference; [`Error::UnknownRoot`] if it holds several
-    /// named states (use [`latest_named`](Self::latest_named)); [`Error::Corrupt`], [`Error::Decode`] or [`Error::Io`] if
-    /// it cannot be read.
+    /// Those of [`CheckpointView::restore`].
     pub fn latest<T: DeserializeOwned + 'static>(&self) -> Result<Option<T>> {
-        self.latest_named(STATE)
+        self.latest_checkpoint()?.map(|newest| newest.restore()).transpose()
     }
 
-    /// Restores one of the newest checkpoint's states. Otherwise as [`latest`](Self::latest).
-    pub fn latest_named<T: DeserializeOwned + 'static>(&self, name: &str) -> Result<Option<T>> {
-        while let Some(commit) = self.log.latest() {
-            match self.decode(&commit, name) {
-                // Retention dropped it just now, because there is a newer one.
-                Err(Error::UnknownCheckpoint { .. }) => {}
-                decoded => return decoded.map(Some),
-            }
-        }
-        Ok(None)
-    }
-
-    /// Restores the state of any checkpoint. **O(log checkpoints)** to find it, then as [`latest`](Self::latest).
+    /// Restores the state of any checkpoint, where it has one. **O(log checkpoints)** to find it. What else can be done with it, and of
+    /// several states one, is in the [view](Self::get) of it.
     ///
     /// # Errors
     ///
-    /// [`Error::UnknownCheckpoint`], and those of [`latest`](Self::latest).
+    /// [`Error::UnknownCheckpoint`], and those of [`CheckpointView::restore`].
     pub fn restore<T: DeserializeOwned + 'static>(&self, id: CheckpointId) -> Result<T> {
-        self.restore_named(id, STATE)
-    }
-
-    /// Restores one of a checkpoint's states. Otherwise as [`restore`](Self::restore).
-    pub fn restore_named<T: DeserializeOwned + 'static>(&self, id: CheckpointId, name: &str) -> Result<T> {
-        self.decode(&self.log.find(id.0)?, name)
-    }
-
-    /// Restores a state and builds its hash maps anew, wherever the records say that their keys belong: the way out where
-    /// [`Error::HashChanged`] says that a hasher, or the `Hash` of a key, is not the one that the checkpoint was written
-    /// with. **O(size)**: the maps are read at once, and the next checkpoint writes the state in full.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`restore`](Self::restore).
-    pub fn rebuild<T: DeserializeOwned + 'static>(&self, id: CheckpointId) -> Result<T> {
-        let commit = self.log.find(id.0)?;
-        let backing = self.hold(&commit)?;
-        let tag = next_tag(self.log.opening().segments_end())?;
-        self.decode_from(&commit, STATE, Arc::new(Rebuilding { backing, tag }), Allow::default())
+        self.get(id)?.restore()
     }
 
     /// Holds a checkpoint before anything else of it is read: from here on it stays, whatever retention says.
     fn hold(&self, commit: &Arc<Commit>) -> Result<Arc<dyn RecordReader>> {
         let pin = Pin::take(self.log.opening(), commit);
-        pin.map(|pin| pin as Arc<dyn RecordReader>).ok_or(Error::UnknownCheckpoint { id: commit.id })
+        pin.map(|pin| pin as Arc<dyn RecordReader>).ok_or(Error::UnknownCheckpoint { id: commit.id.into() })
     }
 
-    fn decode<T: DeserializeOwned + 'static>(&self, commit: &Arc<Commit>, name: &str) -> Result<T> {
-        self.decode_from(commit, name, self.hold(commit)?, Allow::default())
-    }
-
-    fn decode_from<T: DeserializeOwned + 'static>(
+    fn decode_root<T: DeserializeOwned + 'static>(
         &self,
-        commit: &Commit,
-        name: &str,
+        commit: Address,
+        root: &Root,
         backing: Arc<dyn RecordReader>,
         allow: Allow,
     ) -> Result<T> {
-        let root = commit.roots.iter().find(|root| root.name == name).ok_or_else(|| Error::UnknownRoot {
-            id: commit.id,
-            name: name.to_owned(),
-            found: commit.roots.iter().map(|root| format!("{:?}", root.name)).collect::<Vec<_>>().join(", "),
-        })?;
         match self.check_shape::<T>(root.shape, allow)? {
-            None => decode(&backing, commit.address, &root.payload, &root.refs),
+            None => decode(&backing, commit, &root.payload, &root.refs),
             Some((plan, tag)) => {
                 let tag = if backing.rebuilds() { backing.tag() } else { tag };
-                ResolvingReader::new(backing, tag, plan).decode_root(
-                    commit.address,
-                    &root.payload,
-                    &root.refs,
-                )
+                ResolvingReader::new(backing, tag, plan).decode_root(commit, &root.payload, &root.refs)
             }
         }
-    }
-
-    /// All checkpoints, the newest first; each is read when it is asked for.
-    ///
-    /// # Errors
-    ///
-    /// An item that is an error ends the walk.
-    pub fn checkpoints(&self) -> impl Iterator<Item = Result<Checkpoint>> + use<> {
-        self.log.commits().map(|commit| commit.map(|commit| Checkpoint::from(&commit)))
     }
 
     /// Makes all checkpoints so far durable. Others may checkpoint meanwhile.

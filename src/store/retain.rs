@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Store;
 use super::checkpoint::CheckpointId;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::log::aging;
 use crate::log::commit::Commit;
 use crate::log::gc::compaction::CompactionReport;
@@ -52,8 +52,8 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`Error::Poisoned`](crate::Error::Poisoned) if the store cannot be written; [`Error::Io`](crate::Error::Io) if
-    /// the system refuses, which poisons it; [`Error::Corrupt`](crate::Error::Corrupt) if a checkpoint cannot be read.
+    /// [`Error::Poisoned`] if the store cannot be written; [`Error::Io`] if
+    /// the system refuses, which poisons it; [`Error::Corrupt`] if a checkpoint cannot be read.
     pub fn retain(&self, policy: &Retention) -> Result<RetentionReport> {
         self.log.retain(policy)
     }
@@ -62,7 +62,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`Error::Corrupt`](crate::Error::Corrupt) or [`Error::Io`](crate::Error::Io) if a checkpoint cannot be read.
+    /// [`Error::Corrupt`] or [`Error::Io`] if a checkpoint cannot be read.
     pub fn would_retain(&self, policy: &Retention) -> Result<RetentionReport> {
         Ok(self.log.plan(policy)?.outcome())
     }
@@ -77,9 +77,9 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`Error::Corrupt`](crate::Error::Corrupt) if something that is in use cannot be read;
-    /// [`Error::Io`](crate::Error::Io) if the system refuses, which poisons the store only if it was the manifest that
-    /// could not be replaced; [`Error::Poisoned`](crate::Error::Poisoned).
+    /// [`Error::Corrupt`] if something that is in use cannot be read;
+    /// [`Error::Io`] if the system refuses, which poisons the store only if it was the manifest that
+    /// could not be replaced; [`Error::Poisoned`].
     pub fn compact(&self) -> Result<CompactionReport> {
         self.log.compact(self.options.compact_below, Pace::free())
     }
@@ -127,11 +127,18 @@ impl Plan {
 impl Log {
     /// Asks a policy about all commits.
     pub(crate) fn plan(&self, policy: &Retention) -> Result<Plan> {
+        self.plan_by(|commits| {
+            let versions: Vec<_> = commits.iter().map(aging::version_of).collect();
+            policy.kept_of(&versions)
+        })
+    }
+
+    /// Lists all commits, and those of them that are to stay.
+    fn plan_by(&self, keep: impl Fn(&[Commit]) -> Vec<bool>) -> Result<Plan> {
         let changes = self.opening().pin_table().changes;
         let mut commits = self.commits().collect::<Result<Vec<_>>>()?;
         commits.reverse();
-        let versions: Vec<_> = commits.iter().map(aging::version_of).collect();
-        let mut kept = policy.kept_of(&versions);
+        let mut kept = keep(&commits);
         if weaken::canary("kept_dropped")
             && let Some(first) = kept.iter().position(|kept| *kept)
         {
@@ -142,9 +149,31 @@ impl Log {
 
     /// Drops the commits that a policy does not keep.
     pub(crate) fn retain(&self, policy: &Retention) -> Result<RetentionReport> {
+        self.apply(|| self.plan(policy))
+    }
+
+    /// Drops one commit.
+    pub(crate) fn delete(&self, id: u64) -> Result<()> {
+        let without = |commits: &[Commit]| commits.iter().map(|commit| commit.id != id).collect();
+        let report = self.apply(|| {
+            if self.latest().is_some_and(|newest| newest.id == id) {
+                let what = format!(
+                    "checkpoint {id} is the newest one, which every store keeps; write another one, and then delete it"
+                );
+                return Err(Error::Refused { what });
+            }
+            self.plan_by(without)
+        })?;
+        match report.dropped[..] {
+            [] => Err(Error::UnknownCheckpoint { id: id.into() }),
+            _ => Ok(()),
+        }
+    }
+
+    fn apply(&self, plan: impl Fn() -> Result<Plan>) -> Result<RetentionReport> {
         loop {
             // Planned while others commit: what they commit meanwhile lies above the floor and is kept.
-            let plan = self.plan(policy)?;
+            let plan = plan()?;
             let mut writer = self.writer()?;
             if plan.kept.iter().all(|kept| *kept) {
                 return Ok(plan.outcome());
@@ -154,7 +183,7 @@ impl Log {
                 (pin_table.changes == plan.changes).then(|| plan.kept_commits(&pin_table.kept_commits));
             drop(pin_table);
             if let Some(kept_commits) = kept_commits {
-                writer.set_catalogue(kept_commits)?;
+                writer.set_kept_commits(kept_commits)?;
                 return Ok(plan.outcome());
             }
         }
@@ -178,7 +207,7 @@ impl Log {
         let listed = commits.iter().map(|commit| CommitRef { id: commit.id, address: commit.address });
         let mut kept_commits = KeptCommits::complete(opening.pin_table().kept_commits.floor(), listed);
         kept_commits.remove(commits.first().map_or(0, |newest| newest.id), &dropped);
-        opening.set_catalogue(kept_commits);
+        opening.set_kept_commits(kept_commits);
         (Some(thinning), !dropped.is_empty())
     }
 }

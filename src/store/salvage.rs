@@ -21,7 +21,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use self::copy::Copy;
-use super::CheckpointId;
+use super::{CheckpointId, Location, Store};
 use crate::error::{Error, IS_MISSING, Result};
 use crate::log::Log;
 use crate::log::block::{self, BlockKind, corrupt};
@@ -42,7 +42,7 @@ use crate::log::verify::{Progress, Watched};
 use crate::log::witness;
 use crate::random::HashSet;
 use crate::record::Address;
-use crate::storage::Region;
+use crate::storage::{FileStorage, Region};
 
 /// What [`Store::salvage`](super::Store::salvage) saved, and what it could not.
 #[derive(Debug, Default)]
@@ -61,17 +61,68 @@ pub struct SalvageReport {
     pub records: u64,
 }
 
+impl Store {
+    /// Copies every checkpoint that is whole out of a damaged store into a new one, and says what is lost. The old store
+    /// is only read, and need not be one that opens: manifest, indexes, segments may be damaged or missing.
+    /// **O(bytes)**, whatever the bytes are, and some 100 bytes of memory for each record and 200 for each branch.
+    ///
+    /// Checkpoints keep their ids, times, labels and names. What they share stays shared. Those that were dropped stay away, as far as
+    /// it can be told, unless they stand in for lost ones ([`SalvageReport::revived`]). The new store gives no id again that
+    /// the old one may have given. The new directory (or storage, see [`Location::storage`]) is no store until
+    /// all is copied: what an interruption leaves there cannot be opened, and the next salvage into it removes it.
+    ///
+    /// ```
+    /// # use perennial::{HashMap, store::Store};
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let (old, new) = (dir.path().join("world"), dir.path().join("saved"));
+    /// let store = Store::open(&old)?;
+    /// let state = HashMap::from([(1u32, 2u32)]);
+    /// let first = store.checkpoint(&state)?;
+    /// drop(store);
+    /// std::fs::remove_file(old.join("MANIFEST")).unwrap();
+    /// assert!(Store::open(&old).is_err());
+    ///
+    /// let salvaged = Store::salvage(&old, &new)?;
+    /// assert_eq!(salvaged.checkpoints, [first.id]);
+    /// assert_eq!(Store::open(&new)?.latest::<HashMap<u32, u32>>()?, Some(state));
+    /// # Ok::<(), perennial::Error>(())
+    /// ```
+    ///
+    /// *A limit:* without a readable manifest nobody can tell the newest checkpoints from some that were made after them,
+    /// never acknowledged as durable, and cut by a recovery that then wrote nothing. They are whole, and copied.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotAStore`] if there is no store to begin with, or the new directory holds
+    /// something; [`Error::SameDirectory`] if the two are one; [`Error::Io`] if the system refuses.
+    pub fn salvage<'p>(from: impl Into<Location<'p>>, to: impl Into<Location<'p>>) -> Result<SalvageReport> {
+        let (mut from, mut to) = (from.into(), to.into());
+        let old = match from.storage.take() {
+            Some(storage) => storage,
+            None => {
+                Arc::new(FileStorage::open_or(&from.path, Some("name the directory that is to be salvaged"))?)
+            }
+        };
+        let old = Directory::new(old, &from.path);
+        let new = match to.storage.take() {
+            Some(storage) => storage,
+            None => Arc::new(FileStorage::open(&to.path, true)?),
+        };
+        let new = Directory::new(new, &to.path);
+        salvage(old, new, &mut |now| {
+            from.tell(now);
+            to.tell(now);
+        })
+    }
+}
+
 /// Copies what is whole of the store in `from` into a new one, which is begun when there is something to copy, and is no
 /// store until all of it is there.
 ///
 /// # Errors
 ///
 /// [`Error::NotAStore`] if there is nothing to begin with, or something in `to`; [`Error::Io`] and [`Error::Poisoned`] if the system refuses.
-pub(crate) fn salvage(
-    from: Directory,
-    to: Directory,
-    tell: &mut dyn FnMut(Progress),
-) -> Result<SalvageReport> {
+fn salvage(from: Directory, to: Directory, tell: &mut dyn FnMut(Progress)) -> Result<SalvageReport> {
     from.expect_other(&to)?;
     let unfinished = Unfinished::prepare(&to)?;
     let mut salvaged = SalvageReport::default();

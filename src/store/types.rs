@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 
-use super::{CheckpointId, Persist, STATE, Store};
+use super::{Persist, Store};
 use crate::codec::{Check, FlushContext, Seen};
 use crate::error::{Error, Result};
 use crate::log::WriterGuard;
@@ -71,24 +71,19 @@ impl TypeInfo {
 /// # let store = Store::open(dir.path().join("world"))?;
 /// # let id = store.checkpoint(&before::Player { name: "ada".into(), mana: 7 })?.id;
 /// assert!(store.restore::<Player>(id).is_err());
-/// let player: Player = store.restore_with(id, &RestoreOptions::new().allow_removed_fields(true))?;
+/// let player: Player = store.get(id)?.restore_with(&RestoreOptions::new().allow_removed_fields(true))?;
 /// assert_eq!(player.name, "ada");
 /// # Ok::<(), perennial::Error>(())
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct RestoreOptions {
-    root: String,
-    allow: Allow,
-}
-
-impl Default for RestoreOptions {
-    fn default() -> Self {
-        Self { root: STATE.to_owned(), allow: Allow::default() }
-    }
+    pub(super) root: Option<String>,
+    pub(super) rebuild: bool,
+    pub(super) allow: Allow,
 }
 
 impl RestoreOptions {
-    /// Returns the options that [`Store::restore`] goes by: the state that [`Store::checkpoint`] writes, and nothing is left
+    /// Returns the options that [`Store::restore`] goes by: the only state there is, and nothing is left
     /// out.
     pub fn new() -> Self {
         Self::default()
@@ -96,7 +91,15 @@ impl RestoreOptions {
 
     /// Sets the name of the state, where a checkpoint has several.
     pub fn root(mut self, name: impl Into<String>) -> Self {
-        self.root = name.into();
+        self.root = Some(name.into());
+        self
+    }
+
+    /// Sets whether hash maps are built anew, wherever the records say that their keys belong: the way out where
+    /// [`Error::HashChanged`] says that a hasher, or the `Hash` of a key, is not the one that the checkpoint was written
+    /// with. **O(size)**: the maps are read at once, and the next checkpoint writes the state in full.
+    pub fn rebuild(mut self, rebuild: bool) -> Self {
+        self.rebuild = rebuild;
         self
     }
 
@@ -115,20 +118,6 @@ impl RestoreOptions {
 }
 
 impl Store {
-    /// Restores a state of a checkpoint by options of your choice. Otherwise as [`restore`](Self::restore).
-    ///
-    /// # Errors
-    ///
-    /// Those of [`restore`](Self::restore); [`Error::Decode`] if a value is of a variant that was removed.
-    pub fn restore_with<T: DeserializeOwned + 'static>(
-        &self,
-        id: CheckpointId,
-        options: &RestoreOptions,
-    ) -> Result<T> {
-        let commit = self.log.find(id.0)?;
-        self.decode_from(&commit, &options.root, self.hold(&commit)?, options.allow)
-    }
-
     /// Writes what changed of a state; the shape by which it was written, and what the commit holds of it.
     pub(super) fn encode(
         &self,

@@ -13,7 +13,7 @@ use super::compaction::{Noise, World, check};
 use super::power::{Cut, EXHAUSTIVE, cut_everywhere};
 use crate::retention::{every_nth, keep_last};
 use crate::storage::{SimStorage, Storage};
-use crate::store::{CheckpointId, CheckpointOptions, Compression, Durability, Options, Store};
+use crate::store::{CheckpointId, CheckpointOptions, Compression, Durability, Location, Options, Store};
 use crate::{Error, HashMap};
 
 /// One step of a script.
@@ -87,7 +87,7 @@ impl Played {
                     twin.step(&mut noise.clone(), changes);
                     world.step(noise, changes);
                     let how = CheckpointOptions::new().durability(durability);
-                    let made = store.checkpoint_with(&[("state", &world)], &how).unwrap();
+                    let made = store.commit().roots(&[("state", &world)]).options(&how).write().unwrap();
                     contents.insert(made.id, twin.clone());
                     if options.keep.is_some() && contents.len() > KEPT {
                         contents.pop_first();
@@ -341,10 +341,10 @@ fn every_power_cut_of_a_migration_leaves_no_store_or_all_of_its_checkpoints() {
     }
     let (before, new) = (old.operations(), SimStorage::new());
     new.record(true);
-    let migrated =
-        store.migrate_to(Arc::new(new.clone()), Path::new("new"), |m, old: HashMap<u32, String>| {
-            m.map(&old, |_, (_, name)| Ok((name.clone(), 7u8)))
-        });
+    let migrated = store.migrate(
+        Location::storage(Arc::new(new.clone()), Path::new("new")),
+        |m, old: HashMap<u32, String>| m.map(&old, |_, (_, name)| Ok((name.clone(), 7u8))),
+    );
     assert_eq!(migrated.unwrap().checkpoints.len(), 3);
     assert_eq!(old.operations(), before, "the old store is only read");
     let operations = new.operations();

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::hash_map::SeededState;
 use crate::storage::{MemoryStorage, Storage};
-use crate::store::{CheckpointId, Compression, Error, Options};
+use crate::store::{CheckpointId, Compression, Error, Options, VerifyOptions};
 use crate::{HashMap, OrdMap, Vector};
 
 /// Most memory that opening and reading a damaged store of a few KiB may ask for at a time.
@@ -122,7 +122,7 @@ fn meet(storage: &MemoryStorage, states: &[(CheckpointId, World)], closed: bool,
             _ => {
                 outcome.errors += 1;
                 assert!(
-                    !store.verify_as::<World>().unwrap().is_clean(),
+                    !store.verify_with(VerifyOptions::new().states::<World>()).unwrap().is_clean(),
                     "verify finds nothing wrong: {what}"
                 );
             }

@@ -138,7 +138,7 @@ fn calling() {
         expect_end(fork(|| {
             let store = held.take().unwrap();
             is_forked(store.checkpoint(&8u32), "checkpoint");
-            is_forked(store.checkpoint_many(&[("a", &1u32), ("b", &2u32)]), "checkpoint_many");
+            is_forked(store.commit().roots(&[("a", &1u32), ("b", &2u32)]).write(), "commit");
             is_forked(store.sync(), "sync");
             is_forked(store.retain(&keep_last(1)), "retain");
             is_forked(store.compact(), "compact");

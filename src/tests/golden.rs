@@ -11,7 +11,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::retention::{every_nth, keep_last};
 use crate::storage::{MemoryStorage, Storage};
-use crate::store::{CheckpointId, CheckpointOptions, Compression, Options, Persist, Store};
+use crate::store::{
+    CheckpointId, CheckpointOptions, Compression, Location, Options, Persist, Store, VerifyOptions,
+};
 use crate::{HashMap, HashSet, OrdMap, OrdSet, SeededState, Vector};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -84,7 +86,12 @@ fn write(path: &Path) {
                 how = how.label(format!("label {}", world.tick));
             }
             let states: [(&str, &dyn Persist); 2] = [("state", &world), ("log", &world.log)];
-            store.checkpoint_with(&states[..1 + usize::from(world.tick.is_multiple_of(2))], &how).unwrap();
+            store
+                .commit()
+                .roots(&states[..1 + usize::from(world.tick.is_multiple_of(2))])
+                .options(&how)
+                .write()
+                .unwrap();
         }
         if world.tick == 30 {
             store.retain(&(keep_last(1) | every_nth(8))).unwrap();
@@ -113,7 +120,7 @@ fn manifest(storage: &MemoryStorage) -> Vec<u8> {
 }
 
 fn check(store: &Store) {
-    let verified = store.verify_as::<World>().unwrap();
+    let verified = store.verify_with(VerifyOptions::new().states::<World>()).unwrap();
     assert!(verified.is_clean(), "{:?}", verified.damage);
     let listed: Vec<_> = store.checkpoints().map(|made| made.unwrap()).collect();
     assert_eq!(listed.iter().rev().map(|made| made.id.0).collect::<Vec<_>>(), kept());
@@ -122,7 +129,10 @@ fn check(store: &Store) {
         assert_eq!(store.restore::<World>(made.id).unwrap(), World::at(tick));
         assert_eq!(made.label, tick.is_multiple_of(5).then(|| format!("label {tick}")));
         if tick.is_multiple_of(2) {
-            assert_eq!(store.restore_named::<Vector<String>>(made.id, "log").unwrap(), World::at(tick).log);
+            assert_eq!(
+                store.get(made.id).unwrap().restore_root::<Vector<String>>("log").unwrap(),
+                World::at(tick).log
+            );
         }
     }
 }
@@ -151,13 +161,13 @@ fn the_golden_store_of_format_version_1_opens_reads_and_goes_on() {
     assert_eq!(version("0000000-1.segment"), [1, 0, 0, 0]);
     let store = Options::new().compact_below(1.0).open_storage(Arc::new(storage.clone())).unwrap();
     assert_eq!(store.latest::<World>().unwrap(), Some(World::at(TICKS + 1)));
-    assert!(store.verify_as::<World>().unwrap().is_clean());
+    assert!(store.verify_with(VerifyOptions::new().states::<World>()).unwrap().is_clean());
     store.retain(&keep_last(12)).unwrap();
     assert!(store.compact().unwrap().rewritten > 0);
     store.checkpoint(&world).unwrap();
     drop(store);
     let store = Options::new().open_storage(Arc::new(storage)).unwrap();
-    assert!(store.verify_as::<World>().unwrap().is_clean());
+    assert!(store.verify_with(VerifyOptions::new().states::<World>()).unwrap().is_clean());
     for made in store.checkpoints().skip(1).map(|made| made.unwrap()) {
         assert_eq!(store.restore::<World>(made.id).unwrap(), World::at(made.id.0));
     }
@@ -176,7 +186,7 @@ fn the_golden_store_of_format_version_1_is_recovered_backed_up_and_salvaged() {
     let store = Options::new().open_storage(Arc::new(storage.clone())).unwrap();
     check(&store);
     let copy = MemoryStorage::new();
-    store.backup_to(Arc::new(copy.clone()), Path::new("copy"), |_| ()).unwrap();
+    store.backup(Location::storage(Arc::new(copy.clone()), Path::new("copy"))).unwrap();
     check(&Options::new().open_storage(Arc::new(copy)).unwrap());
     drop(store);
     check(&Options::new().open_storage(Arc::new(storage)).unwrap());
@@ -188,7 +198,11 @@ fn the_golden_store_of_format_version_1_is_recovered_backed_up_and_salvaged() {
         let error = Options::new().open_storage(Arc::new(storage.clone())).err().unwrap();
         assert!(error.to_string().contains("salvage"), "{error}");
         let new = MemoryStorage::new();
-        let salvaged = Store::salvage_to(Arc::new(storage), Arc::new(new), Path::new("new"), |_| ()).unwrap();
+        let salvaged = Store::salvage(
+            Location::storage(Arc::new(storage), "<old>"),
+            Location::storage(Arc::new(new), Path::new("new")),
+        )
+        .unwrap();
         let saved = |id: &u64| salvaged.checkpoints.contains(&CheckpointId(*id));
         assert!(kept().iter().all(saved), "{:?}", salvaged.lost);
     }

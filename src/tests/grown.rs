@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::storage::MemoryStorage;
-use crate::store::{Error, Options, Store};
+use crate::store::{Error, Options, RestoreOptions, Store};
 use crate::{HashMap, OrdMap, Vector};
 
 fn store() -> (Arc<MemoryStorage>, Store) {
@@ -283,7 +283,7 @@ fn a_hash_that_changed_is_told_and_rebuilt() {
             assert!(matches!(changed, Error::HashChanged { .. }), "{changed}");
             assert!(changed.to_string().contains("rebuild"));
         }
-        let rebuilt: Map = store.rebuild(id).unwrap();
+        let rebuilt: Map = store.get(id).unwrap().restore_with(&RestoreOptions::new().rebuild(true)).unwrap();
         assert_eq!(rebuilt.len(), size as usize);
         for (key, inner) in &expected {
             assert_eq!(rebuilt[key].len(), inner.len());

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use crate::checkpointer::{Durability as Saves, Step};
 use crate::retention::{Retention, every, every_nth, keep_all, keep_last, keep_within, pinned};
 use crate::storage::{Fate, MemoryStorage, SimStorage};
-use crate::store::{CheckpointId, CheckpointOptions, Durability, Options, Store};
+use crate::store::{CheckpointId, CheckpointOptions, Durability, Options, RestoreOptions, Store};
 use crate::{Checkpointer, Error, HashMap, State, Vector};
 
 type Files = HashMap<u32, String>;
@@ -58,7 +58,7 @@ fn history(store: &Store, count: u32) -> Files {
     for commit in 0..count {
         files.insert(commit % 40, format!("as of {commit}"));
         let how = CheckpointOptions::new().durability(Durability::Buffered);
-        store.checkpoint_with(&[("state", &files)], &how).unwrap();
+        store.commit().roots(&[("state", &files)]).options(&how).write().unwrap();
     }
     files
 }
@@ -173,7 +173,7 @@ fn what_a_lost_checkpoint_dropped_is_there_again() {
         for n in 5..8 {
             files.insert(n, "x".repeat(300));
             let how = CheckpointOptions::new().durability(durability);
-            store.checkpoint_with(&[("state", &files)], &how).unwrap();
+            store.commit().roots(&[("state", &files)]).options(&how).write().unwrap();
         }
         assert_eq!(listed(&store), [6, 7, 8]);
         // Power fails, and nothing that was not synced had reached the medium.
@@ -208,7 +208,7 @@ fn a_process_that_dies_leaves_what_it_kept_for_every_opening() {
             if n == 5 {
                 how = how.label("kept");
             }
-            store.checkpoint_with(&[("state", &files)], &how).unwrap();
+            store.commit().roots(&[("state", &files)]).options(&how).write().unwrap();
         }
         expected = listed(&store);
         let contents: BTreeMap<_, _> =
@@ -400,7 +400,17 @@ fn only_what_is_the_newest_checkpoint_is_known_to_be_saved() {
     let mut changed: Files = store.latest().unwrap().unwrap();
     changed.insert(9, "nine".into());
     assert_eq!(first_saved(&store, changed), (4, 1));
-    assert_eq!(first_saved(&store, store.rebuild::<Files>(CheckpointId(4)).unwrap()), (5, 1));
+    assert_eq!(
+        first_saved(
+            &store,
+            store
+                .get(CheckpointId(4))
+                .unwrap()
+                .restore_with::<Files>(&RestoreOptions::new().rebuild(true))
+                .unwrap()
+        ),
+        (5, 1)
+    );
     // A state without collections is what its bytes are.
     store.checkpoint(&(7u32, "seven".to_owned())).unwrap();
     assert_eq!(first_saved(&store, (7u32, "seven".to_owned())), (6, 0));
@@ -428,10 +438,22 @@ fn several_states_are_known_to_be_saved_only_together() {
     let store = Arc::new(open(&storage, &small()));
     let (names, log) = (Files::from([(1, "one".into())]), Vector::from([1u32, 2]));
     let how: &[(&str, &dyn crate::store::Persist)] = &[("names", &names), ("log", &log)];
-    store.checkpoint_many(how).unwrap();
+    store.commit().roots(how).write().unwrap();
     let run = |log_first: bool, change: bool| {
-        let names = Arc::new(State::new(store.latest_named::<Files>("names").unwrap().unwrap()));
-        let log = Arc::new(State::new(store.latest_named::<Vector<u32>>("log").unwrap().unwrap()));
+        let names = Arc::new(State::new(
+            store
+                .latest_checkpoint()
+                .and_then(|view| view.map(|view| view.restore_root::<Files>("names")).transpose())
+                .unwrap()
+                .unwrap(),
+        ));
+        let log = Arc::new(State::new(
+            store
+                .latest_checkpoint()
+                .and_then(|view| view.map(|view| view.restore_root::<Vector<u32>>("log")).transpose())
+                .unwrap()
+                .unwrap(),
+        ));
         if change {
             log.update(|log| log.push_back(3));
         }
@@ -454,6 +476,10 @@ fn several_states_are_known_to_be_saved_only_together() {
     assert_eq!((run(false, false), run(true, false)), (1, 1));
     assert_eq!(run(false, true), 2);
     // Of the two, one alone is another checkpoint.
-    let names: Files = store.latest_named("names").unwrap().unwrap();
+    let names: Files = store
+        .latest_checkpoint()
+        .and_then(|view| view.map(|view| view.restore_root("names")).transpose())
+        .unwrap()
+        .unwrap();
     assert_eq!(first_saved(&store, names), (3, 1));
 }

@@ -94,7 +94,7 @@ fn victim() {
         }
         // What only the system has, a killed process does not lose either.
         let how = CheckpointOptions::new().durability(workload.durability(world.tick));
-        let checkpoint = store.checkpoint_with(&[("state", &world)], &how).unwrap();
+        let checkpoint = store.commit().roots(&[("state", &world)]).options(&how).write().unwrap();
         println!("acknowledged {} {}", checkpoint.id, world.tick);
     }
 }

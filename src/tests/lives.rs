@@ -135,7 +135,7 @@ impl Life {
                         states.push(state.clone());
                     }
                     let how = CheckpointOptions::new().durability(durability);
-                    let made = store.checkpoint_with(&[("state", &state)], &how).unwrap().id;
+                    let made = store.commit().roots(&[("state", &state)]).options(&how).write().unwrap().id;
                     assert!(now.made.insert(made, tick).is_none(), "{made} was used before");
                     if durability == SYNC {
                         now.durable = now.made.keys().copied().collect();

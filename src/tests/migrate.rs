@@ -8,7 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::retention::keep_last;
 use crate::storage::{SimStorage, Storage};
-use crate::store::{CheckpointId, CheckpointOptions, Compression, Error, Options, Store};
+use crate::store::{
+    CheckpointId, CheckpointOptions, Compression, Error, Location, Options, Store, VerifyOptions,
+};
 use crate::{HashMap, OrdMap, Vector};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -118,13 +120,16 @@ fn every_checkpoint_is_migrated_nothing_is_mapped_twice_and_what_is_shared_stays
     for tick in 0..10 {
         state.step();
         let how = CheckpointOptions::new().label(format!("tick {tick}"));
-        states.push((store.checkpoint_with(&[("state", &state)], &how).unwrap().id, state.clone()));
+        states.push((
+            store.commit().roots(&[("state", &state)]).options(&how).write().unwrap().id,
+            state.clone(),
+        ));
     }
     drop(store);
     let store = open(&disk);
     let calls = [const { Cell::new(0) }; 3];
     let count = |n: usize| calls[n].set(calls[n].get() + 1);
-    let migrated = store.migrate_to(Arc::new(to.clone()), Path::new("new"), |m, old: Old| {
+    let migrated = store.migrate(Location::storage(Arc::new(to.clone()), Path::new("new")), |m, old: Old| {
         let players = m.map(&old.players, |m, (_, player)| {
             count(0);
             Ok(NewPlayer { items: m.keep(&player.items)?, ..player.migrated() })
@@ -151,7 +156,7 @@ fn every_checkpoint_is_migrated_nothing_is_mapped_twice_and_what_is_shared_stays
         store.checkpoints().map(|made| facts(made.unwrap())).collect()
     };
     assert_eq!(facts(&new), facts(&store));
-    let verified = new.verify_as::<New>().unwrap();
+    let verified = new.verify_with(VerifyOptions::new().states::<New>()).unwrap();
     assert!(verified.is_clean() && verified.states == 10, "{:?}", verified.damage);
     // Once for all of the first checkpoint, and then for what changed.
     let changes = 9 * 22;
@@ -214,7 +219,7 @@ fn a_version_that_was_rolled_back_to_is_migrated_from_its_parent() {
     let mut branch = first.clone();
     branch.insert(5, 50);
     let how = CheckpointOptions::new().parent(root);
-    let last = store.checkpoint_with(&[("state", &branch)], &how).unwrap().id;
+    let last = store.commit().roots(&[("state", &branch)]).options(&how).write().unwrap().id;
     let (to, calls) = (SimStorage::new(), Cell::new(0));
     let migrate = |m: &mut crate::store::Migrator, old: HashMap<u32, u32>| {
         m.map(&old, |_, (key, value)| {
@@ -222,7 +227,7 @@ fn a_version_that_was_rolled_back_to_is_migrated_from_its_parent() {
             Ok(u64::from(*key) << 32 | u64::from(*value))
         })
     };
-    store.migrate_to(Arc::new(to.clone()), Path::new("new"), migrate).unwrap();
+    store.migrate(Location::storage(Arc::new(to.clone()), Path::new("new")), migrate).unwrap();
     // The key 0 already had the value 0.
     assert_eq!(calls.get(), 2000 + 999 + 1);
     let found: HashMap<u32, u64> = open(&to).restore(last).unwrap();
@@ -234,21 +239,26 @@ fn a_version_that_was_rolled_back_to_is_migrated_from_its_parent() {
 fn other_types_and_names_are_copied_and_a_store_without_the_type_is_refused() {
     let store = open(&SimStorage::new());
     let (numbers, texts) = (Vector::from_iter(0..3000u32), HashMap::from([(1u8, "one".to_string())]));
-    store.checkpoint_many(&[("numbers", &numbers), ("texts", &texts)]).unwrap();
+    store.commit().roots(&[("numbers", &numbers), ("texts", &texts)]).write().unwrap();
     store.checkpoint(&texts).unwrap();
     let to = SimStorage::new();
-    let refused = store.migrate_to(Arc::new(to.clone()), Path::new("new"), |_, old: u8| Ok(old));
+    let refused =
+        store.migrate(Location::storage(Arc::new(to.clone()), Path::new("new")), |_, old: u8| Ok(old));
     assert!(matches!(refused, Err(Error::ShapeMismatch { .. })), "{refused:?}");
     let to = SimStorage::new();
-    let migrated = store.migrate_to(Arc::new(to.clone()), Path::new("new"), |m, old: Vector<u32>| {
-        m.map(&old, |_, item| Ok(u64::from(*item) + 1))
-    });
+    let migrated = store
+        .migrate(Location::storage(Arc::new(to.clone()), Path::new("new")), |m, old: Vector<u32>| {
+            m.map(&old, |_, item| Ok(u64::from(*item) + 1))
+        });
     let migrated = migrated.unwrap();
     assert_eq!((migrated.states, migrated.other_types, migrated.checkpoints.len()), (1, 2, 2));
     let new = open(&to);
-    let found: Vector<u64> = new.restore_named(migrated.checkpoints[0], "numbers").unwrap();
+    let found: Vector<u64> = new.get(migrated.checkpoints[0]).unwrap().restore_root("numbers").unwrap();
     assert!(found.iter().eq((1..=3000u64).collect::<Vec<_>>().iter()));
-    assert_eq!(new.restore_named::<HashMap<u8, String>>(migrated.checkpoints[0], "texts").unwrap(), texts);
+    assert_eq!(
+        new.get(migrated.checkpoints[0]).unwrap().restore_root::<HashMap<u8, String>>("texts").unwrap(),
+        texts
+    );
     assert_eq!(new.latest::<HashMap<u8, String>>().unwrap(), Some(texts));
     assert!(new.verify().unwrap().is_clean());
 }
@@ -270,10 +280,12 @@ fn a_store_that_dropped_and_compacted_is_migrated_as_it_is() {
         let compacted = store.compact().unwrap();
         assert!(compacted.removed + compacted.rewritten > 0);
         let to = SimStorage::new();
-        let migrated =
-            store.migrate_to(Arc::new(to.clone()), Path::new("new"), |m, old: HashMap<u32, Vector<u32>>| {
+        let migrated = store.migrate(
+            Location::storage(Arc::new(to.clone()), Path::new("new")),
+            |m, old: HashMap<u32, Vector<u32>>| {
                 m.map(&old, |m, (_, items)| m.map(items, |_, item| Ok(u64::from(*item))))
-            });
+            },
+        );
         let kept: Vec<CheckpointId> = states[53..].iter().map(|(id, _)| *id).collect();
         assert_eq!(migrated.unwrap().checkpoints, kept);
         let new = open(&to);
@@ -285,7 +297,9 @@ fn a_store_that_dropped_and_compacted_is_migrated_as_it_is() {
                 found.len() == state.len() && state.iter().all(|(key, items)| found[key] == widen(items))
             );
         }
-        assert!(new.verify_as::<HashMap<u32, Vector<u64>>>().unwrap().is_clean());
+        assert!(
+            new.verify_with(VerifyOptions::new().states::<HashMap<u32, Vector<u64>>>()).unwrap().is_clean()
+        );
     }
 }
 
@@ -328,7 +342,7 @@ fn power_cuts_during_a_migration_leave_all_of_its_checkpoints_or_no_store() {
     let widen = |m: &mut crate::store::Migrator, old: HashMap<u32, u32>| {
         m.map(&old, |_, (_, value)| Ok(u64::from(*value)))
     };
-    store.migrate_to(Arc::new(to.clone()), Path::new("new"), widen).unwrap();
+    store.migrate(Location::storage(Arc::new(to.clone()), Path::new("new")), widen).unwrap();
     let (mut images, mut whole) = (0, 0);
     for point in to.crash_points() {
         for seed in 0..20 {

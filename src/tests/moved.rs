@@ -224,7 +224,7 @@ fn a_directory_that_is_removed_fails_the_next_checkpoint() {
         let store = store_with(&path, 0..5);
         fs::remove_dir_all(&path).unwrap();
         let how = CheckpointOptions::new().durability(durability);
-        let failed = store.checkpoint_with(&[("state", &world(5))], &how);
+        let failed = store.commit().roots(&[("state", &world(5))]).options(&how).write();
         assert!(failed.as_ref().is_err_and(|e| e.to_string().contains("removed")), "{failed:?}");
         assert!(matches!(store.checkpoint(&world(6)), Err(Error::Poisoned { .. })));
         assert!(!path.exists());
@@ -251,7 +251,7 @@ fn segments_that_are_removed_moved_or_replaced_fail_the_next_checkpoint() {
                 }
             }
             let how = CheckpointOptions::new().durability(durability);
-            let failed = store.checkpoint_with(&[("state", &world(15))], &how);
+            let failed = store.commit().roots(&[("state", &world(15))]).options(&how).write();
             let name = victim.file_name().unwrap().to_string_lossy().into_owned();
             assert!(
                 failed.as_ref().is_err_and(|e| e.to_string().contains(&name)),
@@ -269,7 +269,7 @@ fn a_manifest_that_is_removed_is_there_again_when_the_next_checkpoint_is_acknowl
         let store = store_with(&path, 0..5);
         fs::remove_file(path.join("MANIFEST")).unwrap();
         let how = CheckpointOptions::new().durability(durability);
-        store.checkpoint_with(&[("state", &world(5))], &how).unwrap();
+        store.commit().roots(&[("state", &world(5))]).options(&how).write().unwrap();
         let found = after_a_kill(&path, &dir.path().join("killed"));
         assert_eq!((found.latest::<World>().unwrap(), found.checkpoints().count()), (Some(world(5)), 6));
     }
@@ -292,7 +292,7 @@ fn a_manifest_of_another_store_is_not_replaced() {
             }
             let foreign = fs::read(&manifest).unwrap();
             let how = CheckpointOptions::new().durability(durability);
-            let next = store.checkpoint_with(&[("state", &world(5))], &how);
+            let next = store.commit().roots(&[("state", &world(5))]).options(&how).write();
             assert!(!renamed || next.is_err(), "{next:?}");
             let failed = store.retain(&keep_last(2));
             assert!(failed.is_err(), "{failed:?}");

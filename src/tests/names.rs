@@ -8,7 +8,7 @@ use serde::ser::SerializeStruct;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::storage::MemoryStorage;
-use crate::store::{Error, Options, Store};
+use crate::store::{Error, Options, Store, VerifyOptions};
 use crate::{HashMap, OrdMap, OrdSet, Vector};
 
 fn store() -> Store {
@@ -209,7 +209,7 @@ fn a_variant_first_seen_long_after_the_first_checkpoint_is_written_by_its_name()
     for (id, version) in versions {
         assert_eq!(store.restore::<Vector<Event>>(id).unwrap(), version);
     }
-    assert!(store.verify_as::<Vector<Event>>().unwrap().is_clean());
+    assert!(store.verify_with(VerifyOptions::new().states::<Vector<Event>>()).unwrap().is_clean());
 }
 
 /// Accepts no made-up value.
@@ -589,7 +589,7 @@ fn comes_back<T: Serialize + DeserializeOwned + Clone + PartialEq + std::fmt::De
     for (id, value) in made.into_iter().zip(values) {
         assert_eq!(&store.restore::<T>(id).unwrap(), value);
     }
-    assert!(store.verify_as::<T>().unwrap().is_clean());
+    assert!(store.verify_with(VerifyOptions::new().states::<T>()).unwrap().is_clean());
     store.checkpoint(&values[0]).unwrap();
 }
 

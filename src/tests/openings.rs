@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::record::after_many_openings;
 use crate::retention::keep_last;
 use crate::storage::{MemoryStorage, Storage};
-use crate::store::{CheckpointId, Compression, Error, Options, Store};
+use crate::store::{CheckpointId, Compression, Error, Options, Store, VerifyOptions};
 use crate::{HashMap, OrdMap, Vector};
 
 type State = (HashMap<u32, u64>, OrdMap<u32, String>, Vector<u32>);
@@ -42,7 +42,7 @@ fn life(storage: &MemoryStorage) -> u64 {
         second.checkpoint(&state).unwrap();
         store.retain(&keep_last(3)).unwrap();
         store.compact().unwrap();
-        assert!(store.verify_as::<State>().unwrap().is_clean());
+        assert!(store.verify_with(VerifyOptions::new().states::<State>()).unwrap().is_clean());
         assert_eq!(second.latest::<State>().unwrap().unwrap(), state);
         before = state;
     }

@@ -196,7 +196,7 @@ fn what_a_poisoned_store_had_written_stays_readable_when_it_is_opened_again_and_
             state.2.insert(n, n);
         }
         let how = crate::store::CheckpointOptions::new().durability(Durability::Buffered);
-        store.checkpoint_with(&[("state", &state)], &how).unwrap();
+        store.commit().roots(&[("state", &state)]).options(&how).write().unwrap();
         let mut lazy: (OrdMap<u32, String>, Vector<u32>, HashMap<u32, u32>) =
             store.latest().unwrap().unwrap();
         disk.plant(disk.operations(), fault);

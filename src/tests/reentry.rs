@@ -15,7 +15,7 @@ use crate::error::Error;
 use crate::footprint::{Evict, Eviction};
 use crate::retention::keep_last;
 use crate::storage::MemoryStorage;
-use crate::store::{Compression, Store};
+use crate::store::{Compression, Location, RestoreOptions, Store, VerifyOptions};
 use crate::{Checkpointer, HashMap, OrdMap, State, Vector};
 
 /// Runs a test on a thread of its own, and fails if it hangs.
@@ -124,17 +124,17 @@ fn call_all(store: &Store) -> usize {
     }
     let numbers = HashMap::from([(1u32, 2u32)]);
     count(&refused, store.checkpoint(&numbers));
-    count(&refused, store.checkpoint_many(&[("one", &1u32), ("two", &2u32)]));
+    count(&refused, store.commit().roots(&[("one", &1u32), ("two", &2u32)]).write());
     count(&refused, store.checkpoint_and_evict(&mut numbers.clone(), 0));
     count(&refused, store.evict(&mut numbers.clone(), 0));
     count(&refused, store.retain(&keep_last(1000)));
     count(&refused, store.compact());
     count(&refused, store.verify());
-    count(&refused, store.verify_as::<HashMap<u32, u32>>());
+    count(&refused, store.verify_with(VerifyOptions::new().states::<HashMap<u32, u32>>()));
     count(&refused, store.usage());
     count(&refused, store.disk_footprint(&[]));
     count(&refused, store.would_free(&keep_last(1000)));
-    count(&refused, store.backup_to(Arc::new(MemoryStorage::new()), Path::new("copy"), |_| ()));
+    count(&refused, store.backup(Location::storage(Arc::new(MemoryStorage::new()), Path::new("copy"))));
     // These never are.
     store.sync().unwrap();
     assert!(store.stats().segments > 0 && store.would_retain(&keep_last(1)).is_ok());
@@ -196,9 +196,13 @@ fn what_is_called_from_within_other_calls_is_an_error_or_works() {
         });
         // Nothing is written meanwhile.
         assert_eq!(places, ["Clone", "Deserialize", "Drop", "Hash"].map(|place| (place, 0)).into());
-        let rebuilt = reached(&store, || drop(store.rebuild::<World>(id).unwrap()));
+        let rebuilt = reached(&store, || {
+            drop(store.get(id).unwrap().restore_with::<World>(&RestoreOptions::new().rebuild(true)).unwrap())
+        });
         assert!(rebuilt["Deserialize"] == 0 && rebuilt["Hash"] == 0, "{rebuilt:?}");
-        let verified = reached(&store, || assert!(store.verify_as::<World>().unwrap().is_clean()));
+        let verified = reached(&store, || {
+            assert!(store.verify_with(VerifyOptions::new().states::<World>()).unwrap().is_clean())
+        });
         assert!(verified["Serialize"] == 0 && verified["Deserialize"] == 0, "{verified:?}");
         let evicted = reached(&store, || _ = store.evict(&mut state, 0).unwrap());
         assert_eq!(evicted, ["Evict", "Drop"].map(|place| (place, ALL)).into());
@@ -208,8 +212,10 @@ fn what_is_called_from_within_other_calls_is_an_error_or_works() {
                 act("progress");
                 walks.set(walks.get() + 1);
             };
-            store.verify_with(walk).unwrap();
-            store.backup_to(Arc::new(MemoryStorage::new()), Path::new("copy"), walk).unwrap();
+            store.verify_with(VerifyOptions::new().progress(walk)).unwrap();
+            store
+                .backup(Location::storage(Arc::new(MemoryStorage::new()), Path::new("copy")).progress(walk))
+                .unwrap();
             assert!(walks.get() > 1);
         });
         // What walks the files is refused, what writes is not.
@@ -224,12 +230,14 @@ fn within_a_migration_everything_works_on_the_old_store() {
         let store = store();
         store.checkpoint(&vec![Imp(1)]).unwrap();
         let called = Cell::new(0);
-        let migrated =
-            store.migrate_to(Arc::new(MemoryStorage::new()), Path::new("new"), |_, old: Vec<Imp>| {
+        let migrated = store.migrate(
+            Location::storage(Arc::new(MemoryStorage::new()), Path::new("new")),
+            |_, old: Vec<Imp>| {
                 called.set(called.get() + 1);
                 assert_eq!(call_all(&store), 0);
                 Ok(old.len() as u64)
-            });
+            },
+        );
         assert_eq!((migrated.unwrap().states, called.get()), (1, 1));
     });
 }
@@ -312,7 +320,7 @@ fn waiting_for_a_ticket_within_its_own_checkpointer_is_an_error() {
             fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 if let Some(checkpointer) = self.1.get().and_then(std::sync::Weak::upgrade) {
                     let outcome = checkpointer.request().wait();
-                    assert!(matches!(outcome, Err(error) if matches!(*error, Error::Reentrant { .. })));
+                    assert!(matches!(outcome, Err(error) if matches!(error, Error::Reentrant { .. })));
                     self.2.fetch_add(1, Ordering::Relaxed);
                 }
                 self.0.serialize(serializer)
@@ -364,7 +372,7 @@ fn a_hook_that_panics_with_a_payload_that_panics_stops_nothing() {
         let checkpointer = options.start(&state, &store).unwrap();
         state.replace(Explosive(1));
         let failed = checkpointer.request().wait();
-        assert!(matches!(failed, Err(error) if matches!(*error, Error::Panicked { .. })));
+        assert!(matches!(failed, Err(error) if matches!(error, Error::Panicked { .. })));
         state.replace(Explosive(2));
         assert_eq!(checkpointer.request().wait().unwrap().version(), 2);
         assert_eq!(hooked.load(Ordering::Relaxed), 1);
@@ -403,7 +411,7 @@ fn versions_that_a_barrier_leaves_are_dropped_without_its_lock() {
         fails.fail("on purpose");
         while checkpointer.step(std::time::Instant::now()) == Step::Worked {}
         assert!(
-            matches!(ticket.try_wait(), Some(Err(error)) if matches!(*error, Error::BarrierFailed { .. }))
+            matches!(ticket.try_wait(), Some(Err(error)) if matches!(error, Error::BarrierFailed { .. }))
         );
         assert!(LATE.with_borrow(Option::is_none), "dropped here");
     });
@@ -446,7 +454,12 @@ fn a_destructor_of_a_thread_local_checkpoints_restores_and_writes_json() {
                     assert_eq!(back[&7], "seven");
                     let cell = State::new(back);
                     cell.update(|map| map.remove(&7));
-                    assert!(store.verify_as::<HashMap<u32, String>>().unwrap().is_clean());
+                    assert!(
+                        store
+                            .verify_with(VerifyOptions::new().states::<HashMap<u32, String>>())
+                            .unwrap()
+                            .is_clean()
+                    );
                     // A type that was not met before is traced.
                     store.checkpoint(&(Vector::from_iter([1u8, 2]), cell.load().len() as u64)).unwrap();
                     done.send(()).unwrap();

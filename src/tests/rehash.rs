@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::HashMap;
 use crate::hash_map::{SeededState, StableBuildHasher};
 use crate::storage::MemoryStorage;
-use crate::store::Options;
+use crate::store::{Options, RestoreOptions};
 
 #[test]
 fn a_map_of_the_former_algorithm_keeps_it_until_it_is_collected_or_rebuilt() {
@@ -30,7 +30,7 @@ fn a_map_of_the_former_algorithm_keeps_it_until_it_is_collected_or_rebuilt() {
     assert_eq!(again.diff(&restored).count(), 1);
 
     let collected: Words = restored.clone().into_iter().collect();
-    let rebuilt: Words = store.rebuild(id).unwrap();
+    let rebuilt: Words = store.get(id).unwrap().restore_with(&RestoreOptions::new().rebuild(true)).unwrap();
     for map in [&collected, &rebuilt] {
         map.check();
         assert_eq!(map.hasher().algorithm(), present);

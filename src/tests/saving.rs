@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::retention::keep_last;
 use crate::storage::{MemoryStorage, Storage};
-use crate::store::{CheckpointOptions, Compression, Options, Store};
+use crate::store::{CheckpointId, CheckpointOptions, Compression, Options, Store, VerifyOptions};
 use crate::{Checkpointer, Error, HashMap, OrdMap, State, Vector};
 
 fn options() -> Options {
@@ -73,7 +73,7 @@ fn a_damaged_record_of_a_shape_is_written_again() {
         let others = (Vector::from([1u8]), OrdMap::from([(1u16, 'a')]));
         let states: [(&str, &dyn crate::store::Persist); 3] =
             [("state", &state), ("one", &others.0), ("two", &others.1)];
-        store.checkpoint_many(&states[..roots]).unwrap();
+        store.commit().roots(&states[..roots]).write().unwrap();
         drop(store);
         assert!(damage(&storage, "bags: ") > 0);
 
@@ -89,7 +89,14 @@ fn a_damaged_record_of_a_shape_is_written_again() {
         store.retain(&keep_last(1)).unwrap();
         store.compact().unwrap();
         expect_saved(&store, &state);
-        assert!(store.verify_as::<World>().unwrap().damage.iter().all(|error| !error.to_string().is_empty()));
+        assert!(
+            store
+                .verify_with(VerifyOptions::new().states::<World>())
+                .unwrap()
+                .damage
+                .iter()
+                .all(|error| !error.to_string().is_empty())
+        );
     }
 }
 
@@ -102,7 +109,15 @@ fn a_damaged_commit_stops_no_later_one() {
     let mut ids = Vec::new();
     for n in 0..20 {
         state.names.insert(n, "new".into());
-        ids.push(store.checkpoint_with(&[("state", &state)], &labelled(format!("label {n:03}"))).unwrap().id);
+        ids.push(
+            store
+                .commit()
+                .roots(&[("state", &state)])
+                .options(&labelled(format!("label {n:03}")))
+                .write()
+                .unwrap()
+                .id,
+        );
     }
     for damaged in [3, 7, 12, 15, 18] {
         assert_eq!(damage(&storage, &format!("label {damaged:03}")), 1);
@@ -111,14 +126,14 @@ fn a_damaged_commit_stops_no_later_one() {
         state.names.insert(n, "newer".into());
         // Derived from one that cannot be found any more, for what lies on the way.
         let how = labelled(format!("label {n:03}")).parent(ids[n as usize % 20]);
-        let made = store.checkpoint_with(&[("state", &state)], &how).unwrap();
+        let made = store.commit().roots(&[("state", &state)]).options(&how).write().unwrap();
         assert_eq!(made.parent, Some(ids[n as usize % 20]));
         expect_saved(&store, &state);
     }
     let how = CheckpointOptions::new().parent(crate::store::CheckpointId(1000));
     assert!(matches!(
-        store.checkpoint_with(&[("state", &state)], &how),
-        Err(Error::UnknownCheckpoint { id: 1000 })
+        store.commit().roots(&[("state", &state)]).options(&how).write(),
+        Err(Error::UnknownCheckpoint { id: CheckpointId(1000) })
     ));
     drop(store);
     let store = open(&storage);

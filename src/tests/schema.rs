@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::storage::MemoryStorage;
-use crate::store::{Error, Options, RestoreOptions, Store};
+use crate::store::{Error, Location, Options, RestoreOptions, Store, VerifyOptions};
 use crate::{HashMap, HashSet, OrdMap, OrdSet, Vector};
 
 /// The rows of the table below a heading of the page.
@@ -69,7 +69,7 @@ where
             let allowing = |fields, variants| {
                 let options =
                     RestoreOptions::new().allow_removed_fields(fields).allow_removed_variants(variants);
-                check(store.restore_with(id, &options)).map(drop)
+                check(store.get(id).and_then(|view| view.restore_with(&options))).map(drop)
             };
             assert!(matches!(allowing(false, false), Err(Error::ShapeMismatch { .. })));
             let what = match (allowing(true, false), allowing(false, true)) {
@@ -562,17 +562,20 @@ fn changes_of_keys_and_values_at_every_depth_are_read_by_every_way() {
         // Deltas, and several roots.
         state.items.push_back(deep::old_value(size));
         state.hash.insert(deep::old_key(size), deep::old_value(size));
-        let id = store.checkpoint_many(&[("state", &state), ("copy", &state)]).unwrap().id;
+        let id = store.commit().roots(&[("state", &state), ("copy", &state)]).write().unwrap().id;
         drop(store);
         let mut expected: New = deep::world(size, deep::new_key, deep::new_value);
         expected.items.push_back(deep::new_value(size));
         expected.hash.insert(deep::new_key(size), deep::new_value(size));
         let store = Options::new().open_storage(storage.clone()).unwrap();
         assert_eq!(store.latest::<New>().unwrap().unwrap(), expected);
-        assert_eq!(store.restore_named::<New>(id, "copy").unwrap(), expected);
-        assert_eq!(store.rebuild::<New>(id).unwrap(), expected);
+        assert_eq!(store.get(id).unwrap().restore_root::<New>("copy").unwrap(), expected);
+        assert_eq!(
+            store.get(id).unwrap().restore_with::<New>(&RestoreOptions::new().rebuild(true)).unwrap(),
+            expected
+        );
         assert_eq!(store.restore::<Old>(id).unwrap(), state);
-        let verified = store.verify_as::<New>().unwrap();
+        let verified = store.verify_with(VerifyOptions::new().states::<New>()).unwrap();
         assert!(verified.is_clean(), "{:?}", verified.damage);
         assert_eq!((verified.states, verified.other_types), (3, 0));
         // All of it, changed.
@@ -589,10 +592,15 @@ fn changes_of_keys_and_values_at_every_depth_are_read_by_every_way() {
         let store = Options::new().open_storage(storage).unwrap();
         assert_eq!(store.restore::<New>(changed).unwrap(), restored);
         assert_eq!(store.restore::<New>(id).unwrap(), expected);
-        assert!(store.verify().unwrap().is_clean() && store.verify_as::<New>().unwrap().is_clean());
+        assert!(
+            store.verify().unwrap().is_clean()
+                && store.verify_with(VerifyOptions::new().states::<New>()).unwrap().is_clean()
+        );
         // A migration of the type as it is now.
         let to = Arc::new(MemoryStorage::new());
-        store.migrate_to(to.clone(), std::path::Path::new("new"), |_, state: New| Ok(state)).unwrap();
+        store
+            .migrate(Location::storage(to.clone(), std::path::Path::new("new")), |_, state: New| Ok(state))
+            .unwrap();
         let new: Store = Options::new().open_storage(to).unwrap();
         assert_eq!(new.restore::<New>(changed).unwrap(), restored);
         assert_eq!(new.restore::<New>(id).unwrap(), expected);
@@ -659,7 +667,7 @@ fn a_type_that_changes_again_and_again_is_read_at_every_age() {
             assert_eq!(items, [if age == 5 && key == 7 { seven } else { plain }], "{age}");
         }
     }
-    let verified = store.verify_as::<four::State>().unwrap();
+    let verified = store.verify_with(VerifyOptions::new().states::<four::State>()).unwrap();
     assert!(verified.is_clean() && verified.states == 6, "{:?}", verified.damage);
 }
 
@@ -705,7 +713,8 @@ fn a_removed_variant_that_is_met_is_an_error_and_no_panic() {
         .collect();
     let id = store.checkpoint(&log).unwrap().id;
     let options = RestoreOptions::new().allow_removed_variants(true);
-    let restored: HashMap<u32, Vector<removed::Event>> = store.restore_with(id, &options).unwrap();
+    let restored: HashMap<u32, Vector<removed::Event>> =
+        store.get(id).unwrap().restore_with(&options).unwrap();
     restored.load_all().unwrap();
     let mut failed = 0;
     for (key, events) in restored.try_iter().unwrap().map(Result::unwrap) {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::storage::MemoryStorage;
-use crate::store::{Options, Store};
+use crate::store::{Options, Store, VerifyOptions};
 use crate::{HashMap, HashSet, OrdMap, OrdSet, Vector};
 
 type World = (HashMap<u16, String>, OrdMap<u16, String>, Vector<u16>, HashSet<u16>, OrdSet<String>);
@@ -125,7 +125,7 @@ fn checkpoints_deltas_restores_and_evictions() {
     assert_eq!(touched.0, before);
     assert_eq!((&touched.1, &touched.2), (&state.1, &state.2));
     store.compact().unwrap();
-    assert!(store.verify_as::<World>().unwrap().is_clean());
+    assert!(store.verify_with(VerifyOptions::new().states::<World>()).unwrap().is_clean());
 }
 
 mod threads {

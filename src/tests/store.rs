@@ -75,16 +75,23 @@ fn several_states_commit_together_and_share() {
     let (storage, store) = memory();
     let (one, two) = (world(100), world(100).players);
     let states: [(&str, &dyn Persist); 3] = [("one", &one), ("two", &two), ("three", &one.players)];
-    let many = store.checkpoint_many(&states).unwrap();
+    let many = store.commit().roots(&states).write().unwrap();
     assert_eq!(many.roots, ["one", "two", "three"]);
     assert!(matches!(store.latest::<World>(), Err(Error::UnknownRoot { .. })));
     let twice: [(&str, &dyn Persist); 2] = [("one", &one), ("one", &one)];
-    assert!(matches!(store.checkpoint_many(&twice), Err(Error::Encode { .. })));
+    assert!(matches!(store.commit().roots(&twice).write(), Err(Error::Encode { .. })));
     drop(store);
     let store = Options::new().open_storage(storage).unwrap();
-    assert_eq!(store.latest_named::<World>("one").unwrap().unwrap(), one);
-    let three: HashMap<u32, Player> = store.restore_named(many.id, "three").unwrap();
-    assert!(three.ptr_eq(&store.restore_named::<World>(many.id, "one").unwrap().players));
+    assert_eq!(
+        store
+            .latest_checkpoint()
+            .and_then(|view| view.map(|view| view.restore_root::<World>("one")).transpose())
+            .unwrap()
+            .unwrap(),
+        one
+    );
+    let three: HashMap<u32, Player> = store.get(many.id).unwrap().restore_root("three").unwrap();
+    assert!(three.ptr_eq(&store.get(many.id).unwrap().restore_root::<World>("one").unwrap().players));
 }
 
 #[test]
@@ -93,14 +100,17 @@ fn labels_parents_and_unknown_ids() {
     let first = store.checkpoint(&world(1)).unwrap();
     store.checkpoint(&world(2)).unwrap();
     let how = CheckpointOptions::new().label("branch").parent(first.id).durability(Durability::Buffered);
-    let branch = store.checkpoint_with(&[("state", &world(3))], &how).unwrap();
+    let branch = store.commit().roots(&[("state", &world(3))]).options(&how).write().unwrap();
     assert_eq!((branch.parent, branch.label.as_deref()), (Some(first.id), Some("branch")));
     let how = CheckpointOptions::new().parent(CheckpointId(99));
     assert!(matches!(
-        store.checkpoint_with(&[("state", &world(3))], &how),
-        Err(Error::UnknownCheckpoint { id: 99 })
+        store.commit().roots(&[("state", &world(3))]).options(&how).write(),
+        Err(Error::UnknownCheckpoint { id: CheckpointId(99) })
     ));
-    assert!(matches!(store.restore::<World>(CheckpointId(99)), Err(Error::UnknownCheckpoint { id: 99 })));
+    assert!(matches!(
+        store.restore::<World>(CheckpointId(99)),
+        Err(Error::UnknownCheckpoint { id: CheckpointId(99) })
+    ));
 }
 
 #[test]

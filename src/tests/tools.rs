@@ -7,7 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::hash_map::SeededState;
 use crate::storage::{Fault, SimStorage, Storage};
-use crate::store::{CheckpointId, CheckpointOptions, Compression, Durability, Error, Options, Store};
+use crate::store::{
+    CheckpointId, CheckpointOptions, Compression, Durability, Error, Location, Options, Store, VerifyOptions,
+};
 use crate::{HashMap, Vector};
 
 #[derive(Clone, Debug, PartialEq, Default, Serialize, Deserialize)]
@@ -50,7 +52,10 @@ fn store() -> (SimStorage, Vec<(CheckpointId, World)>) {
         if tick % 2 == 0 {
             how = how.label(format!("label {tick}"));
         }
-        states.push((store.checkpoint_with(&[("state", &world)], &how).unwrap().id, world.clone()));
+        states.push((
+            store.commit().roots(&[("state", &world)]).options(&how).write().unwrap().id,
+            world.clone(),
+        ));
     }
     store.close().unwrap();
     (disk, states)
@@ -76,7 +81,8 @@ fn a_whole_store_verifies_and_tells_how_far_it_got() {
     let (disk, states) = store();
     let store = open(&disk);
     let mut told = Vec::new();
-    let verified = store.verify_with(|progress| told.push(progress.done_bytes)).unwrap();
+    let verified =
+        store.verify_with(VerifyOptions::new().progress(|progress| told.push(progress.done_bytes))).unwrap();
     assert!(verified.is_clean());
     assert_eq!(verified.checkpoints, states.len() as u64);
     assert_eq!(verified.segments, store.stats().segments as u64);
@@ -119,10 +125,15 @@ fn a_backup_of_a_live_store_is_the_store_at_that_moment() {
     for round in 0..3 {
         world.step();
         let how = CheckpointOptions::new().durability(Durability::Buffered);
-        states.push((store.checkpoint_with(&[("state", &world)], &how).unwrap().id, world.clone()));
+        states.push((
+            store.commit().roots(&[("state", &world)]).options(&how).write().unwrap().id,
+            world.clone(),
+        ));
         let copy = SimStorage::new();
         let mut told = 0;
-        let backup = store.backup_to(Arc::new(copy.clone()), Path::new("copy"), |_| told += 1).unwrap();
+        let backup = store
+            .backup(Location::storage(Arc::new(copy.clone()), Path::new("copy")).progress(|_| told += 1))
+            .unwrap();
         assert_eq!((backup.newest, backup.segments), (Some(states[40 + round].0), told));
         // It is durable, is a store of its own, and the old one goes on.
         let copy = copy.crash_point().image(0, |_| crate::storage::Fate::Vanishes);
@@ -132,7 +143,7 @@ fn a_backup_of_a_live_store_is_the_store_at_that_moment() {
         // A reader can make one as well.
         let reader = options().read_only(true).open_storage(Arc::new(disk.clone())).unwrap();
         let copy = SimStorage::new();
-        reader.backup_to(Arc::new(copy.clone()), Path::new("copy"), |_| ()).unwrap();
+        reader.backup(Location::storage(Arc::new(copy.clone()), Path::new("copy"))).unwrap();
         check(&copy, &states);
     }
 }
@@ -145,13 +156,13 @@ fn a_backup_that_fails_is_no_store_and_one_of_damage_is_refused() {
     for operation in 0.. {
         let copy = SimStorage::new();
         copy.plant(operation, Fault::Refuse);
-        let done = store.backup_to(Arc::new(copy.clone()), Path::new("copy"), |_| ());
+        let done = store.backup(Location::storage(Arc::new(copy.clone()), Path::new("copy")));
         if copy.struck() == 0 {
             break;
         }
         failures += 1;
         assert!(matches!(done, Err(Error::Io { .. })));
-        let again = store.backup_to(Arc::new(copy.clone()), Path::new("copy"), |_| ());
+        let again = store.backup(Location::storage(Arc::new(copy.clone()), Path::new("copy")));
         assert!(
             matches!(again, Err(Error::NotAStore { .. })) || copy.list().unwrap().is_empty() || again.is_ok()
         );
@@ -166,7 +177,7 @@ fn a_backup_that_fails_is_no_store_and_one_of_damage_is_refused() {
     let mut bytes = disk.contents(name).unwrap();
     bytes[600] ^= 1;
     disk.set_contents(name, bytes);
-    let refused = open(&disk).backup_to(Arc::new(SimStorage::new()), Path::new("copy"), |_| ());
+    let refused = open(&disk).backup(Location::storage(Arc::new(SimStorage::new()), Path::new("copy")));
     assert!(matches!(refused, Err(Error::Corrupt { segment: 0, .. })));
 }
 
@@ -230,8 +241,11 @@ fn salvage_of_what_is_no_store_leaves_room_for_the_next_try() {
 fn salvage(disk: &SimStorage, states: &[(CheckpointId, World)]) -> (Vec<CheckpointId>, Vec<CheckpointId>) {
     let before = disk.operations();
     let to = SimStorage::new();
-    let salvaged =
-        Store::salvage_to(Arc::new(disk.clone()), Arc::new(to.clone()), Path::new("new"), |_| ()).unwrap();
+    let salvaged = Store::salvage(
+        Location::storage(Arc::new(disk.clone()), "<old>"),
+        Location::storage(Arc::new(to.clone()), Path::new("new")),
+    )
+    .unwrap();
     assert_eq!(disk.operations(), before, "the old store is only read");
     let saved: Vec<_> = states.iter().filter(|(id, _)| salvaged.checkpoints.contains(id)).cloned().collect();
     assert_eq!(saved.len(), salvaged.checkpoints.len());
@@ -243,8 +257,11 @@ fn salvage(disk: &SimStorage, states: &[(CheckpointId, World)]) -> (Vec<Checkpoi
 fn salvage_copies_a_whole_store_with_ids_labels_and_sharing() {
     let (disk, states) = store();
     let to = SimStorage::new();
-    let salvaged =
-        Store::salvage_to(Arc::new(disk.clone()), Arc::new(to.clone()), Path::new("new"), |_| ()).unwrap();
+    let salvaged = Store::salvage(
+        Location::storage(Arc::new(disk.clone()), "<old>"),
+        Location::storage(Arc::new(to.clone()), Path::new("new")),
+    )
+    .unwrap();
     assert_eq!((salvaged.checkpoints.len(), salvaged.lost.len(), salvaged.damage.len()), (40, 0, 0));
     check(&to, &states);
     let facts = |disk: &SimStorage| -> Vec<_> {
@@ -257,7 +274,10 @@ fn salvage_copies_a_whole_store_with_ids_labels_and_sharing() {
     // What they share was copied once.
     assert_eq!(open(&to).verify().unwrap().records, open(&disk).verify().unwrap().records);
     // Not into something else.
-    let again = Store::salvage_to(Arc::new(disk), Arc::new(to), Path::new("new"), |_| ());
+    let again = Store::salvage(
+        Location::storage(Arc::new(disk), "<old>"),
+        Location::storage(Arc::new(to), Path::new("new")),
+    );
     assert!(matches!(again, Err(Error::NotAStore { .. })));
 }
 
@@ -312,7 +332,11 @@ fn salvage_tells_of_every_segment_that_was_truncated() {
         let bytes = disk.contents(&name).unwrap();
         disk.set_contents(&name, bytes[..bytes.len() / 2].to_vec());
         let to = Arc::new(SimStorage::new());
-        let salvaged = Store::salvage_to(Arc::new(disk), to, Path::new("new"), |_| ()).unwrap();
+        let salvaged = Store::salvage(
+            Location::storage(Arc::new(disk), "<old>"),
+            Location::storage(to, Path::new("new")),
+        )
+        .unwrap();
         let told = salvaged.damage.iter().any(|error| error.to_string().contains("truncated"));
         assert!(told, "{name}: {:?}", salvaged.damage);
     }
@@ -330,7 +354,7 @@ fn a_reader_follows_a_writer_over_roll_overs_and_reopenings() {
         world.step();
         let durability = if round % 2 == 0 { Durability::Sync } else { Durability::Buffered };
         let how = CheckpointOptions::new().durability(durability);
-        writer.checkpoint_with(&[("state", &world)], &how).unwrap();
+        writer.commit().roots(&[("state", &world)]).options(&how).write().unwrap();
         assert_eq!(reader.latest::<World>().unwrap().unwrap(), before, "only on request");
         assert!(reader.refresh().unwrap());
         assert!(!reader.refresh().unwrap());
@@ -343,7 +367,7 @@ fn a_reader_follows_a_writer_over_roll_overs_and_reopenings() {
     }
     assert!(!writer.refresh().unwrap());
     assert!(writer.stats().segments > 3);
-    assert!(matches!(reader.checkpoint(&world), Err(Error::Poisoned { .. })));
+    assert!(matches!(reader.checkpoint(&world), Err(Error::ReadOnly { .. })));
 }
 
 /// What a `World` holds, under keys that say where they belong as they like.
@@ -365,7 +389,7 @@ std::thread_local!(static LIE: std::cell::Cell<u32> = const { std::cell::Cell::n
 fn verify_as_a_type_decodes_every_item_and_finds_keys_where_their_hash_does_not_put_them() {
     let (disk, states) = store();
     let store = open(&disk);
-    let verified = store.verify_as::<World>().unwrap();
+    let verified = store.verify_with(VerifyOptions::new().states::<World>()).unwrap();
     assert!(verified.is_clean(), "{:?}", verified.damage);
     assert_eq!((verified.states, verified.other_types), (40, 0));
     // Another type in between.
@@ -375,17 +399,17 @@ fn verify_as_a_type_decodes_every_item_and_finds_keys_where_their_hash_does_not_
     let mut world = states[39].1.clone();
     world.step();
     store.checkpoint(&world).unwrap();
-    let verified = store.verify_as::<World>().unwrap();
+    let verified = store.verify_with(VerifyOptions::new().states::<World>()).unwrap();
     assert!(verified.is_clean());
     assert_eq!((verified.states, verified.other_types), (41, 1));
     let mut told = 0;
-    let verified = store.verify_as_with::<Liars>(|_| told += 1).unwrap();
+    let verified = store.verify_with(VerifyOptions::new().states::<Liars>().progress(|_| told += 1)).unwrap();
     assert!(verified.is_clean());
     assert_eq!((verified.states, verified.other_types), (1, 41));
     assert_eq!(told, verified.segments + 42);
     // Maps deep inside of a value, of which no type-blind look can tell.
     LIE.with(|lie| lie.set(1));
-    let verified = store.verify_as::<Liars>().unwrap();
+    let verified = store.verify_with(VerifyOptions::new().states::<Liars>()).unwrap();
     assert!(matches!(verified.damage[..], [Error::HashChanged { .. }]), "{:?}", verified.damage);
     assert_eq!((verified.states, verified.damaged), (0, 1));
     assert!(store.verify().unwrap().is_clean());
@@ -402,7 +426,7 @@ fn verify_as_a_type_reads_what_checkpoints_share_once() {
         store.checkpoint(&state).unwrap();
     }
     DECODED.with(|decoded| decoded.set(0));
-    let verified = store.verify_as::<HashMap<u32, Counted>>().unwrap();
+    let verified = store.verify_with(VerifyOptions::new().states::<HashMap<u32, Counted>>()).unwrap();
     assert_eq!((verified.states, verified.damaged), (20, 0));
     let decoded = DECODED.with(std::cell::Cell::get);
     assert!((2000..2000 + 20 * 100).contains(&decoded), "{decoded} items were decoded");

@@ -10,7 +10,7 @@ use crate::log::commit::Root;
 use crate::log::{Draft, Log};
 use crate::record::{RecordHead, RecordKind, RecordReader, RecordWriter};
 use crate::storage::MemoryStorage;
-use crate::store::{CheckpointId, Durability, Error, Options, Store};
+use crate::store::{CheckpointId, Durability, Error, Options, Store, VerifyOptions};
 
 fn log(storage: &Arc<MemoryStorage>) -> Log {
     Log::open(storage.clone(), &Options::new(), Path::new("store")).unwrap()
@@ -139,7 +139,7 @@ fn what_version_1_could_not_see_is_read_before_and_after_it_is_seen() {
     read(&store);
     drop(store);
     read(&open(&storage));
-    assert!(open(&storage).verify_as::<(Picky, u32)>().unwrap().is_clean());
+    assert!(open(&storage).verify_with(VerifyOptions::new().states::<(Picky, u32)>()).unwrap().is_clean());
     let error = open(&storage).latest::<(Picky, i32)>().unwrap_err();
     assert!(matches!(error, Error::ShapeMismatch { .. }), "{error}");
 }

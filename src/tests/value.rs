@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::footprint::{footprint, resident_bytes};
 use crate::storage::MemoryStorage;
-use crate::store::{Error, Options, Store};
+use crate::store::{Error, Options, Store, VerifyOptions};
 use crate::value::Number;
 use crate::{HashMap, OrdMap, Value, Vector};
 
@@ -57,7 +57,7 @@ proptest! {
         let restored: Value = store.latest().unwrap().unwrap();
         prop_assert_eq!(&serde_json::to_string(&restored).unwrap(), &text);
         prop_assert_eq!(&restored, &value);
-        prop_assert!(store.verify_as::<Value>().unwrap().is_clean());
+        prop_assert!(store.verify_with(VerifyOptions::new().states::<Value>()).unwrap().is_clean());
         let bytes = postcard::to_allocvec(&value).unwrap();
         prop_assert_eq!(&postcard::from_bytes::<Value>(&bytes).unwrap(), &value);
     }
@@ -128,7 +128,7 @@ fn a_document_as_deep_as_json_may_be_is_stored_and_a_deeper_one_refused() {
         store.checkpoint(&value).unwrap();
         let restored: Value = store.latest().unwrap().unwrap();
         assert_eq!(serde_json::to_string(&restored).unwrap(), deep(127));
-        assert!(store.verify_as::<Value>().unwrap().is_clean());
+        assert!(store.verify_with(VerifyOptions::new().states::<Value>()).unwrap().is_clean());
         let deeper = (0..200).fold(value, |inner, _| Value::from([inner]));
         let refused = store.checkpoint(&deeper);
         assert!(matches!(refused, Err(Error::Encode { .. })), "{refused:?}");

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rustix::fs::Mode;
 use rustix::io::Errno;
@@ -45,9 +46,11 @@ impl Target {
                 let found = format!("nothing is there, and its parent {} is no directory", parent.display());
                 Err(not_a_store(found, "check the path, or create the parent directory first"))
             }
-            Err(e) => {
-                Err(Error::Io { action: "open the parent directory of", path: path.to_owned(), source: e })
-            }
+            Err(e) => Err(Error::Io {
+                action: "open the parent directory of",
+                path: path.to_owned(),
+                source: Arc::new(e),
+            }),
         }
     }
 
@@ -123,7 +126,7 @@ impl Target {
     }
 
     fn io_error(&self, action: &'static str, source: io::Error) -> Error {
-        Error::Io { action, path: self.path.clone(), source }
+        Error::Io { action, path: self.path.clone(), source: Arc::new(source) }
     }
 }
 

@@ -11,6 +11,7 @@ use crate::error::Error;
 use crate::log::directory::MANIFEST;
 use crate::retention::keep_last;
 use crate::storage::{SimStorage, Storage};
+use crate::store::Location;
 
 type State = HashMap<u32, u32>;
 
@@ -23,7 +24,10 @@ fn open(options: &Options, disk: &SimStorage) -> Store {
 }
 
 fn salvage_into(disk: &SimStorage, to: &SimStorage) -> Result<SalvageReport, Error> {
-    Store::salvage_to(Arc::new(disk.clone()), Arc::new(to.clone()), Path::new("new"), |_| ())
+    Store::salvage(
+        Location::storage(Arc::new(disk.clone()), "<old>"),
+        Location::storage(Arc::new(to.clone()), Path::new("new")),
+    )
 }
 
 fn salvage(disk: &SimStorage) -> (SalvageReport, Store) {
@@ -126,7 +130,7 @@ fn a_copy_says_of_each_checkpoint_what_the_old_store_said() {
         if n % 2 == 0 {
             how = how.label(format!("before {n}")).parent(CheckpointId(u64::from(n) / 2));
         }
-        store.checkpoint_with(&[("", &state(n))], &how).unwrap();
+        store.commit().roots(&[("", &state(n))]).options(&how).write().unwrap();
     }
     let said = |store: &Store| {
         let said = |id| {

@@ -23,6 +23,7 @@ use crate::log::slots::Slots;
 use crate::log::work::{self, Work};
 use crate::record::{Address, RecordHead, RecordKind};
 use crate::storage::{Fate, MemoryStorage, SimStorage, Storage};
+use crate::store::Location;
 use crate::store::{Options, SalvageReport, Store};
 
 const STORE: u64 = 77;
@@ -162,8 +163,11 @@ fn open(storage: &MemoryStorage) -> Result<Store, Error> {
 fn salvage(storage: &MemoryStorage) -> (SalvageReport, Work) {
     work::take();
     let to = Arc::new(MemoryStorage::new());
-    let salvaged =
-        Store::salvage_to(Arc::new(storage.clone()), to.clone(), Path::new("new"), |_| ()).unwrap();
+    let salvaged = Store::salvage(
+        Location::storage(Arc::new(storage.clone()), "<old>"),
+        Location::storage(to.clone(), Path::new("new")),
+    )
+    .unwrap();
     let done = work::take();
     let new = Options::new().open_storage(to).unwrap();
     assert!(new.verify().unwrap().is_clean());
@@ -267,7 +271,7 @@ fn blocks_that_overlap_are_damage_and_each_byte_is_hashed_a_few_times_only() {
         assert!(verified.damaged > 6000, "{}", verified.damaged);
         let done = work::take();
         assert!(done.hashed_bytes < 4 * bytes, "{done:?}");
-        let refused = store.backup_to(Arc::new(MemoryStorage::new()), Path::new("copy"), |_| ());
+        let refused = store.backup(Location::storage(Arc::new(MemoryStorage::new()), Path::new("copy")));
         assert!(matches!(refused, Err(Error::Corrupt { .. })));
         assert!(work::take().hashed_bytes < 4 * bytes);
         drop(store);
@@ -398,7 +402,10 @@ fn an_interrupted_salvage_is_no_store_and_the_next_one_completes_it() {
         assert_eq!(store.latest::<HashMap<u32, u32>>().unwrap().unwrap(), state);
     };
     let salvage = |to: &SimStorage| {
-        Store::salvage_to(Arc::new(old.clone()), Arc::new(to.clone()), Path::new("new"), |_| ())
+        Store::salvage(
+            Location::storage(Arc::new(old.clone()), "<old>"),
+            Location::storage(Arc::new(to.clone()), Path::new("new")),
+        )
     };
     let mut interrupted = 0;
     for operation in 0.. {
@@ -433,7 +440,10 @@ fn an_interrupted_salvage_is_no_store_and_the_next_one_completes_it() {
 fn what_is_not_an_unfinished_copy_is_never_cleared() {
     let old = small().finish(&[], true);
     let salvage = |to: &MemoryStorage| {
-        Store::salvage_to(Arc::new(old.clone()), Arc::new(to.clone()), Path::new("new"), |_| ())
+        Store::salvage(
+            Location::storage(Arc::new(old.clone()), "<old>"),
+            Location::storage(Arc::new(to.clone()), Path::new("new")),
+        )
     };
     for foreign in [&["notes"][..], &["0000000-0.segment"], &[MANIFEST], &["UNFINISHED-MANIFEST", "notes"]] {
         let to = MemoryStorage::new();

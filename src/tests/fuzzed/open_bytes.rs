@@ -7,7 +7,7 @@ use std::sync::Arc;
 use arbitrary::Arbitrary;
 use perennial::retention::keep_last;
 use perennial::storage::{MemoryStorage, Storage};
-use perennial::store::{Compression, Error, Store};
+use perennial::store::{Compression, Error, Location, Store, VerifyOptions};
 
 use super::stores::{self, Whole, World, contents, names, replace};
 
@@ -144,7 +144,12 @@ fn open(storage: &MemoryStorage, read_only: bool) -> Result<Store, Error> {
 fn meet(storage: &MemoryStorage, input: &Input, whole: &Whole) {
     if input.tool == Tool::Salvage {
         let (from, to) = (Arc::new(storage.copy()), MemoryStorage::new());
-        if Store::salvage_to(from, Arc::new(to.clone()), Path::new("new"), |_| ()).is_ok() {
+        if Store::salvage(
+            Location::storage(from, "<old>"),
+            Location::storage(Arc::new(to.clone()), Path::new("new")),
+        )
+        .is_ok()
+        {
             let new = open(&to, true).expect("what was salvaged is a store");
             assert!(new.verify().expect("memory can be read").is_clean());
             read(&new, whole, input);
@@ -156,7 +161,8 @@ fn meet(storage: &MemoryStorage, input: &Input, whole: &Whole) {
         Tool::Measure => _ = (store.usage(), store.stats()),
         Tool::Verify => {
             // Every item decodes, every key is in its place: then nothing can fail any more.
-            let verified = store.verify_as::<World>().expect("memory can be read");
+            let verified =
+                store.verify_with(VerifyOptions::new().states::<World>()).expect("memory can be read");
             if verified.is_clean() && verified.other_types == 0 {
                 for checkpoint in store.checkpoints() {
                     let world = store.restore::<World>(checkpoint.expect("a commit").id);
@@ -167,7 +173,7 @@ fn meet(storage: &MemoryStorage, input: &Input, whole: &Whole) {
         }
         Tool::Backup => {
             let to = MemoryStorage::new();
-            if store.backup_to(Arc::new(to.clone()), Path::new("copy"), |_| ()).is_ok() {
+            if store.backup(Location::storage(Arc::new(to.clone()), Path::new("copy"))).is_ok() {
                 read(&open(&to, true).expect("a backup that was made is a store"), whole, input);
             }
         }

@@ -116,7 +116,7 @@ pub fn run(ops: Vec<Op>) {
             Op::Checkpoint { durable } => {
                 let durability = if durable { Durability::Sync } else { Durability::Buffered };
                 let how = CheckpointOptions::new().durability(durability);
-                match store.checkpoint_with(&[("state", &state)], &how) {
+                match store.commit().roots(&[("state", &state)]).options(&how).write() {
                     Ok(made) => {
                         known.states.insert(made.id.0, model.clone());
                         if durable {

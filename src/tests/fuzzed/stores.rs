@@ -97,7 +97,7 @@ pub fn options(compression: Compression) -> Options {
 fn checkpoint(store: &Store, world: &mut World, durability: Durability) -> (CheckpointId, World) {
     world.step();
     let how = CheckpointOptions::new().durability(durability);
-    let made = store.checkpoint_with(&[("state", world)], &how).expect("a checkpoint");
+    let made = store.commit().roots(&[("state", world)]).options(&how).write().expect("a checkpoint");
     (made.id, world.clone())
 }
 

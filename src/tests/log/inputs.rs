@@ -3,6 +3,7 @@
 use super::*;
 use crate::error::Error;
 use crate::storage::FileStorage;
+use crate::store::Location;
 
 fn store_with_commits() -> (MemoryStorage, Model) {
     let storage = MemoryStorage::new();
@@ -290,9 +291,11 @@ fn salvage_beside_an_older_manifest_finds_what_was_committed_since() {
         let mixed = storage.copy();
         put(&mixed, "MANIFEST", &contents(old, "MANIFEST"));
         let new = MemoryStorage::new();
-        let salvaged =
-            crate::store::Store::salvage_to(Arc::new(mixed), Arc::new(new.clone()), Path::new("new"), |_| ())
-                .unwrap();
+        let salvaged = crate::store::Store::salvage(
+            Location::storage(Arc::new(mixed), "<old>"),
+            Location::storage(Arc::new(new.clone()), Path::new("new")),
+        )
+        .unwrap();
         let saved: Vec<_> = salvaged.checkpoints.iter().map(|id| id.0).collect();
         assert!(saved.iter().eq(model.commits.keys()), "{saved:?}, {:?}", salvaged.lost);
     }
