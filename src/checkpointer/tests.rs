@@ -157,7 +157,7 @@ fn a_labelled_request_keeps_its_version_and_takes_along_who_waits() {
     run(&checkpointer, Instant::now());
     let version = |ticket: &Ticket| ticket.wait().unwrap().version();
     assert_eq!([&plain, &first, &second, &newest].map(version), [1, 1, 2, 3]);
-    assert!(matches!(refused.wait().unwrap_err(), Error::Refused { .. }));
+    assert!(matches!(refused.wait().unwrap_err(), Error::QueueFull { .. }));
     let labels: Vec<_> = store.checkpoints().map(|c| c.unwrap().label).collect();
     assert_eq!(labels, [None, Some("second".into()), Some("first".into())]);
 }

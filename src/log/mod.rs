@@ -55,13 +55,13 @@ use crate::error::{Error, Result};
 use crate::metrics::{self, Stopwatch};
 use crate::record::recheck::Rechecks;
 use crate::record::{Address, LiveSet, RecordHead, RecordWriter, Tag};
-use crate::sync::{Holder, Mutex, MutexGuard, OwnedGuard, OwnedMutex};
+use crate::sync::{AtomicBool, Holder, Mutex, MutexGuard, Ordering, OwnedGuard, OwnedMutex};
 
 /// An open log. Dropping it leaves the store clean and releases the lock; what it lent out can go on reading.
 pub(crate) struct Log {
     opening: Arc<LogReader>,
     syncer: Arc<Syncer>,
-    /// `None`: read-only, or closed.
+    /// `None`: read-only.
     writer: Option<OwnedMutex<Writer>>,
     /// Read-only: where the newest commit was found.
     found: Option<Manifest>,
@@ -81,8 +81,10 @@ pub(crate) struct Log {
     walking: Holder,
     /// What all passes did.
     compacted: Mutex<CompactionReport>,
+    /// Set under the writer's lock.
+    is_closed: AtomicBool,
     /// Released last.
-    _lock: Option<Box<dyn Any + Send + Sync>>,
+    lock: Mutex<Option<Box<dyn Any + Send + Sync>>>,
 }
 
 /// What a log takes on disk.
@@ -104,7 +106,8 @@ impl Log {
     ///
     /// # Errors
     ///
-    /// [`Error::ReadOnly`] if the log was opened so; [`Error::Reentrant`] if this thread has the writer.
+    /// [`Error::ReadOnly`] if the log was opened so, [`Error::Closed`] if it was closed; [`Error::Reentrant`] if this thread has
+    /// the writer.
     pub(crate) fn writer(&self) -> Result<WriterGuard> {
         self.opening.directory.expect_owner()?;
         let Some(writer) = &self.writer else {
@@ -113,6 +116,9 @@ impl Log {
         };
         self.expect_not_writing()?;
         let guard = writer.lock();
+        if self.is_closed() {
+            return Err(Error::Closed { what: "store" });
+        }
         self.writing.set();
         Ok(WriterGuard { holder: Arc::clone(&self.writing), guard })
     }
@@ -150,6 +156,9 @@ impl Log {
     /// [`Error::Io`] if the sync fails, which poisons the log; [`Error::Poisoned`] ever after.
     pub(crate) fn sync(&self) -> Result<u64> {
         self.opening.directory.expect_owner()?;
+        if self.is_closed() {
+            return Err(Error::Closed { what: "store" });
+        }
         self.syncer.sync()
     }
 
@@ -316,26 +325,41 @@ impl Log {
         }
     }
 
-    /// Closes the log as dropping it does, and tells what went wrong.
+    /// Returns whether the log was closed.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.is_closed.load(Ordering::Acquire)
+    }
+
+    /// Closes the log as dropping it does, and tells what went wrong. Waits for a pass of compaction and for whatever walks the
+    /// files. Nothing is written from then on, whoever still has the log; it can still be read.
     ///
     /// # Errors
     ///
     /// [`Error::Io`] if the store could not be left clean; the next opening recovers then, and `Buffered` commits
-    /// may be lost to a power cut.
-    pub(crate) fn close(mut self) -> Result<()> {
-        self.finish()
+    /// may be lost to a power cut. [`Error::Forked`]; [`Error::Reentrant`].
+    pub(crate) fn close(&self) -> Result<()> {
+        self.opening.directory.expect_owner()?;
+        let _still = self.hold_compaction()?;
+        self.expect_not_writing()?;
+        // Others can have the reader as long as they have the log.
+        self.finish(true)
     }
 
-    fn finish(&mut self) -> Result<()> {
+    fn finish(&self, is_shared: bool) -> Result<()> {
         self.opening.directory.expect_owner()?;
-        let Some(writer) = self.writer.take() else { return Ok(()) };
-        let finished = writer.lock().finish();
+        let Some(writer) = &self.writer else { return Ok(()) };
+        let mut writer = writer.lock();
+        if self.is_closed.swap(true, Ordering::AcqRel) {
+            return Ok(());
+        }
+        let finished = writer.finish();
         drop(writer);
-        // Still under the lock: from the moment it is free, others remove and write over files. Whoever holds on to the
-        // opening now has nodes to load.
-        if Arc::strong_count(&self.opening) > 1 {
+        // Still under the lock of the directory: from the moment it is free, others remove and write over files. Whoever holds on
+        // to the reader now has nodes to load.
+        if is_shared || Arc::strong_count(&self.opening) > 1 {
             self.opening.outlive(self.syncer.check().is_err());
         }
+        drop(self.lock.lock().take());
         finished
     }
 }
@@ -343,7 +367,7 @@ impl Log {
 impl Drop for Log {
     fn drop(&mut self) {
         // Whoever wants to know calls `close`. The store is whole either way.
-        let _ = self.finish();
+        let _ = self.finish(false);
     }
 }
 

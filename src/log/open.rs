@@ -21,7 +21,7 @@ use crate::error::{Error, Result};
 use crate::metrics::{self, Stopwatch};
 use crate::random::random_u64;
 use crate::storage::{Lock, Storage};
-use crate::sync::{Holder, Mutex, OwnedMutex};
+use crate::sync::{AtomicBool, Holder, Mutex, OwnedMutex};
 
 /// A reader beside a writer looks this often before it believes that something is damaged.
 const READ_ATTEMPTS: u32 = 5;
@@ -173,7 +173,8 @@ impl Log {
             compacting: Mutex::new(()),
             walking: Holder::default(),
             compacted: Mutex::default(),
-            _lock: lock,
+            is_closed: AtomicBool::new(false),
+            lock: Mutex::new(lock),
         }
     }
 }

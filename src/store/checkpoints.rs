@@ -67,6 +67,10 @@ impl Iterator for Checkpoints {
 
 impl FusedIterator for Checkpoints {}
 
+// It reads through what is behind locks.
+impl std::panic::UnwindSafe for Checkpoints {}
+impl std::panic::RefUnwindSafe for Checkpoints {}
+
 impl fmt::Debug for Checkpoints {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Checkpoints").finish_non_exhaustive()

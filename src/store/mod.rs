@@ -381,17 +381,36 @@ impl Store {
         &self.path
     }
 
-    /// Closes the store as dropping it does, and tells what went wrong.
+    /// Closes the store as dropping it does, and tells what went wrong. Stores in an application are shared: others may still have it. What
+    /// they would write is then refused, what they restored can still be read, and another process can open the store. Waits for a
+    /// compaction, and for whatever walks the files. Closing once more does nothing.
+    ///
+    /// ```
+    /// # use perennial::{Error, HashMap, store::Store};
+    /// # use std::sync::Arc;
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let path = dir.path().join("world");
+    /// let store = Arc::new(Store::open(&path)?);
+    /// let elsewhere = Arc::clone(&store);
+    /// store.checkpoint(&7u32)?;
+    /// store.close()?;
+    /// assert!(matches!(elsewhere.checkpoint(&8u32), Err(Error::Closed { .. })));
+    /// assert_eq!(Store::open(&path)?.latest::<u32>()?, Some(7));
+    /// # Ok::<(), perennial::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
     /// [`Error::Io`] if it could not be left clean; the next opening recovers, and `Buffered` checkpoints may be lost to
-    /// a power cut. [`Error::Forked`] in a fork of the process that opened it, where closing changes nothing.
-    pub fn close(self) -> Result<()> {
+    /// a power cut. [`Error::Forked`] in a fork of the process that opened it, where closing changes nothing. [`Error::Reentrant`] if
+    /// it is called by code that this store runs.
+    pub fn close(&self) -> Result<()> {
         self.expect_owner()?;
-        drop(self.compactor);
-        // Nobody else has it then.
-        Arc::into_inner(self.log).map_or(Ok(()), Log::close)
+        self.log.expect_not_writing()?;
+        if let Some(compactor) = &self.compactor {
+            compactor.stop();
+        }
+        self.log.close()
     }
 }
 

@@ -42,6 +42,10 @@ pub struct CheckpointView<'s> {
     checkpoint: Checkpoint,
 }
 
+// It reads through what is behind locks.
+impl std::panic::UnwindSafe for CheckpointView<'_> {}
+impl std::panic::RefUnwindSafe for CheckpointView<'_> {}
+
 impl Deref for CheckpointView<'_> {
     type Target = Checkpoint;
 

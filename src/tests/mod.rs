@@ -83,6 +83,8 @@ mod unnamed;
 mod unseen;
 #[cfg(not(small_nodes))]
 mod value;
+#[cfg(not(small_nodes))]
+mod views;
 
 /// Cases of a model test, of up to 200 operations each. Narrow nodes, which run under a sanitizer, reach every shape in fewer.
 pub(crate) const CASES: u32 = if cfg!(small_nodes) { 256 } else { 1024 };

@@ -15,12 +15,12 @@ use super::super::scrub::{Rate, Scrub};
 use super::throttle::{Pace, Throttle};
 use crate::error::Result;
 use crate::retention::Retention;
-use crate::sync::{JoinHandle, join, spawn};
+use crate::sync::{JoinHandle, Mutex, join, spawn};
 
 /// The thread. Dropping it calls off what it does, and waits for it.
 pub(crate) struct Compactor {
     pacing: Arc<Throttle>,
-    thread: Option<JoinHandle>,
+    thread: Mutex<Option<JoinHandle>>,
     /// The process that the thread runs in.
     started_by: u32,
 }
@@ -49,7 +49,22 @@ impl Compactor {
             pacing: Arc::clone(&pacing),
         };
         let thread = spawn("perennial-compact", move || job.run()).ok()?;
-        Some(Self { pacing, thread: Some(thread), started_by: std::process::id() })
+        Some(Self { pacing, thread: Mutex::new(Some(thread)), started_by: std::process::id() })
+    }
+
+    /// Calls off what the thread does, and waits for it.
+    pub(crate) fn stop(&self) {
+        let thread = self.thread.lock().take();
+        if expect_process(self.started_by).is_err() {
+            // A fork has no such thread: waiting for it would never end, and what it held is held for good.
+            std::mem::forget(thread);
+            return;
+        }
+        self.pacing.stop();
+        if let Some(thread) = thread {
+            // The store does not depend on the thread.
+            join(thread);
+        }
     }
 
     /// What checkpoints and the thread know of each other.
@@ -60,16 +75,7 @@ impl Compactor {
 
 impl Drop for Compactor {
     fn drop(&mut self) {
-        if expect_process(self.started_by).is_err() {
-            // A fork has no such thread: waiting for it would never end, and what it held is held for good.
-            std::mem::forget(self.thread.take());
-            return;
-        }
-        self.pacing.stop();
-        if let Some(thread) = self.thread.take() {
-            // The store does not depend on the thread.
-            join(thread);
-        }
+        self.stop();
     }
 }
 
