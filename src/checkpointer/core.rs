@@ -235,7 +235,6 @@ impl Core {
         inner.last = Instant::now();
         inner.stats.failed += 1;
         drop(inner);
-        let error = error;
         self.report(&error);
         promise.give(Err(error));
         self.notify();

@@ -13,10 +13,13 @@ use crate::error::{Error, Result};
 use crate::log::verify;
 use crate::record::RecordReader;
 
+/// Reads the states of one type, and notes in the report what it finds; tells after each checkpoint.
+type VerifyStates = fn(&Store, &mut VerifyReport, &mut dyn FnMut()) -> Result<()>;
+
 /// The extent of a verification, and who is told how far it has got. See [`Store::verify_with`].
 #[derive(Default)]
 pub struct VerifyOptions<'p> {
-    states: Option<fn(&Store, &mut VerifyReport, &mut dyn FnMut()) -> Result<()>>,
+    states: Option<VerifyStates>,
     progress: Option<Box<dyn FnMut(Progress) + 'p>>,
 }
 
