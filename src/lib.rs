@@ -73,7 +73,26 @@
 //! | [`storage`] | what a store writes to: a directory, memory, or a simulated disk that loses power, for tests |
 //! | [`features`] | parallel iterators of rayon, strategies of proptest, input for fuzzing: each behind a feature |
 //! | [`Error`] | everything that can go wrong between the two, with what to do about it |
-//! | [`docs`] | how it works: design, [collections](docs::collections), [names and traps for users of std, im, imbl and rpds](docs::coming_from), format, [how types may change](docs::schema), durability, [how far back at what price](docs::depth), background checkpoints; checking your own code with [`loom`](docs::loom) |
+//! | [`docs`] | how it works: design, [collections](docs::collections), [names and traps for users of std, im, imbl and rpds](docs::coming_from), format, [how types may change](docs::schema), durability, [how far back at what price](docs::depth), background checkpoints, [benchmarks](docs::benchmarks), [what else there is](docs::comparison), [names for those who come from std, im, imbl or rpds](docs::coming_from); checking your own code with [`loom`](docs::loom) |
+//!
+//! # Vocabulary
+//!
+//! | word | meaning |
+//! |---|---|
+//! | *state* | a value of the application's own types, with this crate's collections in it |
+//! | *version* | a state at one moment; a *snapshot* holds one in memory |
+//! | *checkpoint* | a version on disk: one or several states, each a *root* under a name, as a whole or not at all |
+//! | *commit* | the record that ends a checkpoint, and makes it count |
+//! | *node* | the unit that versions share: a *leaf* holds entries, a *branch* holds nodes |
+//! | *clean*, *dirty* | a node that its record holds exactly; one that was changed since |
+//! | *record* | the bytes of one node in the log, at an *address*; a *delta* says what changed since its *base*, and a *chain* is a delta with all its bases |
+//! | *segment* | a file of the log; *sealed* when it is full |
+//! | *durable* | on the medium: it survives a power cut |
+//! | *retention* | the rules that say which checkpoints are kept; *compaction* gives back what the dropped ones took |
+//! | *pin* | what keeps the records of a restored state readable, whatever retention drops |
+//! | *eviction* | letting go of clean nodes in memory, which load again on first touch |
+//! | *schema* | the shape of a type, recorded with its checkpoints, by which a later type reads them |
+//! | *poisoned* | a store after a failed write or sync: it can be read, and takes no more checkpoints until it is opened again |
 //!
 //! # What it costs
 //!
@@ -161,6 +180,8 @@ pub mod docs {
     pub mod depth {}
     #[doc = include_str!("docs/checkpointer.md")]
     pub mod checkpointer {}
+    #[doc = include_str!("docs/benchmarks.md")]
+    pub mod benchmarks {}
     #[doc = include_str!("docs/loom.md")]
     pub mod loom {}
 }
