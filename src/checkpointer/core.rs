@@ -229,9 +229,14 @@ impl Core {
 
     /// Answers a job that came to nothing, and gives the writing back.
     pub(super) fn fail(&self, promise: Promise, error: Error) {
+        // A read that failed poisons nothing: the next attempt may succeed.
+        let poisons = match &error {
+            Error::Io { action, .. } => *action != "read",
+            error => matches!(error, Error::Poisoned { .. }),
+        };
         let mut inner = self.inner.lock();
         inner.is_writing = false;
-        inner.is_poisoned |= matches!(error, Error::Io { .. } | Error::Poisoned { .. });
+        inner.is_poisoned |= poisons;
         inner.last = Instant::now();
         inner.stats.failed += 1;
         drop(inner);

@@ -18,12 +18,12 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::compression::{Codec, Compressor, decompress};
+use super::file_region::FileRegion;
 use super::format::{Cursor, MAX_RECORD_BYTES, Place, VARINT_BYTES, put_varint};
 use super::record;
 use super::work;
 use crate::error::{Error, Result};
 use crate::record::{Address, Record, RecordHead, RecordKind};
-use crate::storage::Region;
 use crate::weaken;
 
 /// Length of a block's header.
@@ -173,8 +173,8 @@ pub(crate) fn write(
 ///
 /// # Errors
 ///
-/// [`Error::Corrupt`] if there is no whole block.
-pub(crate) fn copy(out: &mut Vec<u8>, region: &dyn Region, from: Place, to: Place, epoch: u64) -> Result<()> {
+/// [`Error::Corrupt`] if there is no whole block; [`Error::Io`] if the system refuses.
+pub(crate) fn copy(out: &mut Vec<u8>, region: &FileRegion, from: Place, to: Place, epoch: u64) -> Result<()> {
     let (_, whole) = Block::copied(region, from)?;
     let start = out.len();
     out.extend_from_slice(&whole);
@@ -184,17 +184,29 @@ pub(crate) fn copy(out: &mut Vec<u8>, region: &dyn Region, from: Place, to: Plac
     Ok(())
 }
 
-/// The stored bytes of a block at `place`, header included, with the header; not checked yet.
-fn stored<'a>(region: &'a dyn Region, place: Place) -> Option<(BlockHeader, Cow<'a, [u8]>)> {
+/// The header of a block at `place`, if there is one; not checked yet.
+fn header_at(region: &FileRegion, place: Place) -> Result<Option<BlockHeader>> {
     let start = u64::from(place.offset);
-    let header = BlockHeader::parse(&region.bytes(start..start + u64::from(HEADER_BYTES))?)?;
-    Some((header, region.bytes(start..start + header.len_bytes())?))
+    let bytes = region.bytes(start..start + u64::from(HEADER_BYTES))?;
+    Ok(bytes.and_then(|bytes| BlockHeader::parse(&bytes)))
+}
+
+/// The stored bytes of a block at `place`, header included, with the header; not checked yet.
+fn stored<'a>(region: &'a FileRegion, place: Place) -> Result<Option<(BlockHeader, Cow<'a, [u8]>)>> {
+    let Some(header) = header_at(region, place)? else { return Ok(None) };
+    let start = u64::from(place.offset);
+    let bytes = region.bytes(start..start + header.len_bytes())?;
+    Ok(bytes.map(|bytes| (header, bytes)))
 }
 
 /// Returns the header of the block at `place` if there is a whole one, its checksum right.
-pub(crate) fn check(region: &dyn Region, place: Place) -> Option<BlockHeader> {
-    let (header, bytes) = stored(region, place)?;
-    is_whole(&bytes, place, &header).then_some(header)
+///
+/// # Errors
+///
+/// [`Error::Io`] if the system refuses: whether there is one is not known then.
+pub(crate) fn check(region: &FileRegion, place: Place) -> Result<Option<BlockHeader>> {
+    let Some((header, bytes)) = stored(region, place)? else { return Ok(None) };
+    Ok(is_whole(&bytes, place, &header).then_some(header))
 }
 
 /// Returns whether these bytes are the whole block of this header, as it was written to `place`.
@@ -211,8 +223,8 @@ pub(crate) fn is_whole(block: &[u8], place: Place, header: &BlockHeader) -> bool
 ///
 /// # Errors
 ///
-/// [`Error::Corrupt`] if it does not, or there is no header of a block.
-pub(crate) fn expect_end(region: &dyn Region, place: Place, limit: u32) -> Result<()> {
+/// [`Error::Corrupt`] if it does not, or there is no header of a block; [`Error::Io`] if the system refuses.
+pub(crate) fn expect_end(region: &FileRegion, place: Place, limit: u32) -> Result<()> {
     let end = u64::from(place.offset) + len_bytes(region, place)?;
     if end <= u64::from(limit) {
         return Ok(());
@@ -227,11 +239,9 @@ pub(crate) fn expect_end(region: &dyn Region, place: Place, limit: u32) -> Resul
 ///
 /// # Errors
 ///
-/// [`Error::Corrupt`] if there is no header of a block.
-pub(crate) fn len_bytes(region: &dyn Region, place: Place) -> Result<u64> {
-    let start = u64::from(place.offset);
-    let header = region.bytes(start..start + u64::from(HEADER_BYTES));
-    let header = header.and_then(|bytes| BlockHeader::parse(&bytes));
+/// [`Error::Corrupt`] if there is no header of a block; [`Error::Io`] if the system refuses.
+pub(crate) fn len_bytes(region: &FileRegion, place: Place) -> Result<u64> {
+    let header = header_at(region, place)?;
     header.map(|header| header.len_bytes()).ok_or_else(|| corrupt(place, "this is no block's header"))
 }
 
@@ -251,8 +261,8 @@ impl Block {
     ///
     /// # Errors
     ///
-    /// [`Error::Corrupt`] if there is no whole block.
-    pub(crate) fn read(region: &dyn Region, place: Place) -> Result<Self> {
+    /// [`Error::Corrupt`] if there is no whole block; [`Error::Io`] if the system refuses.
+    pub(crate) fn read(region: &FileRegion, place: Place) -> Result<Self> {
         let (header, copy) = Self::copied(region, place)?;
         if header.codec == Codec::Raw {
             if header.raw_bytes != header.stored_bytes {
@@ -271,8 +281,8 @@ impl Block {
     }
 
     /// The bytes of the block at `place`, header included, copied and checked.
-    fn copied(region: &dyn Region, place: Place) -> Result<(BlockHeader, Arc<[u8]>)> {
-        let (header, mapped) = stored(region, place)
+    fn copied(region: &FileRegion, place: Place) -> Result<(BlockHeader, Arc<[u8]>)> {
+        let (header, mapped) = stored(region, place)?
             .ok_or_else(|| corrupt(place, "a block was expected, but this is no block's header"))?;
         let copy: Arc<[u8]> = Arc::from(mapped.as_ref());
         let copied = BlockHeader::parse(&copy).filter(|copied| *copied == header);
@@ -307,8 +317,8 @@ impl RecordBlock {
     ///
     /// # Errors
     ///
-    /// [`Error::Corrupt`] if there is no whole block of records.
-    pub(crate) fn read(region: &dyn Region, place: Place) -> Result<(BlockHeader, Self)> {
+    /// [`Error::Corrupt`] if there is no whole block of records; [`Error::Io`] if the system refuses.
+    pub(crate) fn read(region: &FileRegion, place: Place) -> Result<(BlockHeader, Self)> {
         let block = Block::read(region, place)?;
         let (bounds, steps) = record_bounds(&block)
             .ok_or_else(|| corrupt(place, "the lengths of the records do not add up to the block's"))?;
@@ -512,10 +522,10 @@ mod tests {
 
     const PLACE: Place = Place { store_id: 5, segment: 3, offset: 512 };
 
-    fn region(bytes: &[u8]) -> Arc<dyn Region> {
+    fn region(bytes: &[u8]) -> FileRegion {
         let file = MemoryStorage::new().create("a", 0).unwrap();
         file.write_all_at(bytes, 0).unwrap();
-        file.map(bytes.len() as u64).unwrap()
+        FileRegion::new(file.map(bytes.len() as u64).unwrap(), "a".into())
     }
 
     fn block_of_ten(compression: Compression) -> Vec<u8> {
@@ -536,9 +546,9 @@ mod tests {
         for compression in [Compression::None, Compression::Lz4, Compression::Zstd] {
             let bytes = block_of_ten(compression);
             let region = region(&bytes);
-            let (header, block) = RecordBlock::read(&*region, PLACE).unwrap();
+            let (header, block) = RecordBlock::read(&region, PLACE).unwrap();
             assert_eq!((header.records, header.first_ordinal, header.epoch), (10, 20, 99));
-            assert_eq!(check(&*region, PLACE), Some(header));
+            assert_eq!(check(&region, PLACE).unwrap(), Some(header));
             for i in 0..10u32 {
                 let record = block.record(Address::new(3, 20 + i)).unwrap();
                 assert_eq!(record.payload(), [i as u8; 50]);
@@ -558,12 +568,12 @@ mod tests {
                     let mut bytes = bytes.clone();
                     bytes[at] ^= 1 << bit;
                     let region = region(&bytes);
-                    assert!(RecordBlock::read(&*region, PLACE).is_err(), "byte {at} bit {bit}");
-                    assert!(check(&*region, PLACE).is_none());
+                    assert!(RecordBlock::read(&region, PLACE).is_err(), "byte {at} bit {bit}");
+                    assert!(check(&region, PLACE).unwrap().is_none());
                 }
             }
             for len in 0..bytes.len() {
-                assert!(RecordBlock::read(&*region(&bytes[..len]), PLACE).is_err());
+                assert!(RecordBlock::read(&region(&bytes[..len]), PLACE).is_err());
             }
         }
     }
@@ -573,7 +583,7 @@ mod tests {
         let mut bytes = vec![0; 512];
         bytes.extend(block_of_ten(Compression::None));
         let moved = Place { offset: 1024, ..PLACE };
-        assert!(Block::read(&*region(&bytes), moved).is_err());
+        assert!(Block::read(&region(&bytes), moved).is_err());
     }
 
     #[test]

@@ -118,6 +118,7 @@ mod tests {
     use super::*;
     use crate::log::block::BlockBuilder;
     use crate::log::compression::Compressor;
+    use crate::log::file_region::FileRegion;
     use crate::log::format::Place;
     use crate::log::options::Compression;
     use crate::record::{RecordHead, RecordKind};
@@ -132,7 +133,8 @@ mod tests {
         builder.finish(&mut bytes, place, 1, &mut Compressor::new(Compression::None));
         let file = MemoryStorage::new().create("a", 0).unwrap();
         file.write_all_at(&bytes, 0).unwrap();
-        Arc::new(RecordBlock::read(&*file.map(bytes.len() as u64).unwrap(), place).unwrap().1)
+        let region = FileRegion::new(file.map(bytes.len() as u64).unwrap(), "a".into());
+        Arc::new(RecordBlock::read(&region, place).unwrap().1)
     }
 
     fn segment(number: u32, generation: u32) -> SegmentEntry {

@@ -10,12 +10,12 @@
 use super::aging;
 use super::block::{Block, BlockKind, HEADER_BYTES, corrupt};
 use super::fields::Fields;
+use super::file_region::FileRegion;
 use super::format::{Cursor, Place, VARINT_BYTES, put_varint};
 use super::record::{get_address, put_address};
 use crate::error::{Error, Result};
 use crate::random::HashSet;
 use crate::record::Address;
-use crate::storage::Region;
 
 /// The fields of a commit that this build knows. (An even one that is not listed makes a reader refuse the commit.)
 const KNOWN_FIELDS: &[u64] = &[aging::DROPPED_FIELD];
@@ -194,8 +194,9 @@ impl Commit {
     ///
     /// # Errors
     ///
-    /// [`Error::Corrupt`] if it is not there; [`Error::UnknownField`] if it has a field that must be known and is not.
-    pub(crate) fn read(region: &dyn Region, place: Place, ordinal: u32, epoch: u64) -> Result<Self> {
+    /// [`Error::Corrupt`] if it is not there; [`Error::UnknownField`] if it has a field that must be known and is not;
+    /// [`Error::Io`] if the system refuses.
+    pub(crate) fn read(region: &FileRegion, place: Place, ordinal: u32, epoch: u64) -> Result<Self> {
         let block = Block::read(region, place)?;
         let header = block.header;
         let fits =

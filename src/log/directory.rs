@@ -4,10 +4,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::file_region::FileRegion;
 use super::manifest::Manifest;
 use crate::error::{Error, Result};
 use crate::record::Address;
-use crate::storage::{Identity, Region, Storage};
+use crate::storage::{Identity, Storage};
 use crate::sync::Mutex;
 
 /// The file that the writer locks.
@@ -92,14 +93,19 @@ impl Directory {
     }
 
     /// Maps the whole of a file; `None` if there is no such file.
-    pub(crate) fn map_whole(&self, name: &str) -> Result<Option<Arc<dyn Region>>> {
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] if the system refuses.
+    pub(crate) fn map_whole(&self, name: &str) -> Result<Option<FileRegion>> {
         let file = match self.storage.open(name) {
             Ok(file) => file,
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(e) => return Err(self.io_error("open", name, e)),
         };
         let region = file.len_bytes().and_then(|len| file.map(len));
-        region.map(Some).map_err(|e| self.io_error("map", name, e))
+        let region = region.map_err(|e| self.io_error("map", name, e))?;
+        Ok(Some(FileRegion::new(region, self.path.join(name))))
     }
 }
 

@@ -84,7 +84,7 @@ impl Directory {
     /// [`Error::Foreign`]; [`Error::Io`] if the system refuses.
     pub(crate) fn expect_own_segment(&self, store_id: u64, name: &str) -> Result<()> {
         let Some(region) = self.map_whole(name)? else { return Ok(()) };
-        match segment::store_of(&*region).filter(|found| *found != store_id) {
+        match segment::store_of(&region)?.filter(|found| *found != store_id) {
             Some(found) => Err(self.foreign(name, other_store(store_id, found))),
             None => Ok(()),
         }

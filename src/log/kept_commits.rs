@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use super::commit::Commit;
 use super::format::Cursor;
 use super::manifest::CommitRef;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::record::Address;
 
 /// The commits that are kept.
@@ -115,14 +115,20 @@ impl KeptCommits {
     }
 
     /// Takes note of what recovery found behind the manifest's point: commits, ascending, each with what it drops;
-    /// `known` is the one before the point. What cannot be read stays as the manifest says.
+    /// `known` is the one before the point. Where one is damaged, all stays as the manifest says.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] if the system refuses.
     pub(crate) fn recover(
         &mut self,
         known: Option<&Commit>,
         found: &[(CommitRef, Vec<u64>)],
         read: impl Fn(Address) -> Result<Commit>,
-    ) {
-        let Some(last) = found.iter().rposition(|(_, dropped)| !dropped.is_empty()) else { return };
+    ) -> Result<()> {
+        let Some(last) = found.iter().rposition(|(_, dropped)| !dropped.is_empty()) else {
+            return Ok(());
+        };
         let found = &found[..=last];
         let mut kept = self.kept.clone();
         let mut here = known.map(|known| (known.id, known.address, known.previous));
@@ -132,13 +138,15 @@ impl KeptCommits {
                 None => None,
                 Some(link) => match read(link.address) {
                     Ok(commit) if commit.id == link.id => Some((commit.id, commit.address, commit.previous)),
-                    _ => return,
+                    Err(error @ Error::Io { .. }) => return Err(error),
+                    _ => return Ok(()),
                 },
             };
         }
         kept.extend(found.iter().map(|(found, _)| (found.id, found.address)));
         self.kept = kept;
         found.iter().for_each(|(found, dropped)| self.remove(found.id, dropped));
+        Ok(())
     }
 
     /// Commits after it are kept, unless the list is complete.
@@ -188,7 +196,6 @@ impl KeptCommits {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::Error;
     use crate::log::commit::Link;
 
     fn entry(id: u64) -> CommitRef {
@@ -243,13 +250,23 @@ mod tests {
         // Nothing was dropped before the point, which lies behind 4.
         let mut kept_commits = KeptCommits::default();
         let found = [(entry(5), vec![1, 3]), (entry(6), vec![5]), (entry(7), vec![])];
-        kept_commits.recover(Some(&commit(4)), &found, read);
+        kept_commits.recover(Some(&commit(4)), &found, read).unwrap();
         assert_eq!((listed(&kept_commits), kept_commits.look(7)), (vec![2, 4, 6], Listed::Above));
         // Nothing is dropped on the word of commits that drop nothing, nor where the list cannot be completed.
         let mut kept_commits = KeptCommits::default();
-        kept_commits.recover(Some(&commit(4)), &found[2..], read);
+        kept_commits.recover(Some(&commit(4)), &found[2..], read).unwrap();
         assert!(kept_commits.is_trivial());
-        kept_commits.recover(Some(&commit(4)), &found, |_| Err(Error::UnknownCheckpoint { id: 3.into() }));
+        let damaged = || Error::Corrupt { segment: 3, offset: 3, what: "damaged".into() };
+        kept_commits.recover(Some(&commit(4)), &found, |_| Err(damaged())).unwrap();
+        assert_eq!(kept_commits, KeptCommits::default());
+        // Of what could not be read nothing is known.
+        let refused = || Error::Io {
+            action: "read",
+            path: "a".into(),
+            source: std::sync::Arc::new(std::io::ErrorKind::Other.into()),
+        };
+        let error = kept_commits.recover(Some(&commit(4)), &found, |_| Err(refused())).unwrap_err();
+        assert!(matches!(error, Error::Io { .. }), "{error}");
         assert_eq!(kept_commits, KeptCommits::default());
     }
 }

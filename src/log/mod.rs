@@ -10,6 +10,7 @@ pub(crate) mod compression;
 pub(crate) mod copy;
 pub(crate) mod directory;
 pub(crate) mod fields;
+pub(crate) mod file_region;
 pub(crate) mod format;
 pub(crate) mod gc;
 pub(crate) mod identity;

@@ -50,6 +50,7 @@ pub struct Options {
     pub(crate) cache_bytes: usize,
     pub(crate) create: bool,
     pub(crate) read_only: bool,
+    pub(crate) map: bool,
     pub(crate) durability: Durability,
     pub(crate) compact_below: f64,
     pub(crate) compact_bytes_per_second: Option<u64>,
@@ -101,6 +102,7 @@ impl Options {
             cache_bytes: 32 << 20,
             create: true,
             read_only: false,
+            map: true,
             durability: Durability::default(),
             compact_below: 0.6,
             compact_bytes_per_second: Some(64 << 20),
@@ -165,6 +167,34 @@ impl Options {
     #[must_use]
     pub fn read_only(mut self, read_only: bool) -> Self {
         self.read_only = read_only;
+        self
+    }
+
+    /// Reads through a memory map; `false`: by positioned reads, for network file systems and for those who fear SIGBUS.
+    /// Default: true. Of a store that is opened by its path, and of the copies that `backup` and `migrate` make by a path;
+    /// a storage of your choice reads as it does ([`FileStorage::map`](crate::storage::FileStorage::map)).
+    ///
+    /// A medium that refuses to be read, or a file that a stranger truncates, kills a process that reads it through a map.
+    /// Without one it is [`Error::Io`](crate::Error::Io) of the call that needed the bytes, and panics with that error where
+    /// a call cannot fail (`get` of a node that is not loaded yet). *What it costs:* each block that is not in the
+    /// [cache](Self::cache_bytes) takes three system calls and a copy; what is in the cache, or loaded, costs the same. And
+    /// each segment that was read keeps its file open (a map does not), so that it stays readable when compaction, or another process,
+    /// removes or replaces it. A read-only store opens all of them, and so does a store that is closed before the states that
+    /// it restored: 128 for each GiB of the usual segments. Where the system allows fewer open files (`ulimit -n`,
+    /// often 1,024), choose larger [segments](Self::segment_bytes) or raise that limit.
+    ///
+    /// ```
+    /// use perennial::store::Store;
+    ///
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// let store = Store::options().map(false).open(dir.path().join("world"))?;
+    /// store.checkpoint(&7u32)?;
+    /// assert_eq!(store.latest::<u32>()?, Some(7));
+    /// # Ok::<(), perennial::Error>(())
+    /// ```
+    #[must_use]
+    pub fn map(mut self, map: bool) -> Self {
+        self.map = map;
         self
     }
 

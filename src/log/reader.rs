@@ -1,6 +1,6 @@
 //! An opening: the reading end of the log, which lazy nodes hold on to.
 //!
-//! It outlives the [`Log`](super::Log) it came from: it keeps maps, not the lock. Readers never wait for a
+//! It outlives the [`Log`](super::Log) it came from: it keeps maps (or open files), not the lock. Readers never wait for a
 //! write to the disk: the writer publishes blocks, segments and commits after it wrote them, under locks that are
 //! held for a few instructions.
 
@@ -145,11 +145,13 @@ impl LogReader {
     }
 
     /// Lets what is read through this opening stay readable when its log is closed and others open the store, who may
-    /// replace and remove files: all segments are mapped, which keeps their bytes when their names are gone. What cannot
-    /// be mapped (the system allows some 65,000 maps) is looked for by its name when it is needed.
+    /// replace and remove files: all segments are mapped, or opened where nothing is mapped, which keeps their bytes when their
+    /// names are gone. What cannot be (the system allows some 65,000 maps, and often 1,024 open files) is looked for by its name
+    /// when it is needed.
     ///
     /// `is_in_doubt`: how much of the active segment is durable is not known. The next opening then may cut what it does
-    /// not find on the medium and write over it, which would show in the map. So the segment is copied into memory.
+    /// not find on the medium and write over it, which would show in the map. So the segment is copied into memory, if it can be
+    /// read; else what is written over is found by its checksum or its epoch, and is an error.
     pub(crate) fn outlive(&self, is_in_doubt: bool) {
         let segments = self.segments();
         for segment in &segments {
@@ -267,8 +269,8 @@ impl LogReader {
         self.in_segment(address, |segment| {
             let (entry, epoch) = segment.find(address.ordinal())?;
             let place = segment.place(entry.offset);
-            block::expect_end(&**segment.region()?, place, segment.limit(entry.offset))?;
-            Commit::read(&**segment.region()?, place, address.ordinal(), epoch)
+            block::expect_end(segment.region()?, place, segment.limit(entry.offset))?;
+            Commit::read(segment.region()?, place, address.ordinal(), epoch)
         })
     }
 
@@ -354,8 +356,8 @@ pub(crate) fn read_block(
     if entry.is_commit {
         return Err(corrupt(place, format!("the record {address} was expected, but a commit is here")));
     }
-    block::expect_end(&**segment.region()?, place, segment.limit(entry.offset))?;
-    let (header, block) = RecordBlock::read(&**segment.region()?, place)?;
+    block::expect_end(segment.region()?, place, segment.limit(entry.offset))?;
+    let (header, block) = RecordBlock::read(segment.region()?, place)?;
     if header.epoch != epoch || header.first_ordinal != entry.first_ordinal {
         return Err(corrupt(place, "a stale block of another opening lies where a newer one was written"));
     }

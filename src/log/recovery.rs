@@ -10,6 +10,8 @@
 //! commit that was durable when it was written. If that is younger than the last one walked, durable data is
 //! damaged, and nothing may be cut.
 //!
+//! A block that cannot be read is none of these: nothing is known of it, and the opening fails with the system's error.
+//!
 //! Nothing is written here. What is cut stays where it is until the next batch is written over it; it can never
 //! come back, because that batch's opening has another epoch, which is in the manifest before the first write.
 
@@ -17,6 +19,7 @@ use std::sync::Arc;
 
 use super::block::{self, BlockKind, EPOCH_AT, KIND_AT, corrupt};
 use super::commit::{BatchPart, Commit, Link};
+use super::file_region::FileRegion;
 use super::format::{SECTOR_BYTES, chain, sector_up};
 use super::index::BlockEntry;
 use super::manifest::{CommitRef, Manifest, Point, SegmentEntry};
@@ -26,7 +29,6 @@ use super::segment::{FIRST_BATCH, Segment};
 use super::witness;
 use crate::error::{Error, Result};
 use crate::record::Address;
-use crate::storage::Region;
 use crate::weaken;
 
 /// Gives the opening its segments, all but the last one sealed, and its checkpoints. Returns the active segment.
@@ -70,7 +72,7 @@ pub(crate) fn find_newest(
     };
     let Some(active) = active else { return Ok(known.map(Arc::new)) };
     let directory = &opening.directory;
-    let region = &**active.region()?;
+    let region = active.region()?;
     if manifest.clean {
         let at = manifest.point.offset.max(FIRST_BATCH);
         witness::check_end(directory, manifest, active, region, at)?;
@@ -81,7 +83,7 @@ pub(crate) fn find_newest(
     opening
         .pin_table()
         .kept_commits
-        .recover(known.as_ref(), &walk.commits, |address| opening.read_commit(address));
+        .recover(known.as_ref(), &walk.commits, |address| opening.read_commit(address))?;
     let newest = walk.newest.or(known);
     let newest_id = newest.as_ref().map_or(0, |newest| newest.id);
     // A commit that was cut may be known to somebody by its id. At most one was in flight; `Buffered` ones were
@@ -125,14 +127,15 @@ struct Walk {
 impl Walk {
     /// Walks from `point`, where `known` was the newest commit. Blocks of commits that count are published.
     fn over(segment: &Segment, epoch: u64, point: Point, known: Option<Link>) -> Result<Self> {
-        let region = &**segment.region()?;
+        let region = segment.region()?;
         let mut walk = Self { commits: Vec::new(), newest: None, point, seen_id: 0 };
         let mut last = known;
         let mut at = point.offset.max(FIRST_BATCH);
         let mut ordinal = point.ordinal;
         let mut part = BatchPart { offset: at, ..BatchPart::default() };
         let mut entries = Vec::new();
-        while let Some(header) = block::check(region, segment.place(at)) {
+        // What cannot be read is not the end of the log: cutting there would lose what lies behind.
+        while let Some(header) = block::check(region, segment.place(at))? {
             let goes_on = header.epoch == epoch && header.first_ordinal == ordinal && header.records > 0;
             let Some(next_ordinal) = ordinal.checked_add(header.records.into()) else { break };
             if !goes_on || next_ordinal > Address::MAX_ORDINALS {
@@ -156,9 +159,9 @@ impl Walk {
                 BlockKind::Commit => {
                     let commit = match Commit::read(region, segment.place(at), ordinal, epoch) {
                         Ok(commit) => commit,
-                        // Whole, and of a newer version: cutting it would destroy it.
-                        Err(error @ Error::UnknownField { .. }) => return Err(error),
-                        Err(_) => break,
+                        Err(Error::Corrupt { .. }) => break,
+                        // It cannot be read, or is whole and of a newer version: cutting it would destroy it.
+                        Err(error) => return Err(error),
                     };
                     if commit.part != part || commit.previous != last {
                         break;
@@ -184,7 +187,7 @@ impl Walk {
     fn check_cut(
         &mut self,
         segment: &Segment,
-        region: &dyn Region,
+        region: &FileRegion,
         epoch: u64,
         at: u32,
         last: Option<Link>,
@@ -214,16 +217,17 @@ impl Walk {
 ///
 /// # Errors
 ///
-/// What `see` answers; [`Error::UnknownField`] if a commit has a field that must be known and is not; [`Error::Corrupt`] if so many headers of commits head nothing that no torn
-/// write can have left them: not all of them were looked at then.
+/// What `see` answers; [`Error::UnknownField`] if a commit has a field that must be known and is not; [`Error::Io`] if the system
+/// refuses; [`Error::Corrupt`] if so many headers of commits head nothing that no torn write can have left them: not all of
+/// them were looked at then.
 fn each_commit_from(
     segment: &Segment,
-    region: &dyn Region,
+    region: &FileRegion,
     epoch: u64,
     from: u32,
     mut see: impl FnMut(Commit) -> Result<()>,
 ) -> Result<()> {
-    let Some(bytes) = region.bytes(from.into()..region.len_bytes()) else { return Ok(()) };
+    let bytes = region.bytes_from(from.into())?;
     // Most of the segment is as it was reserved: zero.
     let zeros: usize =
         bytes.rchunks(64).take_while(|c| c.iter().fold(0, |a, b| a | b) == 0).map(<[u8]>::len).sum();
@@ -243,9 +247,9 @@ fn each_commit_from(
         at = start + header.len_bytes() as usize + EPOCH_AT;
         match Commit::read(region, place, header.first_ordinal, epoch) {
             Ok(commit) => see(commit)?,
-            // Whole, and of a newer version: cutting it would destroy it.
-            Err(error @ Error::UnknownField { .. }) => return Err(error),
-            Err(_) => {}
+            Err(Error::Corrupt { .. }) => {}
+            // It cannot be read, or is whole and of a newer version: cutting it would destroy it.
+            Err(error) => return Err(error),
         }
     }
     if scan.is_exhausted() {

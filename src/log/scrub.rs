@@ -85,7 +85,8 @@ impl Options {
     /// the earliest. A store that is opened read-only is not looked at.
     ///
     /// The system is asked to let go of its cached copy of a segment first. What somebody has mapped and touched it
-    /// keeps: that is looked at as it is in memory, not as it is on the medium.
+    /// keeps: that is looked at as it is in memory, not as it is on the medium. (With [`map(false)`](Self::map) nobody of this
+    /// process has.)
     ///
     /// ```
     /// use perennial::store::Store;
@@ -285,7 +286,7 @@ fn check(segment: &Segment, index: &Index, entry: BlockEntry, epoch: u64) -> Res
     segment.expect_apart(index, entry)?;
     if entry.is_commit {
         let place = segment.place(entry.offset);
-        return Commit::read(&**segment.region()?, place, entry.first_ordinal, epoch).map(drop);
+        return Commit::read(segment.region()?, place, entry.first_ordinal, epoch).map(drop);
     }
     let first = Address::new(segment.number(), entry.first_ordinal);
     let block = read_block(segment, entry, epoch, first)?;

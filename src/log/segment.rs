@@ -16,18 +16,20 @@
 use std::borrow::Cow;
 use std::io;
 use std::ops::Range;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::sync::{OnceLock, RwLock};
 
 use super::block::{self, Block, BlockKind, corrupt};
 use super::directory::{Directory, segment_name};
+use super::file_region::FileRegion;
 use super::format::{Cursor, MAX_SEGMENT_BYTES, Place, SECTOR_BYTES, VERSION, checksum};
 use super::index::{BlockEntry, Index};
 use super::manifest::SegmentEntry;
 use super::scan::Scan;
 use crate::error::{Error, IS_MISSING, Result};
-use crate::storage::{Region, StorageFile};
+use crate::storage::{Region, StorageFile, lend};
 
 const MAGIC: [u8; 8] = *b"PRNLSEGM";
 const HEADER_BYTES: usize = 40;
@@ -35,12 +37,12 @@ const HEADER_BYTES: usize = 40;
 /// Where the first batch of a segment starts.
 pub(crate) const FIRST_BATCH: u32 = SECTOR_BYTES;
 
-/// One segment. Its file is mapped, and its index read, on first use.
+/// One segment. Its file is opened and mapped, and its index read, on first use.
 pub(crate) struct Segment {
     pub entry: SegmentEntry,
     store_id: u64,
     directory: Arc<Directory>,
-    region: OnceLock<Arc<dyn Region>>,
+    region: OnceLock<FileRegion>,
     /// The blocks that readers may look for. `None`: sealed, and not read yet.
     index: RwLock<Option<Index>>,
 }
@@ -63,7 +65,7 @@ impl Segment {
         store_id: u64,
         entry: SegmentEntry,
         index: Index,
-        region: Arc<dyn Region>,
+        region: FileRegion,
     ) -> Self {
         let mapped = OnceLock::new();
         mapped.get_or_init(|| region);
@@ -71,7 +73,8 @@ impl Segment {
     }
 
     /// A copy whose bytes are in memory, as far as blocks lie there. `None` if it cannot be read, or is sealed: then nobody
-    /// writes to the file any more.
+    /// writes to the file any more. (Of one that cannot be read, the region stays: what others write over it fails its
+    /// checksum, or carries another epoch.)
     pub(crate) fn in_memory(&self) -> Option<Self> {
         if self.entry.index_offset != 0 {
             return None;
@@ -80,9 +83,10 @@ impl Segment {
         let index = self.with_index(Index::clone);
         let last = index.iter().next_back()?.0;
         let end = u64::from(last.offset) + self.block_bytes(last).ok()?;
-        let bytes = region.bytes(0..end)?.into_owned();
+        let bytes = region.bytes(0..end).ok()??.into_owned();
         let directory = Arc::clone(&self.directory);
-        Some(Self::found(directory, self.store_id, self.entry, index, Arc::new(Bytes(bytes))))
+        let copy = FileRegion::new(Arc::new(Bytes(bytes)), self.path());
+        Some(Self::found(directory, self.store_id, self.entry, index, copy))
     }
 
     /// Number of the segment.
@@ -100,13 +104,17 @@ impl Segment {
         Place { store_id: self.store_id, segment: self.entry.number, offset }
     }
 
-    /// The segment's map; made, and the file's header checked, on the first call.
+    fn path(&self) -> PathBuf {
+        self.directory.path.join(segment_name(self.entry.number, self.entry.generation))
+    }
+
+    /// The segment's region; made, and the file's header checked, on the first call.
     ///
     /// # Errors
     ///
     /// [`Error::Corrupt`] if the file is missing, too short, or has another header; [`Error::Io`] if the system
     /// refuses.
-    pub(crate) fn region(&self) -> Result<&Arc<dyn Region>> {
+    pub(crate) fn region(&self) -> Result<&FileRegion> {
         if let Some(region) = self.region.get() {
             return Ok(region);
         }
@@ -114,7 +122,7 @@ impl Segment {
         Ok(self.region.get_or_init(|| region))
     }
 
-    fn map(&self) -> Result<Arc<dyn Region>> {
+    fn map(&self) -> Result<FileRegion> {
         let name = segment_name(self.entry.number, self.entry.generation);
         let file = self.directory.storage.open(&name).map_err(|e| self.open_error(&name, e))?;
         self.map_file(&name, &*file)
@@ -143,17 +151,18 @@ impl Segment {
         }
     }
 
-    fn map_file(&self, name: &str, file: &dyn StorageFile) -> Result<Arc<dyn Region>> {
+    fn map_file(&self, name: &str, file: &dyn StorageFile) -> Result<FileRegion> {
         let region = file.map(self.entry.len_bytes.into()).map_err(|e| match e.kind() {
             io::ErrorKind::UnexpectedEof => corrupt(self.place(0), format!("{name} was truncated: {e}")),
             _ => self.directory.io_error("map", name, e),
         })?;
-        self.check_header(name, &*region)?;
+        let region = FileRegion::new(region, self.directory.path.join(name));
+        self.check_header(name, &region)?;
         Ok(region)
     }
 
-    fn check_header(&self, name: &str, region: &dyn Region) -> Result<()> {
-        let found = region.bytes(0..HEADER_BYTES as u64);
+    fn check_header(&self, name: &str, region: &FileRegion) -> Result<()> {
+        let found = region.bytes(0..HEADER_BYTES as u64)?;
         let found = found.as_deref().unwrap_or_default();
         if (1..=VERSION).any(|version| found == header_of(version, self.entry, self.store_id)) {
             return Ok(());
@@ -224,7 +233,7 @@ impl Segment {
     /// [`Error::Corrupt`] if it does not.
     pub(crate) fn expect_apart(&self, index: &Index, entry: BlockEntry) -> Result<()> {
         let limit = index.limit(entry.offset, self.end());
-        block::expect_end(&**self.region()?, self.place(entry.offset), limit)
+        block::expect_end(self.region()?, self.place(entry.offset), limit)
     }
 
     /// What a block of this segment takes on disk.
@@ -233,12 +242,12 @@ impl Segment {
     ///
     /// [`Error::Corrupt`] if there is no block's header.
     pub(crate) fn block_bytes(&self, entry: BlockEntry) -> Result<u64> {
-        block::len_bytes(&**self.region()?, self.place(entry.offset))
+        block::len_bytes(self.region()?, self.place(entry.offset))
     }
 
     fn read_index(&self) -> Result<Index> {
         let place = self.place(self.entry.index_offset);
-        let block = Block::read(&**self.region()?, place)?;
+        let block = Block::read(self.region()?, place)?;
         if block.header.kind != BlockKind::Index {
             return Err(corrupt(
                 place,
@@ -270,9 +279,8 @@ impl Region for Bytes {
         self.0.len() as u64
     }
 
-    fn bytes(&self, range: Range<u64>) -> Option<Cow<'_, [u8]>> {
-        let (start, end) = (usize::try_from(range.start).ok()?, usize::try_from(range.end).ok()?);
-        self.0.get(start..end).map(Cow::Borrowed)
+    fn bytes(&self, range: Range<u64>) -> io::Result<Cow<'_, [u8]>> {
+        lend(&self.0, range).map(Cow::Borrowed)
     }
 }
 
@@ -295,24 +303,32 @@ pub(crate) fn header_of(version: u32, entry: SegmentEntry, store_id: u64) -> Vec
 }
 
 /// The identity of the store that the file of a segment belongs to; `None` if its header is not whole.
-pub(crate) fn store_of(region: &dyn Region) -> Option<u64> {
-    let header = region.bytes(0..HEADER_BYTES as u64)?;
+///
+/// # Errors
+///
+/// [`Error::Io`] if the system refuses: whose it is is not known then.
+pub(crate) fn store_of(region: &FileRegion) -> Result<Option<u64>> {
+    let Some(header) = region.bytes(0..HEADER_BYTES as u64)? else { return Ok(None) };
     let is_whole = header.starts_with(&MAGIC) && header_checksum_holds(&header);
-    if is_whole { Cursor::new(header.get(24..)?).u64() } else { None }
+    Ok(header.get(24..).filter(|_| is_whole).and_then(|rest| Cursor::new(rest).u64()))
 }
 
 fn header_checksum_holds(bytes: &[u8]) -> bool {
     bytes.len() == HEADER_BYTES && checksum(&bytes[..32]).to_le_bytes() == bytes[32..]
 }
 
-/// Whether the file of a segment that no manifest names holds a batch: a whole block where batches start.
+/// Returns whether the file of a segment that no manifest names holds a batch: a whole block where batches start.
 ///
 /// Anything else is what a crash left of a file that was being made; on some media that need not be zeros.
-pub(crate) fn holds_batch(region: &dyn Region, store_id: u64, number: u32) -> bool {
+///
+/// # Errors
+///
+/// [`Error::Io`] if the system refuses: what the file holds is not known then, and it may not be thrown away.
+pub(crate) fn holds_batch(region: &FileRegion, store_id: u64, number: u32) -> Result<bool> {
     let len_bytes = u32::try_from(region.len_bytes()).unwrap_or(u32::MAX).min(MAX_SEGMENT_BYTES);
-    let Some(bytes) = region.bytes(0..len_bytes.into()) else { return false };
+    let Some(bytes) = region.bytes(0..len_bytes.into())? else { return Ok(false) };
     let mut scan = Scan::new(&bytes, Place { store_id, segment: number, offset: 0 });
     let mut sectors = (FIRST_BATCH..len_bytes).step_by(SECTOR_BYTES as usize);
     // No crash leaves so many headers that head nothing: the file is then none that may be thrown away.
-    sectors.any(|offset| scan.check(offset).is_some()) || scan.is_exhausted()
+    Ok(sectors.any(|offset| scan.check(offset).is_some()) || scan.is_exhausted())
 }

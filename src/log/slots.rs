@@ -139,9 +139,9 @@ impl Slot {
 }
 
 fn whole_file(directory: &Directory) -> Result<Option<Vec<u8>>> {
-    let region = directory.map_whole(MANIFEST)?;
+    let Some(region) = directory.map_whole(MANIFEST)? else { return Ok(None) };
     // A copy: a writer beside may be writing a slot right now.
-    Ok(region.map(|region| region.bytes(0..region.len_bytes()).unwrap_or_default().into_owned()))
+    Ok(Some(region.bytes_from(0)?.into_owned()))
 }
 
 /// Reads the manifest; `None` if there is none.

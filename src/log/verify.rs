@@ -184,7 +184,7 @@ fn check_commit(
     apart: Result<()>,
     verified: &mut VerifyReport,
 ) -> Result<Content> {
-    let region = &**segment.region()?;
+    let region = segment.region()?;
     let commit =
         apart.and_then(|()| Commit::read(region, segment.place(entry.offset), entry.first_ordinal, epoch));
     let content = |commit: Commit| Content::Commit { id: commit.id, part: commit.part };
@@ -201,7 +201,7 @@ fn check_records(
     verified: &mut VerifyReport,
 ) -> Result<Content> {
     let place = segment.place(entry.offset);
-    let region = &**segment.region()?;
+    let region = segment.region()?;
     let read = apart.and_then(|()| RecordBlock::read(region, place)).and_then(|(header, block)| {
         let belongs = header.epoch == epoch && header.first_ordinal == entry.first_ordinal;
         let stale = || corrupt(place, "a stale block of another opening lies where a newer one was written");

@@ -8,12 +8,12 @@
 use super::block::{self, BlockHeader, BlockKind};
 use super::commit::Commit;
 use super::directory::{Directory, parse_segment_name, segment_name};
+use super::file_region::FileRegion;
 use super::format::{SECTOR_BYTES, sector_up};
 use super::manifest::Manifest;
 use super::scan::Scan;
 use super::segment::{self, FIRST_BATCH, Segment};
 use crate::error::{Error, Result};
-use crate::storage::Region;
 
 /// Makes sure that no file in the directory is younger than the manifest.
 ///
@@ -62,7 +62,7 @@ pub(crate) fn check_unnamed(directory: &Directory, store_id: u64, number: u32) -
     let name = segment_name(number, 0);
     directory.expect_own_segment(store_id, &name)?;
     match directory.map_whole(&name)? {
-        Some(region) if segment::holds_batch(&*region, store_id, number) => Err(unnamed(directory, &name)),
+        Some(region) if segment::holds_batch(&region, store_id, number)? => Err(unnamed(directory, &name)),
         _ => Ok(()),
     }
 }
@@ -75,12 +75,12 @@ fn unnamed(directory: &Directory, name: &str) -> Error {
 ///
 /// # Errors
 ///
-/// [`Error::NotAStore`] if it is one.
+/// [`Error::NotAStore`] if it is one; [`Error::Io`] if the system refuses.
 pub(crate) fn check_end(
     directory: &Directory,
     manifest: &Manifest,
     segment: &Segment,
-    region: &dyn Region,
+    region: &FileRegion,
     at: u32,
 ) -> Result<()> {
     match batch_at(segment, region, at, |at| block::check(region, segment.place(at)))? {
@@ -99,13 +99,13 @@ pub(crate) fn check_behind(
     directory: &Directory,
     manifest: &Manifest,
     segment: &Segment,
-    region: &dyn Region,
+    region: &FileRegion,
 ) -> Result<()> {
     let mut at = manifest.point.offset.max(FIRST_BATCH);
-    let Some(bytes) = region.bytes(at.into()..region.len_bytes()) else { return Ok(()) };
+    let bytes = region.bytes_from(at.into())?;
     let mut scan = Scan::new(&bytes, segment.place(at));
     while u64::from(at) < region.len_bytes() {
-        at = match batch_at(segment, region, at, |at| scan.check(at))? {
+        at = match batch_at(segment, region, at, |at| Ok(scan.check(at)))? {
             Some((commit, epoch, end)) => {
                 if let Some(commit) = commit {
                     check_commit(directory, manifest, segment, &commit, epoch)?;
@@ -144,11 +144,11 @@ type Run = (Option<Commit>, u64, u32);
 /// The run that begins at `at`, of blocks that `check` finds whole; none if there is none.
 fn batch_at(
     segment: &Segment,
-    region: &dyn Region,
+    region: &FileRegion,
     at: u32,
-    mut check: impl FnMut(u32) -> Option<BlockHeader>,
+    mut check: impl FnMut(u32) -> Result<Option<BlockHeader>>,
 ) -> Result<Option<Run>> {
-    let Some(first) = check(at) else { return Ok(None) };
+    let Some(first) = check(at)? else { return Ok(None) };
     let (mut header, mut at, mut ordinal) = (first, at, first.first_ordinal);
     loop {
         // A block that was read lies within a file, whose length fits.
@@ -156,13 +156,13 @@ fn batch_at(
         if header.kind == BlockKind::Commit {
             let commit = match Commit::read(region, segment.place(at), ordinal, header.epoch) {
                 Ok(commit) => Some(commit),
-                Err(error @ Error::UnknownField { .. }) => return Err(error),
-                Err(_) => None,
+                Err(Error::Corrupt { .. }) => None,
+                Err(error) => return Err(error),
             };
             return Ok(Some((commit, header.epoch, end)));
         }
         ordinal = ordinal.saturating_add(header.records.into());
-        match check(end) {
+        match check(end)? {
             Some(next) if next.epoch == first.epoch && next.first_ordinal == ordinal => {
                 (header, at) = (next, end);
             }

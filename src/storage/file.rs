@@ -1,7 +1,8 @@
-//! A directory of the file system: positioned writes, `fdatasync`, read-only maps, `flock`.
+//! A directory of the file system: positioned writes, `fdatasync`, read-only maps or positioned reads, `flock`.
 
 mod directory;
 mod lock;
+mod positioned;
 mod target;
 
 use std::borrow::Cow;
@@ -17,9 +18,10 @@ use std::sync::Arc;
 use memmap2::{Mmap, MmapOptions};
 use rustix::fs::{FallocateFlags, OFlags};
 
-use super::{Identity, Lock, Region, Storage, StorageFile};
+use super::{Identity, Lock, Region, Storage, StorageFile, lend};
 use crate::error::{Error, Result};
 use directory::HeldDirectory;
+use positioned::PositionedFile;
 pub(crate) use target::Target;
 
 /// A directory of the file system.
@@ -32,6 +34,7 @@ pub(crate) use target::Target;
 pub struct FileStorage {
     path: PathBuf,
     directory: Arc<HeldDirectory>,
+    is_mapped: bool,
 }
 
 // What a panic can leave behind is behind locks.
@@ -78,7 +81,30 @@ impl FileStorage {
     }
 
     fn of(path: &Path, fd: OwnedFd) -> Self {
-        Self { path: path.to_owned(), directory: Arc::new(HeldDirectory::new(fd)) }
+        Self { path: path.to_owned(), directory: Arc::new(HeldDirectory::new(fd)), is_mapped: true }
+    }
+
+    /// Reads files that are opened from now on through memory maps; `false`: by positioned reads. Default: true. See
+    /// [`Options::map`](crate::store::Options::map), which is this for a store that is opened by its path.
+    ///
+    /// ```
+    /// use perennial::{storage::FileStorage, store::Store};
+    /// use std::sync::Arc;
+    ///
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let (old, new) = (dir.path().join("world"), dir.path().join("saved"));
+    /// # Store::open(&old)?.checkpoint(&1u32)?;
+    /// // A medium that refuses to be read is an error then, not a signal that kills the process.
+    /// let from = FileStorage::open(&old, false)?.map(false);
+    /// let to = FileStorage::open(&new, true)?;
+    /// let salvaged = Store::salvage(Location::storage(Arc::new(from), "<old>"), Location::storage(Arc::new(to), &new))?;
+    /// assert_eq!(salvaged.checkpoints.len(), 1);
+    /// # Ok::<(), perennial::Error>(())
+    /// ```
+    #[must_use]
+    pub fn map(mut self, map: bool) -> Self {
+        self.is_mapped = map;
+        self
     }
 
     /// The path that the directory was opened by. It may lead elsewhere by now.
@@ -87,7 +113,12 @@ impl FileStorage {
     }
 
     fn file(&self, name: &str, file: File) -> Arc<dyn StorageFile> {
-        Arc::new(DiskFile { file, name: name.into(), directory: Arc::clone(&self.directory) })
+        Arc::new(DiskFile {
+            file: Arc::new(file),
+            name: name.into(),
+            directory: Arc::clone(&self.directory),
+            is_mapped: self.is_mapped,
+        })
     }
 }
 
@@ -192,10 +223,11 @@ fn plain(path: PathBuf) -> Result<PathBuf> {
 
 /// One open file.
 struct DiskFile {
-    file: File,
+    file: Arc<File>,
     /// That it was opened by.
     name: String,
     directory: Arc<HeldDirectory>,
+    is_mapped: bool,
 }
 
 impl StorageFile for DiskFile {
@@ -229,6 +261,9 @@ impl StorageFile for DiskFile {
             let what = format!("the file has {found_bytes} bytes, {len_bytes} were expected");
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, what));
         }
+        if !self.is_mapped {
+            return Ok(Arc::new(PositionedFile { file: Arc::clone(&self.file), len_bytes }));
+        }
         let len = usize::try_from(len_bytes).map_err(|_| io::ErrorKind::FileTooLarge)?;
         if len == 0 {
             return Ok(Arc::new(MappedFile { map: None }));
@@ -240,7 +275,7 @@ impl StorageFile for DiskFile {
         // readers look only at ranges whose write was complete before they learnt of them; where another process
         // breaks that (a reader left over from before a recovery) the bytes are copied and checksummed as
         // plain `u8`s, which have no invalid values, before anything trusts them.
-        let map = unsafe { MmapOptions::new().len(len).map(&self.file)? };
+        let map = unsafe { MmapOptions::new().len(len).map(&*self.file)? };
         Ok(Arc::new(MappedFile { map: Some(map) }))
     }
 }
@@ -255,9 +290,8 @@ impl Region for MappedFile {
         self.map.as_ref().map_or(0, |map| map.len() as u64)
     }
 
-    fn bytes(&self, range: Range<u64>) -> Option<Cow<'_, [u8]>> {
-        let (start, end) = (usize::try_from(range.start).ok()?, usize::try_from(range.end).ok()?);
-        self.map.as_deref().unwrap_or_default().get(start..end).map(Cow::Borrowed)
+    fn bytes(&self, range: Range<u64>) -> io::Result<Cow<'_, [u8]>> {
+        lend(self.map.as_deref().unwrap_or_default(), range).map(Cow::Borrowed)
     }
 }
 
@@ -280,7 +314,8 @@ mod tests {
         let map = file.map(4096).unwrap();
         file.write_all_at(b"hello", 100).unwrap();
         assert_eq!(map.bytes(100..105).unwrap().as_ref(), b"hello");
-        assert!(map.bytes(4095..4097).is_none());
+        assert!(matches!(map.bytes(100..105).unwrap(), Cow::Borrowed(_)), "a map lends");
+        assert_eq!(map.bytes(4095..4097).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
         assert_eq!(map.len_bytes(), 4096);
     }
 
@@ -294,6 +329,40 @@ mod tests {
         drop(file);
         assert_eq!(map.bytes(0..5).unwrap().as_ref(), b"hello");
         assert_eq!(storage.list().unwrap(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn without_a_map_bytes_are_read_when_they_are_asked_for() {
+        let (_directory, storage) = directory();
+        let storage = storage.map(false);
+        let file = storage.create("a", 4096).unwrap();
+        let region = storage.open("a").unwrap().map(4096).unwrap();
+        assert_eq!(file.map(4097).err().unwrap().kind(), io::ErrorKind::UnexpectedEof);
+        file.write_all_at(b"hello", 100).unwrap();
+        storage.remove("a").unwrap();
+        assert_eq!(region.bytes(100..105).unwrap().as_ref(), b"hello", "the name alone was removed");
+        assert_eq!((region.len_bytes(), region.bytes(7..7).unwrap().len()), (4096, 0));
+        let backwards = std::ops::Range { start: 9, end: 8 };
+        for range in [4095..4097, backwards, u64::MAX - 1..u64::MAX] {
+            let error = region.bytes(range.clone()).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+            let asked = format!("bytes {}..{} were asked for, the region has 4096", range.start, range.end);
+            assert_eq!(error.to_string(), asked);
+        }
+    }
+
+    #[test]
+    fn without_a_map_a_file_that_was_truncated_is_an_error_that_says_so() {
+        let (_directory, storage) = directory();
+        let storage = storage.map(false);
+        let region = storage.create("a", 4096).unwrap().map(4096).unwrap();
+        fs::File::options().write(true).open(storage.path().join("a")).unwrap().set_len(1000).unwrap();
+        assert_eq!(region.bytes(0..1000).unwrap().len(), 1000);
+        let error = region.bytes(999..1001).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+        let expected = "bytes 999..1001 were asked for; the file had 4096 when it was opened, it has 1000 bytes now: \
+                        it was truncated";
+        assert_eq!(error.to_string(), expected);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use crate::sync::{Mutex, RwLock};
 
-use super::{Lock, Region, Storage, StorageFile};
+use super::{Lock, Region, Storage, StorageFile, beyond, lend};
 
 /// A directory of files that live in memory.
 ///
@@ -170,12 +170,11 @@ impl Region for MemoryRegion {
         self.len_bytes
     }
 
-    fn bytes(&self, range: Range<u64>) -> Option<Cow<'_, [u8]>> {
-        let (start, end) = (usize::try_from(range.start).ok()?, usize::try_from(range.end).ok()?);
+    fn bytes(&self, range: Range<u64>) -> io::Result<Cow<'_, [u8]>> {
         if range.end > self.len_bytes {
-            return None;
+            return Err(beyond(&range, self.len_bytes));
         }
-        Some(Cow::Owned(self.file.bytes.read().get(start..end)?.to_vec()))
+        Ok(Cow::Owned(lend(&self.file.bytes.read(), range)?.to_vec()))
     }
 }
 
@@ -209,7 +208,7 @@ mod tests {
         assert_eq!(storage.list().unwrap(), ["b"]);
         assert_eq!(old.bytes(0..1).unwrap().as_ref(), b"b");
         assert_eq!(storage.open("b").unwrap().map(1).unwrap().bytes(0..1).unwrap().as_ref(), b"a");
-        assert!(old.bytes(0..2).is_none());
+        assert_eq!(old.bytes(0..2).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
         assert_eq!(storage.open("b").unwrap().map(2).err().unwrap().kind(), io::ErrorKind::UnexpectedEof);
     }
 }

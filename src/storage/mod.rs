@@ -1,8 +1,13 @@
-//! What a store needs of a disk: a directory of named files, written at positions and read through maps.
+//! A store's demands on a disk: a directory of named files, written at positions and read by regions.
 //!
 //! Three implementations: [`FileStorage`] over a directory of the file system, [`MemoryStorage`] over nothing but
 //! memory, and [`SimStorage`], a simulated disk for tests. The operations are as fine as the system calls beneath
 //! them, so that the simulated disk can lose, tear or refuse each of them on its own.
+//!
+//! A [`Region`] is how bytes are read. It lends them where it can (a memory map), and else hands over copies of what was
+//! asked for (positioned reads, a remote file, bytes that are decrypted). Reading may fail at any time: the store then says
+//! which file it could not read, with [`Error::Io`](crate::Error::Io), and takes the failure for nothing else, in
+//! particular not for the end of its log.
 //!
 //! | operation | what a power cut may undo until |
 //! |---|---|
@@ -189,8 +194,8 @@ pub trait StorageFile: Send + Sync {
     /// Whatever the medium says.
     fn len_bytes(&self) -> io::Result<u64>;
 
-    /// Maps the first `len_bytes` bytes for reading. Later writes through any handle show in the map; the map
-    /// stays valid after the file was removed.
+    /// Gives access to the first `len_bytes` bytes for reading, by a memory map or otherwise. Later writes through any
+    /// handle show in the region; it stays readable after the file was removed or replaced.
     ///
     /// # Errors
     ///
@@ -198,13 +203,44 @@ pub trait StorageFile: Send + Sync {
     fn map(&self, len_bytes: u64) -> io::Result<Arc<dyn Region>>;
 }
 
-/// The bytes of a mapped file.
+/// The first bytes of a file, to be read.
 pub trait Region: Send + Sync {
-    /// Length of the map in bytes.
+    /// Length of the region in bytes. It never changes.
     fn len_bytes(&self) -> u64;
 
-    /// Returns the bytes of `range`, borrowed where the map can lend them; `None` if it reaches beyond the map.
+    /// Returns the bytes of `range`: all of them, borrowed where the region can lend them.
     ///
     /// Bytes that somebody writes at the same time are in an unknown state.
-    fn bytes(&self, range: Range<u64>) -> Option<Cow<'_, [u8]>>;
+    ///
+    /// ```
+    /// use perennial::storage::{MemoryStorage, Region, Storage, StorageFile};
+    /// use std::io::ErrorKind;
+    ///
+    /// let file = MemoryStorage::new().create("a", 8)?;
+    /// file.write_all_at(b"hello", 2)?;
+    /// let region = file.map(8)?;
+    /// assert_eq!(&*region.bytes(2..7)?, b"hello");
+    /// assert_eq!(region.bytes(7..9).unwrap_err().kind(), ErrorKind::UnexpectedEof);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`io::ErrorKind::UnexpectedEof`] if the range reaches beyond the region, or the file has become shorter than that;
+    /// whatever the medium says.
+    fn bytes(&self, range: Range<u64>) -> io::Result<Cow<'_, [u8]>>;
+}
+
+/// Says that a range reaches beyond a region of this length.
+pub(crate) fn beyond(range: &Range<u64>, len_bytes: u64) -> io::Error {
+    let Range { start, end } = range;
+    let what = format!("bytes {start}..{end} were asked for, the region has {len_bytes}");
+    io::Error::new(io::ErrorKind::UnexpectedEof, what)
+}
+
+/// Returns the bytes of `range` of all those of a region.
+pub(crate) fn lend(bytes: &[u8], range: Range<u64>) -> io::Result<&[u8]> {
+    let index = |at| usize::try_from(at).ok();
+    let lent = index(range.start).zip(index(range.end)).and_then(|(start, end)| bytes.get(start..end));
+    lent.ok_or_else(|| beyond(&range, bytes.len() as u64))
 }

@@ -59,7 +59,7 @@ impl Store {
         self.expect_owner()?;
         let storage = match to.storage.take() {
             Some(storage) => storage,
-            None => Arc::new(FileStorage::open(&to.path, true)?),
+            None => Arc::new(FileStorage::open(&to.path, true)?.map(self.options.map)),
         };
         let directory = Directory::new(storage, &to.path);
         self.log.opening().directory.expect_other(&directory)?;
@@ -107,7 +107,7 @@ fn end_of(entry: SegmentEntry, manifest: &Manifest) -> u32 {
 
 /// Checks what is about to be copied: a backup of damage is none.
 fn check(segment: &Segment, entry: SegmentEntry, manifest: &Manifest) -> Result<()> {
-    let region = &**segment.region()?;
+    let region = segment.region()?;
     let (index, end) = match entry.index_offset {
         0 => (manifest.index.clone(), manifest.point.offset),
         index_offset => (segment.blocks()?, index_offset),
@@ -137,7 +137,10 @@ fn copy(segment: &Segment, end: u32, to: &Directory) -> Result<()> {
     let mut at = 0;
     while at < u64::from(end) {
         let next = (at + PIECE_BYTES).min(end.into());
-        let bytes = region.bytes(at..next).unwrap_or_default();
+        let bytes = region.bytes(at..next)?.ok_or_else(|| {
+            let what = format!("the segment ends at {}, before its last block", region.len_bytes());
+            corrupt(segment.place(at as u32), what)
+        })?;
         created.write_all_at(&bytes, at).map_err(|e| to.io_error("write", &name, e))?;
         at = next;
     }

@@ -201,7 +201,7 @@ impl Store {
             found.expect_nothing_but(&[])?;
         }
         let part = target.beside(".part")?;
-        let made = Arc::new(part.make()?);
+        let made = Arc::new(part.make()?.map(self.options.map));
         let storage = Arc::clone(&made) as Arc<dyn Storage>;
         let migrated = self.migrate_into(storage, part.path(), &mut to, f)?;
         target.replace_by(&part, &made)?;

@@ -422,7 +422,7 @@ impl Options {
     /// As [`Store::open`].
     pub fn open(&self, path: impl AsRef<Path>) -> Result<Store> {
         let path = path.as_ref();
-        let storage = FileStorage::open_or(path, self.advice_if_absent())?;
+        let storage = FileStorage::open_or(path, self.advice_if_absent())?.map(self.map);
         Store::open_with(self, Arc::new(storage), path)
     }
 

@@ -27,6 +27,7 @@ use crate::log::Log;
 use crate::log::block::{self, BlockKind, corrupt};
 use crate::log::commit::Commit;
 use crate::log::directory::{Directory, MANIFEST, parse_segment_name, segment_name};
+use crate::log::file_region::FileRegion;
 use crate::log::format::{MAX_SEGMENT_BYTES, Place, SECTOR_BYTES, sector_up};
 use crate::log::identity::other_store;
 use crate::log::index::{BlockEntry, Index};
@@ -42,7 +43,7 @@ use crate::log::verify::{Progress, Watched};
 use crate::log::witness;
 use crate::random::HashSet;
 use crate::record::Address;
-use crate::storage::{FileStorage, Region};
+use crate::storage::FileStorage;
 
 /// What [`Store::salvage`](super::Store::salvage) saved, and what it could not.
 #[derive(Debug, Default)]
@@ -87,6 +88,10 @@ impl Store {
     /// assert_eq!(Store::open(&new)?.latest::<HashMap<u32, u32>>()?, Some(state));
     /// # Ok::<(), perennial::Error>(())
     /// ```
+    ///
+    /// The old store is read through memory maps. Where its medium may refuse to be read, which kills a process that reads a map, give
+    /// a [`Location::storage`] without ([`FileStorage::map`](crate::storage::FileStorage::map)): it is [`Error::Io`] then, see
+    /// [`docs::durability`](crate::docs::durability#reads-that-fail).
     ///
     /// *A limit:* without a readable manifest nobody can tell the newest checkpoints from some that were made after them,
     /// never acknowledged as durable, and cut by a recovery that then wrote nothing. They are whole, and copied.
@@ -215,12 +220,12 @@ impl Found {
         let files = all_files(directory)?;
         let (store_id, manifest) = whose(directory, manifest, &files, salvaged)?;
         let manifest = manifest.map(|manifest| current(directory, manifest, salvaged)).transpose()?.flatten();
-        let files = segment_files(directory, files, store_id, manifest.as_ref(), salvaged);
+        let files = segment_files(directory, files, store_id, manifest.as_ref(), salvaged)?;
         let segments = files.last_key_value().map_or(0, |(last, _)| last + 1);
         let opening = Arc::new(LogReader::new(Arc::clone(directory), store_id, segments, 4 << 20)?);
         for file in files.values() {
-            let index = file.index(store_id, manifest.as_ref(), salvaged);
-            let region = Arc::clone(&file.region);
+            let index = file.index(store_id, manifest.as_ref(), salvaged)?;
+            let region = file.region.clone();
             let directory = Arc::clone(directory);
             opening.add_segment(Arc::new(Segment::found(directory, store_id, file.entry, index, region)));
         }
@@ -243,7 +248,7 @@ impl Found {
                 let place = segment.place(entry.offset);
                 let read = segment
                     .expect_apart(&index, entry)
-                    .and_then(|()| Commit::read(&**segment.region()?, place, entry.first_ordinal, epoch));
+                    .and_then(|()| Commit::read(segment.region()?, place, entry.first_ordinal, epoch));
                 match read {
                     Ok(commit) => {
                         let links = [commit.previous, commit.jump].into_iter().flatten();
@@ -251,6 +256,7 @@ impl Found {
                         dropped.extend(commit.dropped());
                         commits.insert(commit.id, commit.address);
                     }
+                    Err(error @ Error::Io { .. }) => return Err(error),
                     Err(error @ Error::UnknownField { .. }) => salvaged.damage.push(error),
                     Err(_) => {}
                 }
@@ -288,9 +294,13 @@ fn current(
     let checked = witness::check_files(directory, &manifest).and_then(|()| {
         let Some(&entry) = manifest.segments.last() else { return Ok(()) };
         let segment = Segment::new(Arc::clone(directory), manifest.store_id, entry, Some(Index::default()));
-        // Damage to it is noted where it is read.
-        let Ok(region) = segment.region() else { return Ok(()) };
-        witness::check_behind(directory, &manifest, &segment, &**region)
+        let region = match segment.region() {
+            Ok(region) => region,
+            Err(error @ Error::Io { .. }) => return Err(error),
+            // Damage to it is noted where it is read.
+            Err(_) => return Ok(()),
+        };
+        witness::check_behind(directory, &manifest, &segment, region)
     });
     match checked {
         Ok(()) => Ok(Some(manifest)),
@@ -305,7 +315,7 @@ fn current(
 /// The file of a segment, as far as it is there.
 struct SegmentFile {
     entry: SegmentEntry,
-    region: Arc<dyn Region>,
+    region: FileRegion,
 }
 
 /// Maps the files of all segments, whosever they are, ascending by number and generation.
@@ -332,7 +342,11 @@ fn whose(
     salvaged: &mut SalvageReport,
 ) -> Result<(u64, Option<Manifest>)> {
     let mut segments = BTreeMap::<u64, usize>::new();
-    files.iter().filter_map(SegmentFile::store_id).for_each(|id| *segments.entry(id).or_default() += 1);
+    for file in files {
+        if let Some(id) = file.store_id()? {
+            *segments.entry(id).or_default() += 1;
+        }
+    }
     let most = segments.iter().max_by_key(|(_, count)| **count).map(|(id, _)| *id);
     match (manifest, most) {
         (Some(manifest), Some(most)) if !segments.contains_key(&manifest.store_id) => {
@@ -355,11 +369,11 @@ fn segment_files(
     store_id: u64,
     manifest: Option<&Manifest>,
     salvaged: &mut SalvageReport,
-) -> BTreeMap<u32, SegmentFile> {
+) -> Result<BTreeMap<u32, SegmentFile>> {
     let mut chosen = BTreeMap::new();
     for mut file in files {
         let SegmentEntry { number, generation, .. } = file.entry;
-        if let Some(other) = file.store_id().filter(|found| *found != store_id) {
+        if let Some(other) = file.store_id()?.filter(|found| *found != store_id) {
             let name = segment_name(number, generation);
             salvaged.damage.push(directory.foreign(&name, other_store(store_id, other)));
             continue;
@@ -371,17 +385,22 @@ fn segment_files(
         }
         chosen.insert(number, file);
     }
-    chosen
+    Ok(chosen)
 }
 
 impl SegmentFile {
     /// The identity of its store, if the file's header can be read.
-    fn store_id(&self) -> Option<u64> {
-        segment::store_of(&*self.region)
+    fn store_id(&self) -> Result<Option<u64>> {
+        segment::store_of(&self.region)
     }
 
     /// Finds the blocks: by the manifest or the segment's own index where there is one, else by looking.
-    fn index(&self, store_id: u64, manifest: Option<&Manifest>, salvaged: &mut SalvageReport) -> Index {
+    fn index(
+        &self,
+        store_id: u64,
+        manifest: Option<&Manifest>,
+        salvaged: &mut SalvageReport,
+    ) -> Result<Index> {
         let place = |offset| Place { store_id, segment: self.entry.number, offset };
         let active = manifest.filter(|manifest| {
             manifest.segments.last().is_some_and(|active| active.number == self.entry.number)
@@ -390,20 +409,22 @@ impl SegmentFile {
             let behind = if manifest.clean { None } else { Some(manifest.epoch) };
             let mut index = manifest.index.clone();
             let point = (manifest.point.offset, manifest.point.ordinal);
-            self.look(place(0), point, behind, &mut index, salvaged);
-            return index;
+            self.look(place(0), point, behind, &mut index, salvaged)?;
+            return Ok(index);
         }
         if self.entry.index_offset != 0 {
-            let read = block::Block::read(&*self.region, place(self.entry.index_offset));
-            let index = read.ok().filter(|block| block.header.kind == BlockKind::Index);
-            if let Some(index) = index.and_then(|block| Index::decode(block.raw())) {
-                return index;
+            let read = match block::Block::read(&self.region, place(self.entry.index_offset)) {
+                Err(error @ Error::Io { .. }) => return Err(error),
+                read => read.ok().filter(|block| block.header.kind == BlockKind::Index),
+            };
+            if let Some(index) = read.and_then(|block| Index::decode(block.raw())) {
+                return Ok(index);
             }
             salvaged.damage.push(corrupt(place(self.entry.index_offset), "the segment's index is damaged"));
         }
         let mut index = Index::default();
-        self.look(place(0), (FIRST_BATCH, 0), Some(0), &mut index, salvaged);
-        index
+        self.look(place(0), (FIRST_BATCH, 0), Some(0), &mut index, salvaged)?;
+        Ok(index)
     }
 
     /// Adds the blocks that lie from an offset and an ordinal on, of `epoch` alone (0: of any); `None`: there are none.
@@ -414,9 +435,9 @@ impl SegmentFile {
         epoch: Option<u64>,
         index: &mut Index,
         salvaged: &mut SalvageReport,
-    ) {
-        let Some(only) = epoch else { return };
-        let Some(bytes) = self.region.bytes(0..self.entry.len_bytes.into()) else { return };
+    ) -> Result<()> {
+        let Some(only) = epoch else { return Ok(()) };
+        let Some(bytes) = self.region.bytes(0..self.entry.len_bytes.into())? else { return Ok(()) };
         let mut scan = Scan::new(&bytes, start);
         let (mut at, mut current, mut ended) = (at.max(FIRST_BATCH), 0, HashSet::default());
         while let Some((offset, header)) = scan.next(at) {
@@ -445,5 +466,6 @@ impl SegmentFile {
             let what = "it holds so many headers of blocks that are none that not all could be looked at";
             salvaged.damage.push(corrupt(start, what));
         }
+        Ok(())
     }
 }

@@ -131,8 +131,12 @@ fn verify_states<T: Serialize + DeserializeOwned + 'static>(
     let whole = RoundTrip::Whole(RefCell::default());
     let trial = FlushContext::on_trial(store.log.opening().tag(), whole, Check::nothing());
     for commit in store.log.commits() {
-        // The walk that came before noted it.
-        let Ok(commit) = commit.map(Arc::new) else { break };
+        let commit = match commit {
+            Err(error @ Error::Io { .. }) => return Err(error),
+            // The walk that came before noted it.
+            Err(_) => break,
+            Ok(commit) => Arc::new(commit),
+        };
         for root in &commit.roots {
             let tried = store
                 .view(Arc::clone(&commit))

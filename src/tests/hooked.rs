@@ -1,6 +1,8 @@
-//! A directory in memory whose owner hears of what is done with its files, and has a say in their syncs.
+//! A directory in memory whose owner hears of what is done with its files, and has a say in their syncs and reads.
 
+use std::borrow::Cow;
 use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::storage::{Lock, MemoryStorage, Region, Storage, StorageFile};
@@ -11,7 +13,14 @@ pub(crate) trait Hooks: Clone + Send + Sync + 'static {
     fn touched(&self, _storage: &MemoryStorage) {}
 
     /// The file of this name is to be synced: this may take long, or fail.
-    fn syncing(&self, name: &str) -> io::Result<()>;
+    fn syncing(&self, _name: &str) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// Bytes of the file of this name are to be read: this may fail.
+    fn reading(&self, _name: &str) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 #[derive(Clone, Default)]
@@ -24,6 +33,23 @@ struct HookedFile<H> {
     file: Arc<dyn StorageFile>,
     name: String,
     directory: Hooked<H>,
+}
+
+struct HookedRegion<H> {
+    region: Arc<dyn Region>,
+    name: String,
+    hooks: H,
+}
+
+impl<H: Hooks> Region for HookedRegion<H> {
+    fn len_bytes(&self) -> u64 {
+        self.region.len_bytes()
+    }
+
+    fn bytes(&self, range: Range<u64>) -> io::Result<Cow<'_, [u8]>> {
+        self.hooks.reading(&self.name)?;
+        self.region.bytes(range)
+    }
 }
 
 impl<H: Hooks> Hooked<H> {
@@ -84,6 +110,8 @@ impl<H: Hooks> StorageFile for HookedFile<H> {
     }
 
     fn map(&self, len_bytes: u64) -> io::Result<Arc<dyn Region>> {
-        self.file.map(len_bytes)
+        let region = self.file.map(len_bytes)?;
+        let (name, hooks) = (self.name.clone(), self.directory.hooks.clone());
+        Ok(Arc::new(HookedRegion { region, name, hooks }))
     }
 }

@@ -78,7 +78,11 @@ mod tidy;
 #[cfg(not(small_nodes))]
 mod tools;
 #[cfg(not(small_nodes))]
+mod unmapped;
+#[cfg(not(small_nodes))]
 mod unnamed;
+#[cfg(not(small_nodes))]
+mod unreadable;
 #[cfg(not(small_nodes))]
 mod unseen;
 #[cfg(not(small_nodes))]

@@ -54,15 +54,17 @@ fn expect_whole(store: &Store, state: &World, expected: &World) {
     assert!(state == expected);
 }
 
-fn on_both(test: impl Fn(&Arc<dyn Storage>)) {
+fn on_all(test: impl Fn(&Arc<dyn Storage>)) {
     test(&(Arc::new(MemoryStorage::new()) as Arc<dyn Storage>));
     let dir = tempfile::tempdir().unwrap();
     test(&(Arc::new(FileStorage::open(dir.path().join("world"), true).unwrap()) as Arc<dyn Storage>));
+    let unmapped = FileStorage::open(dir.path().join("unmapped"), true).unwrap().map(false);
+    test(&(Arc::new(unmapped) as Arc<dyn Storage>));
 }
 
 #[test]
 fn a_lazy_state_is_saved_by_a_later_opening_that_compacted() {
-    on_both(|storage| {
+    on_all(|storage| {
         let (store, mut expected) = begun(storage);
         drop(store);
         let store = open(storage);
@@ -77,7 +79,7 @@ fn a_lazy_state_is_saved_by_a_later_opening_that_compacted() {
 
 #[test]
 fn a_state_that_was_let_go_of_outlives_its_store_and_so_do_its_clones() {
-    on_both(|storage| {
+    on_all(|storage| {
         let (store, mut state) = begun(storage);
         let expected = state.clone();
         store.evict(&mut state, 0).unwrap();
@@ -98,7 +100,7 @@ fn a_state_that_was_let_go_of_outlives_its_store_and_so_do_its_clones() {
 
 #[test]
 fn an_old_checkpoint_held_over_many_openings_is_what_it_was() {
-    on_both(|storage| {
+    on_all(|storage| {
         let (store, _) = begun(storage);
         let oldest = store.checkpoints().last().unwrap().unwrap().id;
         let expected: World = store.restore(oldest).unwrap();
@@ -120,7 +122,7 @@ fn an_old_checkpoint_held_over_many_openings_is_what_it_was() {
 
 #[test]
 fn a_walk_over_the_checkpoints_goes_on_after_the_store_was_closed() {
-    on_both(|storage| {
+    on_all(|storage| {
         let (store, _) = begun(storage);
         let mut walk = store.checkpoints();
         let first = walk.next().unwrap().unwrap();
@@ -133,7 +135,7 @@ fn a_walk_over_the_checkpoints_goes_on_after_the_store_was_closed() {
 
 #[test]
 fn a_reader_beside_a_writer_that_compacts_and_its_states_stay_as_they_were() {
-    on_both(|storage| {
+    on_all(|storage| {
         let (store, expected) = begun(storage);
         let reader = options().read_only(true).open_storage(Arc::clone(storage)).unwrap();
         let mut state: World = reader.latest().unwrap().unwrap();
@@ -148,7 +150,7 @@ fn a_reader_beside_a_writer_that_compacts_and_its_states_stay_as_they_were() {
 
 #[test]
 fn a_checkpointer_and_its_store_may_go_before_the_state() {
-    on_both(|storage| {
+    on_all(|storage| {
         let (store, expected) = begun(storage);
         drop(store);
         let store = Arc::new(open(storage));

@@ -113,7 +113,7 @@ impl<'a> Replacement<'a> {
         self.close_block()?;
         let offset = self.next_offset()?;
         let (from, to) = (self.old.place(entry.offset), self.old.place(offset));
-        block::copy(&mut self.buffer, &**self.old.region()?, from, to, self.epoch)?;
+        block::copy(&mut self.buffer, self.old.region()?, from, to, self.epoch)?;
         self.index.push(BlockEntry { offset, ..entry }, self.epoch);
         self.write_out(false)
     }

@@ -25,7 +25,7 @@ use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::{Lock, Region, Storage, StorageFile};
+use super::{Lock, Region, Storage, StorageFile, beyond, lend};
 use crate::sync::Mutex;
 pub use crash::{CrashPoint, Fate};
 use crash::{Names, Part, Pending};
@@ -517,11 +517,10 @@ impl Region for SimRegion {
         self.len_bytes
     }
 
-    fn bytes(&self, range: Range<u64>) -> Option<Cow<'_, [u8]>> {
-        let (start, end) = (usize::try_from(range.start).ok()?, usize::try_from(range.end).ok()?);
+    fn bytes(&self, range: Range<u64>) -> io::Result<Cow<'_, [u8]>> {
         if range.end > self.len_bytes {
-            return None;
+            return Err(beyond(&range, self.len_bytes));
         }
-        Some(Cow::Owned(self.file.disk.lock().files[self.file.number].seen.get(start..end)?.to_vec()))
+        Ok(Cow::Owned(lend(&self.file.disk.lock().files[self.file.number].seen, range)?.to_vec()))
     }
 }

@@ -174,7 +174,7 @@ pub fn names(storage: &MemoryStorage) -> Vec<String> {
 pub fn contents(storage: &MemoryStorage, name: &str) -> Vec<u8> {
     let file = storage.open(name).expect("it was listed");
     let len = file.len_bytes().expect("memory tells it");
-    file.map(len).ok().and_then(|map| map.bytes(0..len).map(Into::into)).unwrap_or_default()
+    file.map(len).ok().and_then(|map| map.bytes(0..len).ok().map(Into::into)).unwrap_or_default()
 }
 
 /// Replaces a file, or makes it.
