@@ -56,7 +56,7 @@ use crate::error::{Error, Result};
 use crate::metrics::{self, Stopwatch};
 use crate::record::recheck::Rechecks;
 use crate::record::{Address, LiveSet, RecordHead, RecordWriter, Tag};
-use crate::sync::{AtomicBool, Holder, Mutex, MutexGuard, Ordering, OwnedGuard, OwnedMutex};
+use crate::sync::{AtomicBool, Holder, Mutex, MutexGuard, Ordering, OwnedGuard, OwnedMutex, fence};
 
 /// An open log. Dropping it leaves the store clean and releases the lock; what it lent out can go on reading.
 pub(crate) struct Log {
@@ -331,8 +331,21 @@ impl Log {
         self.is_closed.load(Ordering::Acquire)
     }
 
+    /// Makes sure that what holds on to the reader, of which the caller has one, can go on reading.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Closed`] if the log was closed before: its files may be anybody's by now.
+    pub(crate) fn expect_open(&self) -> Result<()> {
+        fence(Ordering::SeqCst);
+        match self.is_closed() {
+            true => Err(Error::Closed { what: "store" }),
+            false => Ok(()),
+        }
+    }
+
     /// Closes the log as dropping it does, and tells what went wrong. Waits for a pass of compaction and for whatever walks the
-    /// files. Nothing is written from then on, whoever still has the log; it can still be read.
+    /// files. Nothing is written from then on, whoever still has the log; what was restored can still be read.
     ///
     /// # Errors
     ///
@@ -342,11 +355,10 @@ impl Log {
         self.opening.directory.expect_owner()?;
         let _still = self.hold_compaction()?;
         self.expect_not_writing()?;
-        // Others can have the reader as long as they have the log.
-        self.finish(true)
+        self.finish()
     }
 
-    fn finish(&self, is_shared: bool) -> Result<()> {
+    fn finish(&self) -> Result<()> {
         self.opening.directory.expect_owner()?;
         let Some(writer) = &self.writer else { return Ok(()) };
         let mut writer = writer.lock();
@@ -357,7 +369,10 @@ impl Log {
         drop(writer);
         // Still under the lock of the directory: from the moment it is free, others remove and write over files. Whoever holds on
         // to the reader now has nodes to load.
-        if is_shared || Arc::strong_count(&self.opening) > 1 {
+        // With the fence of `expect_open`: either it sees that the log is closed, or this sees that it holds on to the reader.
+        fence(Ordering::SeqCst);
+        // (The log and its writer have one each.)
+        if Arc::strong_count(&self.opening) > 2 {
             self.opening.outlive(self.syncer.check().is_err());
         }
         drop(self.lock.lock().take());
@@ -368,7 +383,7 @@ impl Log {
 impl Drop for Log {
     fn drop(&mut self) {
         // Whoever wants to know calls `close`. The store is whole either way.
-        let _ = self.finish(false);
+        let _ = self.finish();
     }
 }
 

@@ -382,7 +382,7 @@ impl Store {
     }
 
     /// Closes the store as dropping it does, and tells what went wrong. Stores in an application are shared: others may still have it. What
-    /// they would write is then refused, what they restored can still be read, and another process can open the store. Waits for a
+    /// they would write or restore is then refused, what they restored before can still be read, and another process can open the store. Waits for a
     /// compaction, and for whatever walks the files. Closing once more does nothing.
     ///
     /// ```

@@ -178,7 +178,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`Error::UnknownCheckpoint`] if there is none, or retention dropped it; [`Error::Corrupt`] or [`Error::Io`] if it cannot
+    /// [`Error::UnknownCheckpoint`] if there is none, or retention dropped it; [`Error::Closed`] if the store was closed; [`Error::Corrupt`] or [`Error::Io`] if it cannot
     /// be read.
     pub fn get(&self, id: CheckpointId) -> Result<CheckpointView<'_>> {
         self.view(self.log.find(id.0)?)
@@ -202,6 +202,7 @@ impl Store {
 
     pub(super) fn view(&self, commit: Arc<Commit>) -> Result<CheckpointView<'_>> {
         let pin = self.hold(&commit)?;
+        self.log.expect_open()?;
         let checkpoint = Checkpoint::from(&*commit);
         Ok(CheckpointView { store: self, commit, pin, checkpoint })
     }

@@ -183,10 +183,9 @@ fn a_shared_store_is_closed_once_and_read_on() {
     store.close().unwrap();
     store.close().unwrap();
     writers.into_iter().for_each(|writer| assert!(writer.join().unwrap() < u32::MAX));
-    let newest = store.latest_checkpoint().unwrap().unwrap().id;
+    assert!(matches!(store.latest::<Players>(), Err(Error::Closed { .. })));
     // Somebody else writes it, and gives back what the closed one may still have to load.
     let other = Store::open(&path).unwrap();
-    assert_eq!(other.latest_checkpoint().unwrap().unwrap().id, newest);
     (0..50u32).for_each(|turn| drop(other.checkpoint(&players(turn)).unwrap()));
     other.retain(&keep_last(1)).unwrap();
     other.compact().unwrap();
