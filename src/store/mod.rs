@@ -319,7 +319,7 @@ impl Store {
         Schema::from_text(text).map_err(bad)
     }
 
-    /// Restores the newest checkpoint's state, where it has one; `None` if there is no checkpoint yet. **O(1)**: nodes load on
+    /// Restores the newest checkpoint's state; `None` if there is no checkpoint yet. **O(1)**: nodes load on
     /// first touch.
     ///
     /// # Errors

@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 
 use super::rebuild::Rebuilding;
 use super::types::RestoreOptions;
-use super::{Checkpoint, CheckpointId, DiskFootprint, Store};
+use super::{Checkpoint, CheckpointId, DiskFootprint, STATE, Store};
 use crate::error::{Error, Result};
 use crate::log::commit::{Commit, Root};
 use crate::log::reader::next_tag;
@@ -61,11 +61,13 @@ impl fmt::Debug for CheckpointView<'_> {
 }
 
 impl CheckpointView<'_> {
-    /// Restores the state, whatever its name, where the checkpoint has one. **O(1)**: nodes load on first touch.
+    /// Restores the state, whatever its name, where the checkpoint has one; of several, the one that
+    /// [`checkpoint`](Store::checkpoint) and [`CommitBuilder::state`](super::CommitBuilder::state) write. **O(1)**: nodes load on
+    /// first touch.
     ///
     /// # Errors
     ///
-    /// [`Error::UnknownRoot`] if the checkpoint has several states, with their names ([`restore_root`](Self::restore_root) takes
+    /// [`Error::UnknownRoot`] if the checkpoint has several states, all of them under names of their own, with these names ([`restore_root`](Self::restore_root) takes
     /// one); [`Error::ShapeMismatch`] if it holds another type, with the difference; [`Error::Corrupt`],
     /// [`Error::Decode`] or [`Error::Io`] if it cannot be read.
     pub fn restore<T: DeserializeOwned + 'static>(&self) -> Result<T> {
@@ -148,12 +150,14 @@ impl CheckpointView<'_> {
         Arc::clone(&self.pin)
     }
 
-    /// The root of this name; without one, the only root.
+    /// The root of this name; without one, the only root, or the one that [`CommitBuilder::state`](super::CommitBuilder::state)
+    /// wrote.
     fn root(&self, name: Option<&str>) -> Result<&Root> {
         let roots = &self.commit.roots;
         let found = match (name, &roots[..]) {
             (None, [root]) => Some(root),
-            (None, _) => None,
+            // The one that `Store::checkpoint` would have written.
+            (None, roots) => roots.iter().find(|root| root.name == STATE),
             (Some(name), roots) => roots.iter().find(|root| root.name == name),
         };
         found.ok_or_else(|| Error::UnknownRoot {

@@ -36,6 +36,8 @@ fn the_only_state_is_restored_whatever_its_name_and_of_several_one_is_named() {
         assert!(error.to_string().contains(r#""a", "b""#), "{error}");
     }
     assert!(matches!(view.restore_root::<String>("a"), Err(Error::ShapeMismatch { .. })));
+    let main = store.commit().root("log", &1u8).state(&7u64).write().unwrap();
+    assert_eq!(store.restore::<u64>(main.id).unwrap(), 7);
     let none = store.commit().write().unwrap();
     assert!(matches!(store.restore::<u8>(none.id), Err(Error::UnknownRoot { .. })));
 }
