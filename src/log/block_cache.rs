@@ -3,15 +3,15 @@
 //! Sixteen shards, each a map and a clock: a hit sets a bit, and the hand that looks for room passes over blocks
 //! whose bit is set, clearing it. Nothing is decoded, and nothing large freed, under a shard's lock.
 
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
-
-use crate::sync::Mutex;
-use rapidhash::RapidHashMap;
 
 use super::block::RecordBlock;
 use super::format::MAX_SEGMENT_BYTES;
 use super::manifest::SegmentEntry;
 use crate::record::Address;
+use crate::sync::Mutex;
 
 const SHARDS: usize = 16;
 
@@ -23,7 +23,7 @@ pub(crate) struct BlockCache {
 
 #[derive(Default)]
 struct Shard {
-    slots: RapidHashMap<u64, usize>,
+    slots: HashMap<u64, usize, BuildHasherDefault<KeyHasher>>,
     clock: Vec<Slot>,
     hand: usize,
     bytes: usize,
@@ -36,6 +36,32 @@ struct Slot {
     block: Arc<RecordBlock>,
 }
 
+/// Hashes the keys of blocks, which are far from random: both halves of a product, so that all bits reach all bits. The
+/// keys of a shard agree in the highest bits of the lower half, which a map tells entries apart by: they go elsewhere.
+#[derive(Default)]
+struct KeyHasher(u64);
+
+impl Hasher for KeyHasher {
+    #[inline]
+    fn write_u64(&mut self, key: u64) {
+        let product = u128::from(key) * u128::from(MULTIPLIER);
+        self.0 = ((product >> 64) as u64 ^ product as u64).rotate_left(24);
+    }
+
+    /// Not called: a key is a `u64`.
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|&byte| self.write_u64(self.0 << 8 ^ u64::from(byte)));
+    }
+
+    #[inline]
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
+/// The fractional part of the golden ratio, as 64 bits.
+const MULTIPLIER: u64 = 0x9e37_79b9_7f4a_7c15;
+
 impl BlockCache {
     /// Makes a cache of up to `bytes`; 0 keeps nothing.
     pub(crate) fn new(bytes: usize) -> Self {
@@ -44,7 +70,7 @@ impl BlockCache {
 
     fn shard(&self, key: u64) -> &Mutex<Shard> {
         // The offsets of blocks are far from random: take bits that all of them reach.
-        let mixed = key.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let mixed = key.wrapping_mul(MULTIPLIER);
         &self.shards[(mixed >> 60) as usize % SHARDS]
     }
 

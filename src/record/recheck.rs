@@ -3,10 +3,8 @@
 //! The looking itself is done where nodes are known: [`recheck`](mod@crate::node::recheck).
 
 use std::cell::Cell;
-use std::hash::Hasher;
+use std::hash::{DefaultHasher, Hasher};
 use std::sync::Arc;
-
-use rapidhash::fast::RapidHasher;
 
 use super::Address;
 use crate::sync::{AtomicU64, Mutex, Ordering};
@@ -55,7 +53,8 @@ pub(crate) struct Digest {
 
 impl Digest {
     pub(crate) fn of(refs: usize, bytes: &[u8]) -> Self {
-        let mut hasher = RapidHasher::default();
+        // std is compiled with optimizations, also where this crate is not: another hash is slower here.
+        let mut hasher = DefaultHasher::new();
         hasher.write(bytes);
         Self { refs: refs as u32, hash: hasher.finish() }
     }
