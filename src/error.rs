@@ -80,6 +80,17 @@ pub enum Error {
         field: u64,
     },
 
+    /// The store, or the options it is opened with, need a feature of the crate that this build is without.
+    #[error(
+        "{what}, and this build of perennial is without its feature `{feature}`; add the feature to the dependency (features = [\"{feature}\"]), nothing was changed"
+    )]
+    MissingFeature {
+        /// The name of the feature.
+        feature: &'static str,
+        /// The part that needs it.
+        what: String,
+    },
+
     /// Another process (or another `Store` of this one) is writing the store.
     #[error("{path} is being written by {}; close it there first, or open another directory", holder(*pid))]
     Locked {

@@ -23,11 +23,7 @@ impl<T: Footprint> Footprint for State<T> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
-    use crate::storage::MemoryStorage;
-    use crate::store::Options;
     use crate::{HashMap, OrdMap, Vector};
 
     #[test]
@@ -70,8 +66,14 @@ mod tests {
         counted(|| (0..10_000u64).collect::<Vector<_>>(), |vector| vector[5000] = 0);
     }
 
+    #[cfg(feature = "store")]
     #[test]
     fn what_is_not_loaded_takes_no_memory() {
+        use std::sync::Arc;
+
+        use crate::storage::MemoryStorage;
+        use crate::store::Options;
+
         let store = Options::new().open_storage(Arc::new(MemoryStorage::new())).unwrap();
         let whole = (
             (0..20_000u64).map(|n| (n, n)).collect::<HashMap<_, _>>(),

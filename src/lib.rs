@@ -7,7 +7,8 @@
 //! last written, in one append and one sync, all or nothing. Any checkpoint can be opened again at once, whatever its
 //! size: nodes load when they are first touched.
 //!
-//! ```
+#![cfg_attr(feature = "store", doc = "```")]
+#![cfg_attr(not(feature = "store"), doc = "```ignore")]
 //! use perennial::state::Depth;
 //! use perennial::store::Store;
 //! use perennial::{HashMap, History, State, Vector};
@@ -94,6 +95,18 @@
 //! | *schema* | the shape of a type, recorded with its checkpoints, by which a later type reads them |
 //! | *poisoned* | a store after a failed write or sync: it can be read, and takes no more checkpoints until it is opened again |
 //!
+//! # Features
+//!
+//! | feature | default | what it adds |
+//! |---|---|---|
+//! | `store` | yes | checkpoints on disk: `store`, `storage`, `checkpointer`. Without it the crate is its collections, [`State`], [`History`], [`footprint`] and [`retention`], and depends on neither the system's calls nor a codec |
+//! | `zstd` | yes | [`Compression::Zstd`](store::Compression::Zstd), and reading what was written with it; includes `store`. The only part that needs a C compiler |
+//! | `metrics` | | what a store tells the facade [metrics](docs::depth#metrics); includes `store` |
+//! | `rayon`, `proptest`, `arbitrary`, `json` | | see [`features`] |
+//!
+//! Without `zstd`, a store that was written with it opens as far as nothing of it is met, and is [`Error::MissingFeature`] from there
+//! on: nothing is taken for damage, cut or collected.
+//!
 //! # What it costs
 //!
 //! - **Batch changes.** The first change of a node after a snapshot copies it, the next ones are made in place: one
@@ -125,10 +138,13 @@
 //! no harm.) In builds with debug assertions each checkpoint encodes a few clean entries again and compares them with what
 //! was written: where they differ, it fails with [`Error::Encode`], which names the type.
 
+#![cfg_attr(not(feature = "store"), allow(dead_code, unused_imports, reason = "the store uses it"))]
+
 /// By this name the targets of `fuzz/`, which share code with the tests, know the crate.
 #[cfg(test)]
 extern crate self as perennial;
 
+#[cfg(feature = "store")]
 pub mod checkpointer;
 mod codec;
 mod error;
@@ -136,11 +152,13 @@ pub mod features;
 pub mod footprint;
 pub mod hash_map;
 pub mod hash_set;
-#[cfg(any(loom, internals))]
+#[cfg(all(feature = "store", any(loom, internals)))]
 #[doc(hidden)]
 pub mod internals;
+#[cfg(feature = "store")]
 mod log;
 mod macros;
+#[cfg(feature = "store")]
 mod metrics;
 mod node;
 pub mod ord_map;
@@ -150,7 +168,9 @@ mod record;
 pub mod retention;
 mod schema;
 pub mod state;
+#[cfg(feature = "store")]
 pub mod storage;
+#[cfg(feature = "store")]
 pub mod store;
 mod sync;
 #[cfg(test)]
@@ -172,6 +192,7 @@ pub mod docs {
     pub mod coming_from {}
     #[doc = include_str!("docs/format.md")]
     pub mod format {}
+    #[cfg(feature = "store")]
     #[doc = include_str!("docs/schema.md")]
     pub mod schema {}
     #[doc = include_str!("docs/durability.md")]
@@ -182,10 +203,12 @@ pub mod docs {
     pub mod checkpointer {}
     #[doc = include_str!("docs/benchmarks.md")]
     pub mod benchmarks {}
+    #[cfg(feature = "store")]
     #[doc = include_str!("docs/loom.md")]
     pub mod loom {}
 }
 
+#[cfg(feature = "store")]
 pub use checkpointer::Checkpointer;
 pub use error::Error;
 pub use hash_map::{HashMap, SeededState};
@@ -197,6 +220,6 @@ pub use value::Value;
 pub use vector::Vector;
 
 /// The program in the README is tested like those on these pages.
-#[cfg(doctest)]
+#[cfg(all(doctest, feature = "store"))]
 #[doc = include_str!("../README.md")]
 mod readme {}

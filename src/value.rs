@@ -4,7 +4,8 @@
 //! ordinary enum to a store, and plain JSON to serde's other formats. A clone is O(1), a change copies the way to it, and a
 //! checkpoint writes the nodes that changed, however large the document is.
 //!
-//! ```
+#![cfg_attr(feature = "store", doc = "```")]
+#![cfg_attr(not(feature = "store"), doc = "```ignore")]
 //! use perennial::{Value, store::Store};
 //!
 //! # let dir = tempfile::tempdir().unwrap();

@@ -21,45 +21,15 @@ use std::sync::Arc;
 use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::ser::{self, Serialize, Serializer};
 
-use super::Portion;
 use super::check::{Check, Seen};
 use super::observe;
+use super::portions::{Buffers, Portion, Root, RoundTrip};
 use super::serializer;
 use crate::error::{Error, Result};
-use crate::random::HashSet;
-use crate::record::Place;
-use crate::record::recheck::{Look, RECHECKED, Rechecks};
+use crate::record::recheck::{RECHECKED, Rechecks};
 use crate::record::{Address, LiveSet, RecordHead, RecordReader, RecordWriter, Tag};
 use crate::schema::{Collection, ITEMS, KEYS, Name, ROOT, Slot, UNKNOWN};
 use crate::sync::per_thread;
-
-/// All that the enclosing record holds of a collection.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Root {
-    /// Where the records of its root nodes lie, `None` where one has no node; collections of one tree use the first.
-    pub addresses: [Option<Address>; Self::TREES],
-    /// What else is needed to restore it (length, seed, leaf capacity): a few bytes that the collection defines.
-    pub meta: Vec<u8>,
-}
-
-impl Root {
-    /// Most trees of a collection.
-    pub(crate) const TREES: usize = 3;
-
-    /// The root of a collection of one tree.
-    pub(crate) fn of_tree(address: Option<Address>, meta: Vec<u8>) -> Self {
-        Self { addresses: [address, None, None], meta }
-    }
-}
-
-/// The two buffers of a record in the making.
-#[derive(Default)]
-pub(crate) struct Buffers {
-    /// The payload.
-    pub bytes: Vec<u8>,
-    /// The addresses that the payload refers to by index.
-    pub refs: Vec<Address>,
-}
 
 /// One flush: nodes are encoded and appended through it. Bound to a thread.
 pub(crate) struct FlushContext {
@@ -103,25 +73,6 @@ pub(crate) enum Accuracy {
     Loose,
     /// Values are told apart by their fields, to name one that differs.
     Fields,
-}
-
-/// How much of a restored value a trial reads back.
-pub(crate) enum RoundTrip {
-    /// The items of the first leaf of every collection in it, and so on in their collections.
-    Sample,
-    /// Nothing: items of leaves are encoded again, see [`recheck`](mod@crate::node::recheck).
-    Look(Look),
-    /// All that no trial through the same [`FlushContext`] has met: the nodes that were found sound.
-    Whole(RefCell<HashSet<Met>>),
-}
-
-/// A node that was found sound: where it lies, and as what and at which place of which tree. As another it may not be.
-#[derive(PartialEq, Eq, Hash)]
-pub(crate) struct Met {
-    pub address: Address,
-    pub types: &'static str,
-    pub context: u64,
-    pub place: Place,
 }
 
 /// The sink of who only reads.

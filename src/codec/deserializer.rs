@@ -8,9 +8,9 @@ use serde::de::{
     DeserializeSeed, Deserializer, EnumAccess, IntoDeserializer, MapAccess, SeqAccess, VariantAccess, Visitor,
 };
 
-use super::collection::{HandoffError, Root, offer_root};
+use super::collection::{HandoffError, offer_root};
 use super::error::CodecError;
-use super::resolve::Portion;
+use super::portions::{Portion, Root};
 use super::{MAX_DEPTH, MAX_EMPTY_ITEMS};
 use crate::error::{Error, Result};
 use crate::record::varint;

@@ -10,24 +10,41 @@
 //! for each the index of its address in the record's `refs`, plus one (0: no node), length of its metadata, the
 //! metadata. Numbers are varints.
 
+#[cfg(feature = "store")]
 mod appender;
+#[cfg(feature = "store")]
 mod check;
+#[cfg(feature = "store")]
 mod collection;
+#[cfg(feature = "store")]
 mod deserializer;
+#[cfg(feature = "store")]
 mod error;
+#[cfg(feature = "store")]
 mod observe;
+mod portions;
+#[cfg(feature = "store")]
 mod resolve;
+#[cfg(feature = "store")]
 mod serializer;
-#[cfg(test)]
+#[cfg(all(test, feature = "store"))]
 pub(crate) mod tests;
+#[cfg(not(feature = "store"))]
+mod without_store;
 
+#[cfg(feature = "store")]
 pub(crate) use check::{Check, Seen};
-pub(crate) use collection::{
-    Accuracy, Buffers, ByField, FlushContext, Met, Root, RoundTrip, deserialize_collection,
-    serialize_collection,
-};
+#[cfg(feature = "store")]
+pub(crate) use collection::{Accuracy, ByField, FlushContext, deserialize_collection, serialize_collection};
+#[cfg(feature = "store")]
 pub(crate) use deserializer::{decode, decode_portion};
-pub(crate) use resolve::{Portion, ResolvingReader};
+pub(crate) use portions::{Buffers, Met, Portion, Root, RoundTrip};
+#[cfg(feature = "store")]
+pub(crate) use resolve::ResolvingReader;
+#[cfg(not(feature = "store"))]
+pub(crate) use without_store::{
+    FlushContext, ResolvingReader, decode_portion, deserialize_collection, serialize_collection,
+};
 
 /// Deepest nesting of sequences, maps, enums and options in one value. Derived code recurses on the stack, so
 /// damaged bytes of a recursive type must meet a bound before the stack does; the writer keeps it as well, so

@@ -17,6 +17,7 @@ use serde::de::{
 
 use super::deserializer::{RecordDeserializer, failure};
 use super::error::CodecError;
+use super::portions::Portion;
 use crate::error::Result;
 use crate::record::{Address, LogScan, Record, RecordReader, Tag};
 use crate::schema::is_magic;
@@ -30,17 +31,6 @@ pub(crate) struct ResolvingReader {
     plan: Arc<Resolution>,
     /// The place of the items of the collection that reads; at first that of the state.
     item: Slot,
-}
-
-/// What one call decodes of a collection.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Portion {
-    /// One item.
-    Item,
-    /// A sequence of items.
-    Items,
-    /// A sequence of keys.
-    Keys,
 }
 
 impl ResolvingReader {

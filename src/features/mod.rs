@@ -1,4 +1,5 @@
-//! What the collections offer other crates, each behind a feature of that crate's name, off by default.
+//! What the collections offer other crates, each behind a feature of that crate's name, off by default. The features of the
+//! crate itself are on [its page](crate#features).
 //!
 //! | feature | what it adds |
 //! |---|---|

@@ -30,6 +30,7 @@ use std::fmt;
 use std::hash::{BuildHasher, Hasher};
 use std::sync::OnceLock;
 
+#[cfg(feature = "store")]
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::random::random_u64;
@@ -334,7 +335,11 @@ impl SeededHasher {
 
     #[cold]
     fn bytes_as_former(&mut self, bytes: &[u8]) {
+        #[cfg(feature = "store")]
         self.fold(xxh3_64_with_seed(bytes, self.state));
+        // Only what restores a map asks for it.
+        #[cfg(not(feature = "store"))]
+        self.bytes(bytes);
     }
 }
 

@@ -497,4 +497,5 @@ mod panics {
     }
 }
 
+#[cfg(feature = "store")]
 mod persist;

@@ -261,7 +261,8 @@ impl Block {
     ///
     /// # Errors
     ///
-    /// [`Error::Corrupt`] if there is no whole block; [`Error::Io`] if the system refuses.
+    /// [`Error::Corrupt`] if there is no whole block; [`Error::Io`] if the system refuses;
+    /// [`Error::MissingFeature`] if this build cannot decompress it.
     pub(crate) fn read(region: &FileRegion, place: Place) -> Result<Self> {
         let (header, copy) = Self::copied(region, place)?;
         if header.codec == Codec::Raw {
@@ -270,6 +271,12 @@ impl Block {
             }
             return Ok(Self { header, bytes: copy, start: HEADER_BYTES });
         }
+        header.codec.expect_feature(|| {
+            format!(
+                "the block of segment {} at offset {} is compressed with Zstandard",
+                place.segment, place.offset
+            )
+        })?;
         work::unpacked(header.raw_bytes as usize);
         let mut bytes: Arc<[u8]> = std::iter::repeat_n(0, header.raw_bytes as usize).collect();
         let whole = Arc::get_mut(&mut bytes)
@@ -519,6 +526,7 @@ mod tests {
     use super::*;
     use crate::log::options::Compression;
     use crate::storage::{MemoryStorage, Storage};
+    use crate::tests::compressions;
 
     const PLACE: Place = Place { store_id: 5, segment: 3, offset: 512 };
 
@@ -543,7 +551,7 @@ mod tests {
 
     #[test]
     fn records_come_back_from_a_block_of_each_codec() {
-        for compression in [Compression::None, Compression::Lz4, Compression::Zstd] {
+        for compression in compressions() {
             let bytes = block_of_ten(compression);
             let region = region(&bytes);
             let (header, block) = RecordBlock::read(&region, PLACE).unwrap();
@@ -561,7 +569,7 @@ mod tests {
 
     #[test]
     fn a_flip_anywhere_in_a_block_is_found() {
-        for compression in [Compression::None, Compression::Zstd] {
+        for compression in compressions() {
             let bytes = block_of_ten(compression);
             for at in 512..bytes.len() {
                 for bit in 0..8 {

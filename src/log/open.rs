@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::Log;
 use super::beginning::{check_new, has_manifest, read_manifest};
+use super::compression::expect_codec;
 use super::directory::{Directory, LOCK, segment_name};
 use super::gc::compaction;
 use super::index::Index;
@@ -35,9 +36,10 @@ impl Log {
     ///
     /// [`Error::NotAStore`] if there is something else than a whole store, [`Error::FormatVersion`] if it is of
     /// another version, [`Error::Locked`] if it is being written, [`Error::Corrupt`] if something durable is
-    /// damaged, [`Error::Io`] if the system refuses. None of them leaves a change behind.
+    /// damaged, [`Error::MissingFeature`] if this build has no such compression, [`Error::Io`] if the system refuses. None of them leaves a change behind.
     pub(crate) fn open(storage: Arc<dyn Storage>, options: &Options, path: &Path) -> Result<Self> {
         let watch = Stopwatch::start();
+        expect_codec(options.compression)?;
         let directory = Arc::new(Directory::new(storage, path));
         if options.read_only {
             return Self::open_read_only(&directory, options);

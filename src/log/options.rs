@@ -15,7 +15,8 @@ pub enum Compression {
     /// LZ4: the fastest, about half the savings of Zstd.
     #[default]
     Lz4,
-    /// Zstandard at level 1.
+    /// Zstandard at level 1. Needs the feature `zstd`: without it, opening a store with this choice, and reading what was
+    /// written with it, is [`Error::MissingFeature`](crate::Error::MissingFeature).
     Zstd,
 }
 

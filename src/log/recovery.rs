@@ -160,7 +160,7 @@ impl Walk {
                     let commit = match Commit::read(region, segment.place(at), ordinal, epoch) {
                         Ok(commit) => commit,
                         Err(Error::Corrupt { .. }) => break,
-                        // It cannot be read, or is whole and of a newer version: cutting it would destroy it.
+                        // It cannot be read, or is whole and of a newer version, or a build of more features: cutting it would destroy it.
                         Err(error) => return Err(error),
                     };
                     if commit.part != part || commit.previous != last {
@@ -217,8 +217,8 @@ impl Walk {
 ///
 /// # Errors
 ///
-/// What `see` answers; [`Error::UnknownField`] if a commit has a field that must be known and is not; [`Error::Io`] if the system
-/// refuses; [`Error::Corrupt`] if so many headers of commits head nothing that no torn write can have left them: not all of
+/// What `see` answers; [`Error::UnknownField`] if a commit has a field that must be known and is not; [`Error::MissingFeature`] if this
+/// build cannot decompress one; [`Error::Io`] if the system refuses; [`Error::Corrupt`] if so many headers of commits head nothing that no torn write can have left them: not all of
 /// them were looked at then.
 fn each_commit_from(
     segment: &Segment,
@@ -248,7 +248,7 @@ fn each_commit_from(
         match Commit::read(region, place, header.first_ordinal, epoch) {
             Ok(commit) => see(commit)?,
             Err(Error::Corrupt { .. }) => {}
-            // It cannot be read, or is whole and of a newer version: cutting it would destroy it.
+            // It cannot be read, or is whole and of a newer version, or a build of more features: cutting it would destroy it.
             Err(error) => return Err(error),
         }
     }

@@ -264,7 +264,7 @@ impl Scrub {
         let segment = number;
         let damage = match error {
             Error::Corrupt { segment, offset, what } => Damage { segment, offset, what },
-            error @ Error::Io { .. } => {
+            error @ (Error::Io { .. } | Error::MissingFeature { .. }) => {
                 self.found.lock().unreadable = Some(error.to_string());
                 return;
             }

@@ -91,7 +91,7 @@ impl VerifyReport {
     pub(crate) fn note<T>(&mut self, result: Result<T>) -> Result<Option<T>> {
         match result {
             Ok(value) => Ok(Some(value)),
-            Err(error @ Error::Io { .. }) => Err(error),
+            Err(error @ (Error::Io { .. } | Error::MissingFeature { .. })) => Err(error),
             Err(error) => {
                 self.damaged += 1;
                 if self.damage.len() < Self::MAX_REPORTED {
@@ -107,7 +107,7 @@ impl VerifyReport {
 ///
 /// # Errors
 ///
-/// [`Error::Io`] if the system refuses. Damage is no error: it is in the answer.
+/// [`Error::Io`] if the system refuses; [`Error::MissingFeature`] if a block needs one. Damage is no error: it is in the answer.
 pub(crate) fn verify(log: &Log, tell: &mut dyn FnMut(Progress)) -> Result<VerifyReport> {
     let mut verified = VerifyReport::default();
     let mut needed = Needed::default();

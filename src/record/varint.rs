@@ -30,6 +30,7 @@ pub(crate) fn take(bytes: &mut &[u8]) -> Option<u64> {
 mod tests {
     use super::*;
 
+    #[cfg(feature = "store")]
     #[test]
     fn integers_are_postcard_s_and_come_back() {
         let powers = (0..64).flat_map(|bit| [(1u64 << bit) - 1, 1 << bit, (1 << bit) + 1]);

@@ -1,16 +1,23 @@
 //! The shape of a type: traced from its serde traits, recorded as text, compared with that of a later type.
 
 mod collection;
+#[cfg(feature = "store")]
 mod plan;
+#[cfg(feature = "store")]
 mod shape;
-#[cfg(test)]
+#[cfg(all(test, feature = "store"))]
 mod tests;
+#[cfg(feature = "store")]
 mod text;
+#[cfg(feature = "store")]
 mod trace;
 
 pub(crate) use collection::{Collection, is_magic};
+#[cfg(feature = "store")]
 pub(crate) use plan::{Allow, Fit, Resolution, fit, is_nameless, parts_of, widens};
+#[cfg(feature = "store")]
 pub(crate) use shape::{Form, ITEMS, KEYS, Label, Name, Parts, ROOT, Schema, Slot, Ty, UNKNOWN};
+#[cfg(feature = "store")]
 pub(crate) use trace::{shape_of, shape_with};
 
 /// The refusal of types that ask the format what comes next.

@@ -87,7 +87,7 @@ impl<T: Serialize + DeserializeOwned + 'static> sealed::Encode for T {
         let transcript = |value: &T, accuracy| Ok(look(value, accuracy)?.swap_transcript(Vec::new()));
         let written = match transcript(self, accuracy) {
             // What it looks at was not written now: whether it can be read is another question.
-            Err(Error::Io { .. } | Error::Corrupt { .. }) => None,
+            Err(Error::Io { .. } | Error::Corrupt { .. } | Error::MissingFeature { .. }) => None,
             written => Some(written?),
         };
         let address = refs.first().copied().unwrap_or(Address::from_bits(0));

@@ -171,7 +171,7 @@ fn choose(found: &Found, copy: &mut Copy<'_>, salvaged: &mut SalvageReport) -> R
                 salvaged.checkpoints.push(CheckpointId(id));
                 salvaged.revived.extend(is_dropped.then_some(CheckpointId(id)));
             }
-            Err(error @ Error::Io { .. }) => return Err(error),
+            Err(error @ (Error::Io { .. } | Error::MissingFeature { .. })) => return Err(error),
             Err(_) if is_dropped => continue,
             Err(error) => salvaged.lost.push((CheckpointId(id), error)),
         }
@@ -211,7 +211,7 @@ impl Found {
                 salvaged.damage.push(directory.not_a_store("it has no MANIFEST", "what follows is guessed"));
                 None
             }
-            Err(error @ Error::Io { .. }) => return Err(error),
+            Err(error @ (Error::Io { .. } | Error::MissingFeature { .. })) => return Err(error),
             Err(error) => {
                 salvaged.damage.push(error);
                 None
@@ -258,6 +258,7 @@ impl Found {
                     }
                     Err(error @ Error::Io { .. }) => return Err(error),
                     Err(error @ Error::UnknownField { .. }) => salvaged.damage.push(error),
+                    Err(error @ Error::MissingFeature { .. }) => return Err(error),
                     Err(_) => {}
                 }
             }
@@ -304,7 +305,7 @@ fn current(
     });
     match checked {
         Ok(()) => Ok(Some(manifest)),
-        Err(error @ Error::Io { .. }) => Err(error),
+        Err(error @ (Error::Io { .. } | Error::MissingFeature { .. })) => Err(error),
         Err(error) => {
             salvaged.damage.push(error);
             Ok(None)

@@ -100,7 +100,8 @@ impl Hash for Touchy {
 
 pub(super) type Pairs = Vec<(Touchy, Touchy)>;
 
-#[derive(Clone, serde::Serialize, serde::Deserialize)]
+#[derive(Clone)]
+#[cfg_attr(feature = "store", derive(serde::Serialize, serde::Deserialize))]
 pub(super) struct World {
     pub(super) hash: HashMap<Touchy, Touchy>,
     pub(super) ord: OrdMap<Touchy, Touchy>,

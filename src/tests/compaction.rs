@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::retention::{every_nth, keep_last, pinned};
 use crate::storage::{Fate, Fault, MemoryStorage, SimStorage, Storage};
-use crate::store::{CheckpointId, CheckpointOptions, Compression, Options, Store};
+use crate::store::{CheckpointId, CheckpointOptions, Options, Store};
 use crate::{Error, HashMap, OrdMap, Vector};
 
 /// One of each collection, and one in another.
@@ -92,7 +92,7 @@ fn segments(storage: &MemoryStorage) -> usize {
 
 #[test]
 fn kept_checkpoints_stay_what_they_were_through_rounds_of_dropping_and_compacting() {
-    for (seed, compression) in [(1, Compression::None), (2, Compression::Lz4), (3, Compression::Zstd)] {
+    for (seed, compression) in (1..).zip(super::compressions()) {
         let storage = MemoryStorage::new();
         let options = small().compression(compression).compact_below(0.8);
         let mut store = options.open_storage(Arc::new(storage.clone())).unwrap();

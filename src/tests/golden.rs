@@ -3,6 +3,10 @@
 //! It has segments of every kind: sealed, replaced by compaction, active; blocks of each codec; deltas; dropped
 //! checkpoints; several openings. It is made anew (after a change of the format, under the next version's name) by
 //! `PERENNIAL_GOLDEN=src/tests/golden/v1 cargo test --lib golden`, in an empty directory.
+#![cfg_attr(
+    not(feature = "zstd"),
+    allow(dead_code, unused_imports, reason = "for the tests that read all of it")
+)]
 
 use std::path::Path;
 use std::sync::Arc;
@@ -17,21 +21,21 @@ use crate::store::{
 use crate::{HashMap, HashSet, OrdMap, OrdSet, SeededState, Vector};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-enum Kind {
+pub(super) enum Kind {
     Idle,
     Moving { to: (i32, i32) },
     Holding(Vector<u16>),
 }
 
 #[derive(Clone, Debug, PartialEq, Default, Serialize, Deserialize)]
-struct World {
+pub(super) struct World {
     tick: u64,
     name: Option<String>,
-    units: HashMap<u32, Kind, SeededState>,
-    scores: OrdMap<String, u64>,
-    log: Vector<String>,
-    seen: HashSet<u64, SeededState>,
-    marks: OrdSet<i16>,
+    pub(super) units: HashMap<u32, Kind, SeededState>,
+    pub(super) scores: OrdMap<String, u64>,
+    pub(super) log: Vector<String>,
+    pub(super) seen: HashSet<u64, SeededState>,
+    pub(super) marks: OrdSet<i16>,
 }
 
 const TICKS: u64 = 40;
@@ -61,7 +65,7 @@ impl World {
         }
     }
 
-    fn at(tick: u64) -> Self {
+    pub(super) fn at(tick: u64) -> Self {
         let mut world = Self::default();
         (0..tick).for_each(|_| world.step());
         world
@@ -69,7 +73,7 @@ impl World {
 }
 
 /// The checkpoint of tick `t` has the id `t`; these are kept.
-fn kept() -> Vec<u64> {
+pub(super) fn kept() -> Vec<u64> {
     let nth = |tick: &u64| (*tick - 1).is_multiple_of(8);
     (1..=TICKS).filter(|tick| *tick >= 30 || nth(tick)).collect()
 }
@@ -102,7 +106,7 @@ fn write(path: &Path) {
 }
 
 /// The files, in memory.
-fn golden() -> MemoryStorage {
+pub(super) fn golden() -> MemoryStorage {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/tests/golden/v1");
     let storage = MemoryStorage::new();
     for entry in std::fs::read_dir(path).unwrap() {
@@ -137,6 +141,7 @@ fn check(store: &Store) {
     }
 }
 
+#[cfg(feature = "zstd")]
 #[test]
 fn the_golden_store_of_format_version_1_opens_reads_and_goes_on() {
     if let Some(path) = std::env::var_os("PERENNIAL_GOLDEN") {
@@ -173,6 +178,7 @@ fn the_golden_store_of_format_version_1_opens_reads_and_goes_on() {
     }
 }
 
+#[cfg(feature = "zstd")]
 #[test]
 fn the_golden_store_of_format_version_1_is_recovered_backed_up_and_salvaged() {
     let storage = golden();

@@ -222,6 +222,7 @@ impl Drop for Grudge {
     }
 }
 
+#[cfg(feature = "store")]
 #[test]
 fn a_twin_is_in_its_slot_before_what_it_replaces_is_dropped() {
     use std::sync::Arc;

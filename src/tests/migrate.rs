@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::retention::keep_last;
 use crate::storage::{SimStorage, Storage};
 use crate::store::{
-    CheckpointId, CheckpointOptions, Compression, Error, Location, Options, Store, VerifyOptions,
+    CheckpointId, CheckpointOptions, Error, Location, Options, Store, VerifyOptions,
 };
 use crate::{HashMap, OrdMap, Vector};
 
@@ -265,7 +265,7 @@ fn other_types_and_names_are_copied_and_a_store_without_the_type_is_refused() {
 
 #[test]
 fn a_store_that_dropped_and_compacted_is_migrated_as_it_is() {
-    for compression in [Compression::None, Compression::Zstd] {
+    for compression in super::compressions() {
         let options = Options::new().segment_bytes(16 << 10).block_bytes(512).compression(compression);
         let store = options.compact_below(0.9).open_storage(Arc::new(SimStorage::new())).unwrap();
         let mut states = Vec::new();

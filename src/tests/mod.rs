@@ -2,19 +2,30 @@
 
 mod adversity;
 mod alone;
+#[cfg(feature = "store")]
 mod compaction;
+#[cfg(feature = "zstd")]
 mod corpus;
+#[cfg(feature = "store")]
 mod eviction;
+#[cfg(feature = "zstd")]
 mod fuzzed;
+#[cfg(feature = "store")]
 pub(crate) mod hooked;
+#[cfg(feature = "store")]
 mod joined;
 mod letting_go;
+#[cfg(feature = "store")]
 mod locks;
 mod ord_map;
+#[cfg(feature = "store")]
 mod power;
+#[cfg(feature = "store")]
 mod shim;
+#[cfg(feature = "store")]
 mod store;
 mod unshared;
+#[cfg(feature = "store")]
 mod unwound;
 mod vector;
 
@@ -23,75 +34,85 @@ mod vector;
 mod additions;
 #[cfg(not(small_nodes))]
 mod as_std;
-#[cfg(not(small_nodes))]
+#[cfg(all(feature = "store", not(small_nodes)))]
 mod auto_traits;
-#[cfg(not(small_nodes))]
+#[cfg(all(feature = "store", not(small_nodes)))]
 mod crash;
-#[cfg(not(small_nodes))]
+#[cfg(all(feature = "store", not(small_nodes)))]
 mod damage;
-#[cfg(not(small_nodes))]
+#[cfg(all(feature = "store", not(small_nodes)))]
 mod forks;
-#[cfg(not(small_nodes))]
+#[cfg(all(feature = "store", not(small_nodes)))]
 mod full;
-#[cfg(not(small_nodes))]
-mod golden;
-#[cfg(not(small_nodes))]
+#[cfg(all(feature = "store", not(small_nodes)))]
+pub(crate) mod golden;
+#[cfg(all(feature = "store", not(small_nodes)))]
 mod grown;
-#[cfg(not(small_nodes))]
+#[cfg(all(feature = "store", not(small_nodes)))]
 mod keeping;
-#[cfg(not(small_nodes))]
+#[cfg(all(feature = "store", not(small_nodes)))]
 mod kill;
-#[cfg(not(small_nodes))]
+#[cfg(all(feature = "store", not(small_nodes)))]
 mod lives;
-#[cfg(not(small_nodes))]
+#[cfg(all(feature = "store", not(small_nodes)))]
 mod log;
-#[cfg(not(small_nodes))]
+#[cfg(all(feature = "store", not(small_nodes)))]
 mod migrate;
-#[cfg(not(small_nodes))]
+#[cfg(all(feature = "store", not(small_nodes)))]
 mod mixed;
-#[cfg(not(small_nodes))]
+#[cfg(all(feature = "store", not(small_nodes)))]
 mod moved;
-#[cfg(not(small_nodes))]
+#[cfg(all(feature = "store", not(small_nodes)))]
 mod names;
-#[cfg(not(small_nodes))]
+#[cfg(all(feature = "store", not(small_nodes)))]
 mod openings;
 #[cfg(not(small_nodes))]
 mod order;
-#[cfg(not(small_nodes))]
+#[cfg(all(feature = "store", not(small_nodes)))]
 mod outlived;
-#[cfg(not(small_nodes))]
+#[cfg(all(feature = "store", not(small_nodes)))]
 mod reentry;
-#[cfg(not(small_nodes))]
+#[cfg(all(feature = "store", not(small_nodes)))]
 mod rehash;
-#[cfg(not(small_nodes))]
+#[cfg(all(feature = "store", not(small_nodes)))]
 mod saving;
-#[cfg(not(small_nodes))]
+#[cfg(all(feature = "store", not(small_nodes)))]
 mod schema;
-#[cfg(not(small_nodes))]
+#[cfg(all(feature = "store", not(small_nodes)))]
 mod small;
-#[cfg(not(small_nodes))]
+#[cfg(all(feature = "store", not(small_nodes)))]
 mod space;
-#[cfg(not(small_nodes))]
+#[cfg(all(feature = "store", not(small_nodes)))]
 mod stress;
 #[cfg(not(small_nodes))]
 mod tidy;
-#[cfg(not(small_nodes))]
+#[cfg(all(feature = "store", not(small_nodes)))]
 mod tools;
-#[cfg(not(small_nodes))]
+#[cfg(all(feature = "store", not(small_nodes)))]
 mod unmapped;
-#[cfg(not(small_nodes))]
+#[cfg(all(feature = "store", not(small_nodes)))]
 mod unnamed;
-#[cfg(not(small_nodes))]
+#[cfg(all(feature = "store", not(small_nodes)))]
 mod unreadable;
-#[cfg(not(small_nodes))]
+#[cfg(all(feature = "store", not(small_nodes)))]
 mod unseen;
-#[cfg(not(small_nodes))]
+#[cfg(all(feature = "store", not(small_nodes)))]
 mod value;
-#[cfg(not(small_nodes))]
+#[cfg(all(feature = "store", not(small_nodes)))]
 mod views;
+#[cfg(all(feature = "store", not(feature = "zstd")))]
+mod without_zstd;
 
 /// Cases of a model test, of up to 200 operations each. Narrow nodes, which run under a sanitizer, reach every shape in fewer.
 pub(crate) const CASES: u32 = if cfg!(small_nodes) { 256 } else { 1024 };
+
+/// The compressions that this build has.
+#[cfg(feature = "store")]
+pub(crate) fn compressions() -> impl Iterator<Item = crate::store::Compression> {
+    use crate::store::Compression;
+    let all = [Compression::None, Compression::Lz4, Compression::Zstd];
+    all.into_iter().filter(|compression| cfg!(feature = "zstd") || *compression != Compression::Zstd)
+}
 
 /// The seeds to try: `PERENNIAL_SEED` is one, `PERENNIAL_SEEDS` a number of them.
 pub(crate) fn seeds(few: u64) -> std::ops::Range<u64> {

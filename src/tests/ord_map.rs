@@ -13,7 +13,9 @@ use proptest::prelude::*;
 
 use crate::node::{Child, NodeRef};
 use crate::ord_map::{DiffItem, Entry, Iter};
+#[cfg(feature = "store")]
 use crate::storage::MemoryStorage;
+#[cfg(feature = "store")]
 use crate::store::{Options, Store};
 use crate::{OrdMap, OrdSet};
 
@@ -372,6 +374,7 @@ proptest! {
     }
 }
 
+#[cfg(feature = "store")]
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 
@@ -406,6 +409,7 @@ proptest! {
     }
 }
 
+#[cfg(feature = "store")]
 fn open(storage: &Arc<MemoryStorage>) -> Store {
     Options::new().open_storage(storage.clone()).unwrap()
 }
@@ -623,6 +627,7 @@ fn other_formats_see_a_map_and_a_sequence() {
     assert_eq!(serde_json::from_str::<OrdSet<u32>>(&text).unwrap(), set);
 }
 
+#[cfg(feature = "store")]
 mod persistence {
     use super::*;
 

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use crate::hash_map::DiffItem;
+#[cfg(feature = "store")]
 use crate::storage::MemoryStorage;
+#[cfg(feature = "store")]
 use crate::store::Options;
 use crate::{HashMap, HashSet};
 
@@ -106,6 +108,7 @@ proptest! {
     }
 }
 
+#[cfg(feature = "store")]
 #[test]
 fn a_restored_map_is_walked_over_as_it_was() {
     let mut map = made((0..3000).map(|n| n * 7));

@@ -15,7 +15,7 @@ use crate::error::Error;
 use crate::footprint::{Evict, Eviction};
 use crate::retention::keep_last;
 use crate::storage::MemoryStorage;
-use crate::store::{Compression, Location, RestoreOptions, Store, VerifyOptions};
+use crate::store::{Location, RestoreOptions, Store, VerifyOptions};
 use crate::{Checkpointer, HashMap, OrdMap, State, Vector};
 
 /// Runs a test on a thread of its own, and fails if it hangs.
@@ -433,8 +433,7 @@ thread_local!(static AT_END: AtEnd = const { AtEnd(Cell::new(None)) });
 #[test]
 fn a_destructor_of_a_thread_local_checkpoints_restores_and_writes_json() {
     // Miri runs no C.
-    let all = [Compression::None, Compression::Lz4, Compression::Zstd];
-    for compression in all.into_iter().take(if cfg!(miri) { 2 } else { 3 }) {
+    for compression in super::compressions().take(if cfg!(miri) { 2 } else { 3 }) {
         let storage = MemoryStorage::new();
         let (done, is_done) = mpsc::channel();
         let thread = std::thread::spawn(move || {

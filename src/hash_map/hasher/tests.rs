@@ -5,6 +5,7 @@ use std::hash::Hash;
 
 use super::*;
 
+#[cfg(feature = "store")]
 #[test]
 fn the_output_is_what_it_was_in_the_first_version() {
     let hasher = SeededState::former(1);
@@ -219,6 +220,7 @@ fn texts_that_collide() -> [Vec<u8>; 2] {
     [text(left, right), text(left ^ TOP, right ^ TOP)]
 }
 
+#[cfg(feature = "store")]
 #[test]
 fn nobody_makes_texts_that_collide_without_the_seed() {
     let [one, two] = texts_that_collide();

@@ -116,7 +116,7 @@ impl<'a> Copy<'a> {
             let block = segment.expect_apart(&index, entry).and_then(|()| read(segment, entry, epoch));
             let block = match block {
                 Ok(block) => block,
-                Err(error @ Error::Io { .. }) => return Err(error),
+                Err(error @ (Error::Io { .. } | Error::MissingFeature { .. })) => return Err(error),
                 Err(error) => {
                     self.damage.insert((number, entry.first_ordinal), (end, error.to_string().into()));
                     continue;

@@ -281,6 +281,7 @@ fn blocks_that_overlap_are_damage_and_each_byte_is_hashed_a_few_times_only() {
     }
 }
 
+#[cfg(feature = "zstd")]
 /// Two blocks of many small records before a large one each, as compaction once made them.
 fn bombs(raw_bytes: usize) -> (MemoryStorage, u64) {
     let mut forge = Forge::new();
@@ -294,6 +295,7 @@ fn bombs(raw_bytes: usize) -> (MemoryStorage, u64) {
     (forge.finish(&[], true), 2 * (raw_bytes as u64 + 3 * 4096))
 }
 
+#[cfg(feature = "zstd")]
 #[test]
 fn a_salvage_unpacks_each_block_twice_however_many_records_refer_to_it() {
     let (storage, raw_bytes) = bombs(5 << 20);
@@ -307,6 +309,7 @@ fn a_salvage_unpacks_each_block_twice_however_many_records_refer_to_it() {
     assert!(work::take().unpacked_bytes <= raw_bytes + 100_000);
 }
 
+#[cfg(feature = "zstd")]
 #[test]
 fn a_block_that_is_read_record_by_record_is_unpacked_once_where_all_is_read() {
     let (storage, raw_bytes) = bombs(5 << 20);
@@ -325,6 +328,7 @@ fn a_block_that_is_read_record_by_record_is_unpacked_once_where_all_is_read() {
     assert!(work::take().unpacked_bytes > 0);
 }
 
+#[cfg(feature = "zstd")]
 #[test]
 fn a_block_of_many_records_that_claims_more_than_any_writer_puts_into_one_is_not_unpacked() {
     let mut forge = Forge::new();

@@ -138,6 +138,7 @@ fn a_damaged_slot_of_the_manifest_is_told_of_until_the_next_one_is_written() {
     assert_eq!(store.stats().scrubbed.manifest, None);
 }
 
+#[cfg(feature = "zstd")]
 #[test]
 fn every_bit_of_what_was_written_is_looked_at() {
     let storage = MemoryStorage::new();

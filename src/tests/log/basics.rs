@@ -3,10 +3,11 @@
 use super::*;
 use crate::storage::FileStorage;
 use crate::store::Compression;
+use crate::tests::compressions;
 
 #[test]
 fn records_and_commits_come_back_with_each_codec_in_memory_and_on_disk() {
-    for compression in [Compression::None, Compression::Lz4, Compression::Zstd] {
+    for compression in compressions() {
         let options = Options::new().compression(compression);
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("store");
@@ -34,7 +35,7 @@ fn records_and_commits_come_back_with_each_codec_in_memory_and_on_disk() {
 fn codecs_mix_in_one_store() {
     let storage = MemoryStorage::new();
     let (mut model, mut noise) = (Model::default(), Noise(2));
-    for compression in [Compression::None, Compression::Zstd, Compression::Lz4] {
+    for compression in compressions().chain([Compression::None]) {
         let log = open(&storage, &small().compression(compression)).unwrap();
         model.step(&log, &mut noise, 100, 200).unwrap();
         model.check(&log);
@@ -73,7 +74,7 @@ fn segments_fill_up_to_the_last_sector_whatever_the_sizes() {
 
 #[test]
 fn a_record_larger_than_a_segment_gets_its_own() {
-    for compression in [Compression::None, Compression::Lz4, Compression::Zstd] {
+    for compression in compressions() {
         let storage = MemoryStorage::new();
         let (mut model, mut noise) = (Model::default(), Noise(4));
         let log = open(&storage, &small().compression(compression)).unwrap();

@@ -6,6 +6,7 @@ use super::*;
 use crate::error::Error;
 use crate::storage::{Fate, Fault, SimStorage};
 use crate::store::Compression;
+use crate::tests::compressions;
 
 fn plain() -> Options {
     Options::new().segment_bytes(64 << 10).block_bytes(512).compression(Compression::None)
@@ -210,7 +211,7 @@ fn a_stale_block_in_the_place_of_a_newer_one_is_not_read() {
 
 #[test]
 fn a_flip_anywhere_in_a_closed_store_is_an_error_or_harmless() {
-    for compression in [Compression::None, Compression::Lz4, Compression::Zstd] {
+    for compression in compressions() {
         let options = Options::new().segment_bytes(4 << 10).block_bytes(512).compression(compression);
         let storage = MemoryStorage::new();
         let (mut model, mut noise) = (Model::default(), Noise(50));
