@@ -27,7 +27,8 @@ mod portions;
 mod resolve;
 #[cfg(feature = "store")]
 mod serializer;
-#[cfg(all(test, feature = "store"))]
+#[cfg(test)]
+#[cfg(feature = "store")]
 pub(crate) mod tests;
 #[cfg(not(feature = "store"))]
 mod without_store;

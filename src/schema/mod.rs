@@ -5,7 +5,8 @@ mod collection;
 mod plan;
 #[cfg(feature = "store")]
 mod shape;
-#[cfg(all(test, feature = "store"))]
+#[cfg(test)]
+#[cfg(feature = "store")]
 mod tests;
 #[cfg(feature = "store")]
 mod text;

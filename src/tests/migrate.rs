@@ -8,9 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::retention::keep_last;
 use crate::storage::{SimStorage, Storage};
-use crate::store::{
-    CheckpointId, CheckpointOptions, Error, Location, Options, Store, VerifyOptions,
-};
+use crate::store::{CheckpointId, CheckpointOptions, Error, Location, Options, Store, VerifyOptions};
 use crate::{HashMap, OrdMap, Vector};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

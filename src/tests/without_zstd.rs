@@ -11,7 +11,7 @@ use crate::log::compression::Codec;
 use crate::log::format::Place;
 use crate::retention::keep_last;
 use crate::storage::{MemoryStorage, Storage};
-use crate::store::{CheckpointId, Compression, Options, Store};
+use crate::store::{CheckpointId, Compression, Location, Options, Store};
 
 fn names_the_feature<T>(result: Result<T>) -> bool {
     match result {
@@ -87,7 +87,10 @@ fn what_is_refused_is_neither_cut_nor_collected_nor_left_behind() {
     }
     drop(store);
     let (from, to) = (Arc::new(golden()), Arc::new(MemoryStorage::new()));
-    assert!(names_the_feature(Store::salvage_to(from, to, Path::new("new"), |_| ())));
+    assert!(names_the_feature(Store::salvage(
+        Location::storage(from, "<old>"),
+        Location::storage(to, Path::new("new"))
+    )));
 }
 
 /// Says in the header of the newest commit that it is of Zstandard, and that its bytes are right.
@@ -95,14 +98,14 @@ fn claim_zstandard(storage: &MemoryStorage) {
     const SEGMENT: &str = "0000000-0.segment";
     let (_, bytes) = files(storage).into_iter().find(|(name, _)| name == SEGMENT).unwrap();
     let store_id = u64::from_le_bytes(*bytes[24..].first_chunk().unwrap());
-    let commits = (512..bytes.len()).filter_map(|at| {
+    let mut commits = (512..bytes.len()).filter_map(|at| {
         let header = BlockHeader::parse(&bytes[at..])?;
         let place = Place { store_id, segment: 0, offset: at as u32 };
         let block = bytes.get(at..at + header.len_bytes() as usize)?;
         (header.kind == BlockKind::Commit && is_whole(block, place, &header))
             .then_some((place, block.to_vec()))
     });
-    let (place, mut block) = commits.last().unwrap();
+    let (place, mut block) = commits.next_back().unwrap();
     block[9] = Codec::Zstd.to_byte();
     let checksum = place.checksum(&block[8..]);
     block[..8].copy_from_slice(&checksum.to_le_bytes());
