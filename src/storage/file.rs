@@ -88,7 +88,8 @@ impl FileStorage {
     /// [`Options::map`](crate::store::Options::map), which is this for a store that is opened by its path.
     ///
     /// ```
-    /// use perennial::{storage::FileStorage, store::Store};
+    /// use perennial::storage::FileStorage;
+    /// use perennial::store::{Location, Store};
     /// use std::sync::Arc;
     ///
     /// # let dir = tempfile::tempdir().unwrap();
@@ -97,7 +98,8 @@ impl FileStorage {
     /// // A medium that refuses to be read is an error then, not a signal that kills the process.
     /// let from = FileStorage::open(&old, false)?.map(false);
     /// let to = FileStorage::open(&new, true)?;
-    /// let salvaged = Store::salvage(Location::storage(Arc::new(from), "<old>"), Location::storage(Arc::new(to), &new))?;
+    /// let from = Location::storage(Arc::new(from), &old);
+    /// let salvaged = Store::salvage(from, Location::storage(Arc::new(to), &new))?;
     /// assert_eq!(salvaged.checkpoints.len(), 1);
     /// # Ok::<(), perennial::Error>(())
     /// ```

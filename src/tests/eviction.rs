@@ -83,7 +83,7 @@ fn live_through(seed: u64, rounds: u32, store: &Store) {
             14 if round % 4 == 0 => twins.check(),
             15 => {
                 if let Some(latest) = store.latest::<World>().unwrap() {
-                    // Demoted as it was restored: nothing of it is in memory, and what is loaded goes again.
+                    // Evicted as it was restored: nothing of it is in memory, and what is loaded goes again.
                     let mut latest = latest;
                     assert_eq!(resident_bytes(&latest), 0);
                     let _ = latest.players.get(&7);

@@ -24,7 +24,7 @@ use crate::random::PointerSet;
 use crate::record::Address;
 use crate::record::{PinRecords, RecordReader};
 
-/// Demotions of this process so far, of all stores; wraps, and a leaf that old then passes for a young one.
+/// Evictions of this process so far, of all stores; wraps, and a leaf that old then passes for a young one.
 static EVICTIONS: AtomicU16 = AtomicU16::new(0);
 
 /// What a leaf decoded now is stamped with.
@@ -35,7 +35,7 @@ pub(crate) fn now() -> u16 {
 /// Something whose nodes can be let go of: the collections of this crate, and whatever consists of them.
 ///
 /// ```
-/// use perennial::footprint::{Demote, Demotion};
+/// use perennial::footprint::{Evict, Eviction};
 /// use perennial::{HashMap, Vector};
 ///
 /// struct World {
@@ -44,8 +44,8 @@ pub(crate) fn now() -> u16 {
 ///     turn: u64,
 /// }
 ///
-/// impl Demote for World {
-///     fn evict(&mut self, eviction: &mut Demotion<'_>) {
+/// impl Evict for World {
+///     fn evict(&mut self, eviction: &mut Eviction<'_>) {
 ///         self.players.evict(eviction);
 ///         self.log.evict(eviction);
 ///     }
