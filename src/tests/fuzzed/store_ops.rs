@@ -75,7 +75,7 @@ impl Known {
 
     fn note_dropped(&mut self, store: &Store, policy: &Retention) {
         let planned = store.would_retain(policy).map(|plan| plan.dropped).unwrap_or_default();
-        self.dropped.extend(planned.iter().map(|id| id.0));
+        self.dropped.extend(planned.iter().map(|id| id.get()));
     }
 
     /// Holds what is found after so many operations of the disk against what is known; what is in it.
@@ -84,8 +84,9 @@ impl Known {
         assert!(verified.is_clean(), "{verified:?}");
         let ids = store.checkpoints().map(|checkpoint| checkpoint.expect("a commit").id);
         let restore = |id| store.restore::<State>(id).expect("it can be read");
-        let found: BTreeMap<u64, Model> =
-            ids.map(|id| (id.0, restore(id).iter().map(|(key, value)| (*key, *value)).collect())).collect();
+        let found: BTreeMap<u64, Model> = ids
+            .map(|id| (id.get(), restore(id).iter().map(|(key, value)| (*key, *value)).collect()))
+            .collect();
         let newest = found.keys().next_back().copied().unwrap_or(0);
         let durable = self.durable.iter().rev().find(|(at, _)| *at <= operation).map_or(0, |&(_, id)| id);
         assert!(newest >= durable, "checkpoint {durable} is gone, {newest} is the newest");
@@ -118,7 +119,7 @@ pub fn run(ops: Vec<Op>) {
                 let how = CheckpointOptions::new().durability(durability);
                 match store.commit().roots(&[("state", &state)]).options(&how).write() {
                     Ok(made) => {
-                        known.states.insert(made.id.0, model.clone());
+                        known.states.insert(made.id.get(), model.clone());
                         if durable {
                             known.note_durable(&disk);
                         }
